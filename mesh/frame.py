@@ -1,0 +1,274 @@
+r"""The frame: one message part that holds a batch of events of one topic by one publisher.
+
+    ┌───────────────┬──┬───────────────────────────────────────────────────────────────────────┬────────┬──────────┐
+    │ topic  UTF-8  │00│ header, 48 bytes, network byte order                                  │ origin │ events   │
+    └───────────────┴──┴───────────────────────────────────────────────────────────────────────┴────────┴──────────┘
+      1..200 bytes        0 version     u8 = 1
+      (prefix filter)     1 flags       u8   1 ephemeral · 2 replayed · 4 directed
+                          2 hops        u8   nodes that have passed the frame on
+                          3 origin_len  u8   0 in a publisher's frame
+                          4 count       u16  1..1024 events
+                          6 reserved    u16 = 0
+                          8 publisher   8 bytes, random, one process's session
+                         16 number      u64  the publisher's count of the first event; each next one is one more
+                         24 sequence    u64  of the first event in (origin, topic); 0 in a publisher's frame
+                         32 digest      16 bytes, blake3 over topic, publisher, number, sequence, count, origin, events
+
+    event   ┌─────────┬──────────┬──────────┬──────────┬──────┬──────┐
+            │ time_us │ hash     │ meta_len │ body_len │ meta │ body │
+            │ u64     │ 16 bytes │ u16      │ u32      │ JSON │ JSON │
+            └─────────┴──────────┴──────────┴──────────┴──────┴──────┘
+
+Why one part: libzmq's prefix filter works on the first bytes, and what a message costs is then paid once a batch.
+
+Why two hashes: an event's `hash` is its content (topic, 0x00, body), made once by its publisher and never again, so
+the same announcement by two programs has the same hash. The `digest` is the frame's integrity: it is checked at every
+hop and whenever a row is read from the log. It covers all but what may change on the way (flags and hops).
+
+An ephemeral frame has no identity: number and sequence are 0. Any other has a number from 1, and a sequence exactly
+when it has an origin. These rules make a flipped flag as visible as a flipped payload.
+
+Sequences are dense: events that turn out to be content duplicates are cut out of the frame by the node where they
+enter (`select`), so `count` events always take `count` sequences and the books can be balanced by subtraction.
+
+Every malformed input ends in `MalformedFrame` with a one-word kind, never in another exception.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from struct import Struct
+from typing import NamedTuple, NoReturn
+
+from blake3 import blake3
+
+from mesh.errors import InvalidTopic, MalformedFrame
+from mesh.limits import (
+    BATCH_EVENTS_MAX,
+    FRAME_BYTES_MAX,
+    META_BYTES_MAX,
+    ORIGIN_BYTES_MAX,
+    PAYLOAD_BYTES_MAX,
+    TOPIC_BYTES_MAX,
+)
+from mesh.topic import check_topic
+
+VERSION = 1
+EPHEMERAL = 1
+REPLAYED = 2
+DIRECTED = 4
+_FLAGS_KNOWN = EPHEMERAL | REPLAYED | DIRECTED
+
+HASH_BYTES = 16
+PUBLISHER_BYTES = 8
+NO_PUBLISHER = bytes(PUBLISHER_BYTES)
+
+_HEADER = Struct("!BBBBHH8sQQ16s")
+_HEADER_BYTES = _HEADER.size
+_COVERED = Struct("!8sQQHB")  # publisher, number, sequence, count, origin_len: what the digest covers of the header
+_RECORD = Struct("!Q16sHI")
+_RECORD_BYTES = _RECORD.size
+_LENGTHS = Struct("!24xHI")  # of a record: meta_len and body_len alone, a third faster where nothing else is wanted
+_COUNTING_END = (1 << 63) - 1 - BATCH_EVENTS_MAX
+"""Numbers and sequences end before 63 bits do, because the log keeps them as SQLite integers, which have a sign."""
+
+_ORIGIN = re.compile(r"[!-.0-~]*")
+"""Printable ASCII without '/', so that `origin/topic/sequence` reads back as what it was."""
+
+_COPY_BYTES_MAX = 16 << 10
+"""Up to here joining the pieces and hashing once is faster than a second call into blake3 (0.5 µs each)."""
+
+
+class Record(NamedTuple):
+    """One event inside a frame. `start` is the record's offset in `Frame.events`, in bytes."""
+
+    time_us: int
+    hash: bytes
+    meta: bytes
+    body: bytes
+    start: int
+
+
+class Frame(NamedTuple):
+    """A decoded frame. `events` holds the `count` records as they travelled, checked but not yet taken apart."""
+
+    topic: str
+    flags: int
+    hops: int
+    publisher: bytes
+    number: int
+    sequence: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which means nothing for a frame
+    origin: str
+    events: bytes
+
+    @property
+    def ephemeral(self) -> bool:
+        """Not logged, not numbered, may be lost."""
+        return bool(self.flags & EPHEMERAL)
+
+    @property
+    def last(self) -> int:
+        """Sequence of the last event."""
+        return self.sequence + self.count - 1
+
+
+def content_hash(topic_wire: bytes, body: bytes) -> bytes:
+    """The content hash of an event: 16 bytes of blake3 over topic, 0x00, body. `topic_wire` ends with its 0x00."""
+    if len(body) <= _COPY_BYTES_MAX:
+        return blake3(topic_wire + body).digest(HASH_BYTES)
+    return blake3(topic_wire).update(body).digest(HASH_BYTES)
+
+
+def pack_record(time_us: int, hash_: bytes, meta: bytes, body: bytes) -> bytes:
+    """One event as it travels inside a frame. `time_us` is wall time in microseconds since 1970."""
+    return _RECORD.pack(time_us, hash_, len(meta), len(body)) + meta + body
+
+
+def encode(frame: Frame) -> bytes:
+    """The frame's bytes, with its digest. The caller answers for the fields; `decode` checks them."""
+    topic_wire = check_topic(frame.topic)
+    origin = frame.origin.encode()
+    return b"".join(
+        (
+            topic_wire,
+            _HEADER.pack(
+                VERSION,
+                frame.flags,
+                frame.hops,
+                len(origin),
+                frame.count,
+                0,
+                frame.publisher,
+                frame.number,
+                frame.sequence,
+                _digest(topic_wire, frame.publisher, frame.number, frame.sequence, frame.count, origin, frame.events),
+            ),
+            origin,
+            frame.events,
+        )
+    )
+
+
+def decode(data: bytes) -> Frame:
+    """Take a frame apart and check all of it but the content hashes. Raises `MalformedFrame`."""
+    start = data.find(b"\x00", 0, TOPIC_BYTES_MAX + 1) + 1
+    if start < 2:
+        _refuse("topic", f"no 0x00 after a topic of 1..{TOPIC_BYTES_MAX} bytes")
+    if len(data) > FRAME_BYTES_MAX:
+        _refuse("size", f"{len(data)} bytes, at most {FRAME_BYTES_MAX} are allowed")
+    header_end = start + _HEADER_BYTES
+    if len(data) < header_end:
+        _refuse("truncated", f"{len(data)} bytes end inside the header")
+    version, flags, hops, origin_len, count, reserved, publisher, number, sequence, digest = _HEADER.unpack_from(
+        data, start
+    )
+    if version != VERSION:
+        _refuse("version", f"version {version}, this side speaks {VERSION}")
+    events_start = header_end + origin_len
+    topic_wire, origin_wire, events = data[:start], data[header_end:events_start], data[events_start:]
+    if digest != _digest(topic_wire, publisher, number, sequence, count, origin_wire, events):
+        _refuse("digest", "the digest does not match the content")
+    if flags & ~_FLAGS_KNOWN or reserved:
+        _refuse("flags", f"flags {flags:#x}, reserved {reserved}")
+    _check_identity(flags & EPHEMERAL, number, sequence, origin_len)
+    _check_records(events, count)
+    return Frame(
+        _topic_text(topic_wire), flags, hops, publisher, number, sequence, count, _origin_text(origin_wire), events
+    )
+
+
+@lru_cache(maxsize=4096)
+def _topic_text(topic_wire: bytes) -> str:
+    try:
+        topic = topic_wire[:-1].decode()
+        check_topic(topic)
+    except (UnicodeDecodeError, InvalidTopic) as error:
+        raise MalformedFrame("topic", str(error)) from None
+    return topic
+
+
+@lru_cache(maxsize=4096)
+def _origin_text(origin_wire: bytes) -> str:
+    origin = origin_wire.decode("latin-1")
+    if len(origin) > ORIGIN_BYTES_MAX or not _ORIGIN.fullmatch(origin):
+        _refuse("origin", f"{origin!r} is not up to {ORIGIN_BYTES_MAX} bytes of printable ASCII without '/'")
+    return origin
+
+
+def _check_identity(ephemeral: int, number: int, sequence: int, origin_len: int) -> None:
+    if ephemeral:
+        if number or sequence:
+            _refuse("flags", "an ephemeral frame has neither number nor sequence")
+    elif number < 1 or (sequence > 0) != (origin_len > 0):
+        _refuse("flags", f"number {number}, sequence {sequence}, origin of {origin_len} bytes")
+    elif number > _COUNTING_END or sequence > _COUNTING_END:
+        _refuse("count", f"number {number} or sequence {sequence} is at the end of its range")
+
+
+def _check_records(events: bytes, count: int) -> None:
+    """Walk the records' lengths: `count` of them fill the section to its last byte."""
+    if not 1 <= count <= BATCH_EVENTS_MAX:
+        _refuse("count", f"{count} events, 1..{BATCH_EVENTS_MAX} are allowed")
+    size, at, lengths = len(events), 0, _LENGTHS.unpack_from
+    for _ in range(count):
+        if at + _RECORD_BYTES > size:
+            _refuse("truncated", "an event ends outside the frame")
+        meta_len, body_len = lengths(events, at)
+        if meta_len > META_BYTES_MAX or body_len > PAYLOAD_BYTES_MAX:
+            _refuse("size", f"event with {meta_len} bytes of meta and {body_len} of payload")
+        at += _RECORD_BYTES + meta_len + body_len
+    if at != size:
+        _refuse("truncated", f"events fill {at} bytes, the frame has {size}")
+
+
+def records(frame: Frame) -> list[Record]:
+    """The events of a decoded frame, in order."""
+    found, at, unpack, events = [], 0, _RECORD.unpack_from, frame.events
+    new = tuple.__new__  # a third faster than Record(…), which only rearranges its arguments
+    for _ in range(frame.count):
+        time_us, hash_, meta_len, body_len = unpack(events, at)
+        middle = at + _RECORD_BYTES + meta_len
+        end = middle + body_len
+        meta = events[at + _RECORD_BYTES : middle]
+        found.append(new(Record, (time_us, hash_, meta, events[middle:end], at)))
+        at = end
+    return found
+
+
+def check_hashes(frame: Frame, taken: Sequence[Record]) -> None:
+    """Check every event's content hash against its bytes; raises `MalformedFrame` of kind `hash`."""
+    topic_wire = check_topic(frame.topic)
+    for index, record in enumerate(taken):
+        if content_hash(topic_wire, record.body) != record.hash:
+            _refuse("hash", f"event {index} of {frame.count} on {frame.topic} does not match its content hash")
+
+
+def select(frame: Frame, taken: Sequence[Record], keep: Sequence[int]) -> Frame:
+    """The frame with only the events at the indexes `keep` (ascending); used where duplicates are cut out."""
+    ends = [record.start for record in taken[1:]] + [len(frame.events)]
+    events = b"".join(frame.events[taken[index].start : ends[index]] for index in keep)
+    return frame._replace(events=events, count=len(keep))
+
+
+def single(frame: Frame, index: int, flags: int) -> Frame:
+    """The event at `index` as a frame of its own: same identity, `flags` added."""
+    number = frame.number + index if frame.number else 0
+    sequence = frame.sequence + index if frame.sequence else 0
+    one = select(frame, records(frame), [index])
+    return one._replace(number=number, sequence=sequence, flags=frame.flags | flags)
+
+
+def _digest(
+    topic_wire: bytes, publisher: bytes, number: int, sequence: int, count: int, origin: bytes, events: bytes
+) -> bytes:
+    covered = topic_wire + _COVERED.pack(publisher, number, sequence, count, len(origin)) + origin
+    if len(events) <= _COPY_BYTES_MAX:
+        return blake3(covered + events).digest(HASH_BYTES)
+    return blake3(covered).update(events).digest(HASH_BYTES)
+
+
+def _refuse(kind: str, detail: str) -> NoReturn:
+    raise MalformedFrame(kind, detail)
