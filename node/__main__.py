@@ -1,0 +1,61 @@
+"""`mesh-node`: one node as a process. Reads the settings, runs the agent, stops on SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from mesh.errors import MeshError
+from node.agent import Agent
+from node.config import load_settings
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a node until it is told to stop. Returns 0 then, and 2 when it could not start."""
+    flags = vars(parser().parse_args(argv))
+    file: Path | None = flags.pop("config")
+    given = {key: value for key, value in flags.items() if value is not None}
+    try:
+        settings = load_settings(file, given)
+        logging.basicConfig(
+            level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        agent = Agent(settings)
+    except MeshError as error:
+        print(f"mesh-node: {error}", file=sys.stderr)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    agent.run(_say_ready)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags. Everything else is set in the file or by MESH_NODE_* variables."""
+    flags = argparse.ArgumentParser(
+        prog="mesh-node",
+        description="Run one meshbus node. Flags override MESH_NODE_* variables, those override the file.",
+    )
+    flags.add_argument("--config", type=Path, metavar="FILE", help="TOML file; configs/node.toml shows every key")
+    flags.add_argument("--name", help="node name; default: the host name, kept in the data directory")
+    flags.add_argument("--data-dir", type=Path, metavar="DIR", help="where database, sockets and node.json live")
+    flags.add_argument(
+        "--listen", metavar="tcp://HOST:PORT", help="where peers may dial this node; port 0: any free one"
+    )
+    flags.add_argument(
+        "--peer", action="append", dest="peers", metavar="tcp://HOST:PORT", help="a peer to dial; may be given again"
+    )
+    return flags
+
+
+def _say_ready(description: dict[str, Any]) -> None:
+    print(json.dumps(description), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

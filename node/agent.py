@@ -1,0 +1,160 @@
+"""The agent: one node running. It owns the thread, the data directory, the store and the sockets, and turns.
+
+    open ─▶ ready ─▶ ┌ wait ─▶ turn (decide, commit) ─▶ send ┐ ─▶ goodbye ─▶ closed
+                     └──────────────────◀────────────────────┘
+
+The same agent runs as the process `mesh-node` and inside a program (`node.EmbeddedNode`): there is one implementation.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mesh.topic import check_pattern
+from node.clock import Clock
+from node.config import NodeSettings, default_name
+from node.core import Node
+from node.identity import DataDirectory, identify, sign_off
+from node.letters import Letters
+from node.links import Identity as Greeting
+from node.links import Links
+from node.operators import Operators
+from node.sessions import Sessions
+from node.sockets import Sockets
+from node.state import State
+from node.store import Store
+from node.turn import Turn
+
+GOODBYE_MS = 500
+_log = logging.getLogger(__name__)
+
+
+class Agent:
+    """A node with everything it owns. Constructing it opens and binds all; `run` returns after `stop`."""
+
+    def __init__(self, settings: NodeSettings, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
+        self._stopping = False
+        self.directory = DataDirectory(settings.data_dir)
+        try:
+            self._open(settings)
+        except BaseException:
+            self.directory.release()
+            raise
+
+    def _open(self, settings: NodeSettings) -> None:
+        self._store = Store(self.directory.database, settings.durability)
+        try:
+            me = identify(self._store, settings.name, default_name(), settings.durability)
+            window_us, keep_us = dedup_windows(settings)
+            self.state = State(me.name, me.generation, self._store, window_us, keep_us, random.random)
+            started = self._clock.now()
+            self.state.load(started)
+            self._sockets = Sockets(self.directory.path, settings.listen, settings.local_tcp, settings.link_queue_bytes)
+        except BaseException:
+            self._store.close()
+            raise
+        release = version("meshbus")
+        greeting = Greeting(me.name, me.origin, release, self._sockets.listen)
+        links = Links(greeting, settings.heartbeat_s, settings.dead_after_s)
+        links.dial(settings.peers)
+        letters = Letters(self.state)
+        sessions = Sessions(self.state, letters, links.up, self._sockets.endpoints)
+        self.node = Node(self.state, links, letters, sessions)
+        self.node.verbs.update(Operators(self.node, release, started.wall_us).verbs)
+        for peer in settings.peers:
+            self._sockets.dial(peer)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the ready line and `node.json` say."""
+        return {
+            "ready": True,
+            "name": self.state.name,
+            "origin": self.state.origin,
+            "data_dir": str(self.directory.path),
+            "listen": self._sockets.listen,
+            "http": None,
+            "pid": os.getpid(),
+            **self._sockets.endpoints,
+        }
+
+    def run(self, ready: Callable[[dict[str, Any]], None]) -> None:
+        """Turn until `stop`; then commit what is there, say goodbye and close everything."""
+        place = self.directory.path / "node.json"
+        try:
+            _write(place, self.description)
+            ready(self.description)
+            while not self._stopping:
+                self._turn()
+            self._goodbye()
+        finally:
+            place.unlink(missing_ok=True)
+            self._close()
+
+    def stop(self) -> None:
+        """End `run` soon. May be called from any thread, or a signal handler."""
+        self._stopping = True
+        self._sockets.wake()
+
+    def _turn(self) -> None:
+        inbox = self._sockets.wait(self._wait_ms())
+        trouble = self.node.trouble
+        self._sockets.send(self.node.turn(inbox, self._clock.now()))
+        if self.node.trouble is not trouble:
+            _tell(self.node.trouble)
+        for link in self._sockets.blocked - self.node.links.up():
+            self._sockets.forget(link)
+
+    def _wait_ms(self) -> int:
+        return 5 if self._sockets.blocked else self.node.idle_ms(self._clock.now())
+
+    def _goodbye(self) -> None:
+        self._turn()
+        turn = Turn(self._clock.now())
+        self.node.goodbye(turn)
+        self._sockets.send(turn)
+        sign_off(self._store)
+
+    def _close(self) -> None:
+        self._sockets.close(GOODBYE_MS)
+        self._store.close()
+        self.directory.release()
+
+
+def dedup_windows(settings: NodeSettings) -> tuple[Callable[[str], int], int]:
+    """The dedup window of a topic in microseconds, and the longest of all windows."""
+    by_pattern = [(check_pattern(text), int(window * 1e6)) for text, window in settings.dedup_windows.items()]
+    usual = int(settings.dedup_window_s * 1e6)
+    known: dict[str, int] = {}
+
+    def window_us(topic: str) -> int:
+        found = known.get(topic)
+        if found is None:
+            exact = [us for pattern, us in by_pattern if pattern.matches(topic)]
+            found = known[topic] = exact[0] if exact else usual
+        return found
+
+    return window_us, max([usual, *(us for _, us in by_pattern)])
+
+
+def _write(place: Path, description: dict[str, Any]) -> None:
+    """Put the file in place whole, readable by its owner only."""
+    draft = place.with_suffix(".tmp")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(description) + "\n")
+    draft.replace(place)
+
+
+def _tell(trouble: Exception | None) -> None:
+    if trouble is None:
+        _log.warning("the disk takes writes again; events are receipted again")
+    else:
+        _log.error("%s; no event is receipted until it takes writes again", trouble)

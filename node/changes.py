@@ -1,0 +1,82 @@
+"""What one turn wants written: rows for the store, gathered by the rules and carried out in one transaction.
+
+    rules ──▶ Changes ──▶ Store.commit ──▶ disk ──▶ only then: receipts, frames, replies leave the node
+
+Every field holds tuples in the column order of the statement of the same name in `node.store`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
+
+
+class LogRow(NamedTuple):
+    """One batch for the log, in the column order of the table."""
+
+    position: int
+    stream: int
+    sequence: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks of a row
+    appended_us: int
+    publisher: bytes
+    number: int
+    frame: bytes
+
+
+class LetterRow(NamedTuple):
+    """One letter, in the column order of the table (without its id)."""
+
+    consumer: str
+    state: str
+    origin: str
+    topic: str
+    sequence: int
+    frame: bytes
+    payload: str
+    attempts: int
+    retries: int
+    kind: str
+    error_type: str
+    error: str
+    traceback: str
+    first_failed_us: int
+    last_failed_us: int
+    next_attempt_us: int | None
+
+
+class Books(NamedTuple):
+    """A consumer's row: who it is and what became of the events its cursors passed."""
+
+    name: str
+    pattern: str
+    durable: bool
+    policy: str
+    passed: int
+    handled: int
+    failed: int
+    lost: int
+    resolved: int
+    expired: int
+    seen_us: int
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything one transaction writes. Empty means that there is nothing to commit."""
+
+    streams: list[tuple[int, str, str, int, int]] = field(default_factory=list)
+    log: list[LogRow] = field(default_factory=list)
+    heads: dict[int, int] = field(default_factory=dict)
+    publishers: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    books: dict[str, Books] = field(default_factory=dict)
+    cursors: dict[tuple[str, int], int] = field(default_factory=dict)
+    losses: list[tuple[str, str, str, int, int, str, int]] = field(default_factory=list)
+    letters: list[LetterRow] = field(default_factory=list)
+    letters_again: list[tuple[str, int, str, str, str, str, int, int | None, int]] = field(default_factory=list)
+    letters_retried: list[tuple[int, int]] = field(default_factory=list)
+    letters_ended: list[tuple[int]] = field(default_factory=list)
+    actions: list[tuple[int, str, str, int, str]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, each.name) for each in fields(self))

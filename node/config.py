@@ -1,0 +1,150 @@
+"""Configuration: what an operator may say, where it is looked for, and what is wrong with it.
+
+    flags  ▶ override ▶  MESH_NODE_* variables  ▶ override ▶  the TOML file  ▶ override ▶  the defaults below
+
+`configs/node.toml` documents every key with unit, default and trade-off. An unknown key, flag or variable is an error:
+a mistyped setting that is silently ignored is found out on the worst day.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from mesh.errors import ConfigurationError
+from mesh.limits import DEDUP_WINDOW_S
+from mesh.location import default_data_dir
+from mesh.topic import check_pattern
+
+ENV_PREFIX = "MESH_NODE_"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.*-]+):(\d{1,5}|\*)")
+
+Seconds = Annotated[float, Field(ge=0, le=86400.0 * 365)]
+
+
+class NodeSettings(BaseSettings):
+    """The settings of one node. Read with `load_settings`; every field is a key of the TOML file."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+    toml_file: ClassVar[Path | None] = None
+
+    name: str = ""
+    data_dir: Path = Field(default_factory=default_data_dir)
+    listen: str = "tcp://127.0.0.1:7270"
+    peers: tuple[str, ...] = ()
+    local_tcp: str = ""
+    durability: Literal["full", "os"] = "full"
+    dedup_window_s: Seconds = DEDUP_WINDOW_S
+    dedup_windows: dict[str, Seconds] = {}
+    heartbeat_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    dead_after_s: Annotated[float, Field(ge=0.2, le=3600)] = 10.0
+    link_queue_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 32)] = 64 << 20
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if name and not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no node name; use up to 63 letters, digits, '-' and '_'")
+        return name
+
+    @field_validator("listen", "local_tcp")
+    @classmethod
+    def _endpoint(cls, address: str) -> str:
+        return check_address(address) if address else address
+
+    @field_validator("peers")
+    @classmethod
+    def _peers(cls, peers: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(check_address(peer) for peer in peers))
+
+    @field_validator("dedup_windows")
+    @classmethod
+    def _windows(cls, windows: dict[str, float]) -> dict[str, float]:
+        for pattern in windows:
+            check_pattern(pattern)
+        return windows
+
+    @model_validator(mode="after")
+    def _relations(self) -> NodeSettings:
+        if self.dead_after_s < 2 * self.heartbeat_s:
+            raise ValueError(
+                f"dead_after_s is {self.dead_after_s:g} and heartbeat_s {self.heartbeat_s:g}; "
+                "one lost heartbeat would be a death, use at least twice the heartbeat"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then variables, then the file (see the module's picture)."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, cls.toml_file)
+
+
+def check_address(address: str) -> str:
+    """Return a `tcp://HOST:PORT` address as it is; raise `ValueError` for anything else."""
+    match = _ADDRESS.fullmatch(address)
+    if not match or (match[2] != "*" and int(match[2]) > 65535):
+        raise ValueError(f"{address!r} is no address; it looks like tcp://HOST:PORT")
+    return address
+
+
+def load_settings(file: Path | None = None, flags: dict[str, Any] | None = None) -> NodeSettings:
+    """Gather the settings. `flags` holds only what was given on the command line. Raises `ConfigurationError`."""
+    _check_variables()
+    if file is not None:
+        _check_file(file)
+    source = type(
+        "_Settings", (NodeSettings,), {"toml_file": file, "__annotations__": {"toml_file": ClassVar[Path | None]}}
+    )
+    try:
+        settings: NodeSettings = source(**(flags or {}))
+    except ValidationError as error:
+        raise ConfigurationError(_say(error, file)) from None
+    return settings
+
+
+def default_name() -> str:
+    """The machine's host name, made to fit the grammar of node names."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", socket.gethostname().partition(".")[0]).strip("-_")[:63]
+    return name or "node"
+
+
+def _check_variables() -> None:
+    known = {ENV_PREFIX + key.upper() for key in NodeSettings.model_fields}
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX) and name.upper() not in known:
+            raise ConfigurationError(f"environment variable {name} is not known; known are {', '.join(sorted(known))}")
+
+
+def _check_file(file: Path) -> None:
+    try:
+        tomllib.loads(file.read_text())
+    except OSError as error:
+        raise ConfigurationError(f"configuration file {file} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"configuration file {file} is no TOML: {error}") from None
+
+
+def _say(error: ValidationError, file: Path | None) -> str:
+    """The first thing that is wrong, in one line."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"])) or "the settings"
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(sorted(NodeSettings.model_fields))
+        return f"unknown configuration key {key!r}{f' in {file}' if file else ''}; known are {known}"
+    return f"configuration of {key}: {first['msg'].removeprefix('Value error, ')}"

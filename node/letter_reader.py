@@ -1,0 +1,101 @@
+"""Reading the letters: the dead letter queue as the store has it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from node.store import Store
+
+
+class Letter(NamedTuple):
+    """A letter as the store knows it. Times in microseconds since 1970."""
+
+    id: int
+    consumer: str
+    state: str
+    origin: str
+    topic: str
+    sequence: int
+    frame: bytes
+    payload: str
+    attempts: int
+    retries: int
+    kind: str
+    error_type: str
+    error: str
+    traceback: str
+    first_failed_us: int
+    last_failed_us: int
+    next_attempt_us: int | None
+
+
+class LetterFilter(NamedTuple):
+    """Which letters: None means any. `topics` and `consumers` are exact names or GLOB patterns with `*`."""
+
+    state: str | None = None
+    topic: str | None = None
+    consumer: str | None = None
+
+    def where(self) -> tuple[str, list[str]]:
+        """The SQL condition and its values."""
+        parts, values = ["1"], []
+        for column, value in (("state", self.state), ("topic", self.topic), ("consumer", self.consumer)):
+            if value is not None:
+                parts.append(f"{column} GLOB ?")
+                values.append(value.replace("[", "[[]").replace("?", "[?]"))
+        return " AND ".join(parts), values
+
+
+class LetterReader:
+    """Questions to the letters of a store. Raises `StoreError` like the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._rows = store.rows
+
+    def one(self, id_: int) -> Letter | None:
+        """One letter."""
+        row = next(self._rows("SELECT * FROM letters WHERE id = ?", (id_,)), None)
+        return Letter(*row) if row else None
+
+    def some(self, chosen: LetterFilter, limit: int, after: int = 0) -> list[Letter]:
+        """Letters in order of id, `limit` at most, beginning after the id `after`."""
+        where, values = chosen.where()
+        sql = f"SELECT * FROM letters WHERE {where} AND id > ? ORDER BY id LIMIT ?"
+        return [Letter(*row) for row in self._rows(sql, (*values, after, limit))]
+
+    def due(self, consumer: str, now_us: int, limit: int) -> list[Letter]:
+        """A consumer's waiting letters whose next attempt is due, the most overdue first."""
+        sql = (
+            "SELECT * FROM letters WHERE state = 'waiting' AND consumer = ? AND next_attempt_us <= ? "
+            "ORDER BY next_attempt_us LIMIT ?"
+        )
+        return [Letter(*row) for row in self._rows(sql, (consumer, now_us, limit))]
+
+    def next_due_us(self, consumer: str, after_us: int) -> int | None:
+        """When the consumer's next waiting letter falls due, later than `after_us`."""
+        sql = (
+            "SELECT min(next_attempt_us) FROM letters WHERE state = 'waiting' AND consumer = ? AND next_attempt_us > ?"
+        )
+        found: int | None = next(self._rows(sql, (consumer, after_us)))[0]
+        return found
+
+    def counts(self) -> list[tuple[str, str, str, int, int]]:
+        """consumer, topic, state, how many, moment of the oldest first failure."""
+        sql = (
+            "SELECT consumer, topic, state, count(*), min(first_failed_us) FROM letters GROUP BY consumer, topic, state"
+        )
+        return list(self._rows(sql))
+
+    def error_groups(self) -> list[tuple[str, str, str, str, int, int, int]]:
+        """error type, last line of the traceback's place, topic, consumer, how many, first and last failure."""
+        sql = (
+            "SELECT error_type, min(traceback), topic, consumer, count(*), min(first_failed_us), max(last_failed_us) "
+            "FROM letters GROUP BY error_type, topic, consumer ORDER BY count(*) DESC"
+        )
+        return list(self._rows(sql))
+
+    def losses(self) -> list[dict[str, Any]]:
+        """Every recorded loss."""
+        sql = "SELECT consumer, origin, topic, first, last, reason, at_us FROM losses ORDER BY id"
+        names = ("consumer", "origin", "topic", "first", "last", "reason", "at_us")
+        return [dict(zip(names, row, strict=True)) for row in self._rows(sql)]

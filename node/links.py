@@ -1,0 +1,276 @@
+"""Links: how two nodes greet, who of two connections is used, and when a link counts as down. Rules, no sockets.
+
+    dialler                                   acceptor
+    ── connected ──▶ hello ─────────────────▶  checks version, name, a second connection
+                     hello | refuse ◀────────
+    interest ──────────────────────────────▶ ◀─────────────────────────── interest
+    frames, ping/pong, interest, interest_ack … both ways, until nothing was heard for `dead_after_s`
+
+    connecting ─▶ greeting ─▶ up ─▶ down ─▶ (connected again) greeting …
+                     ├──▶ refused   the reason is shown; tried again with the next connection
+                     └──▶ spare     another connection to the same peer is in use
+
+One TCP connection carries a link, whoever dialled it. When both ends dialled, the one dialled by the lesser name is
+used and the other stays open as a spare: it takes over when the first goes. Control messages are 0x00 and JSON; a frame
+never begins with 0x00. A frame on a connection that has not greeted is not looked at: `who` asks for the greeting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from mesh.requests import unpack_control
+from node.clock import Now
+from node.turn import CONTROL, LinkKey, Turn
+
+LINK_PROTOCOL = 1
+_GREETING_S = 2.0
+"""A greeting unanswered for this long is sent again."""
+_ACCEPTED_SILENT_MAX = 1024
+"""Accepted connections that have not greeted; more are not remembered."""
+
+LinkState = Literal["connecting", "greeting", "up", "down", "refused", "spare"]
+
+
+class Identity(NamedTuple):
+    """What a node says of itself in a greeting."""
+
+    name: str
+    origin: str
+    version: str
+    listen: str
+
+
+@dataclass(slots=True)
+class Link:
+    """One connection. Moments in microseconds of the monotonic clock; `rtt_us` and `skew_us` measured by ping."""
+
+    key: LinkKey
+    address: str
+    state: LinkState = "connecting"
+    name: str = ""
+    origin: str = ""
+    version: str = ""
+    reason: str = ""
+    left: bool = False
+    acted_us: int = 0
+    heard_us: int = 0
+    heard_wall_us: int = 0
+    rtt_us: int | None = None
+    skew_us: int | None = None
+    sent: int = 0
+    received: int = 0
+    dropped: int = 0
+
+    @property
+    def dialled(self) -> bool:
+        """Whether this node opened the connection."""
+        return isinstance(self.key, str)
+
+
+class Heard(NamedTuple):
+    """A control message that concerns others than the link itself."""
+
+    kind: Literal["interest", "interest_ack", "up", "down"]
+    link: Link
+    fields: dict[str, Any]
+
+
+class Links:
+    """All connections of a node. Methods return what others must hear of; what to send goes into the turn."""
+
+    def __init__(self, me: Identity, heartbeat_s: float, dead_after_s: float) -> None:
+        self.me = me
+        self.links: dict[LinkKey, Link] = {}
+        self.strangers = 0
+        self._heartbeat_us = int(heartbeat_s * 1e6)
+        self._dead_after_us = int(dead_after_s * 1e6)
+        self._next_ping_us = 0
+
+    def dial(self, addresses: Iterable[str]) -> None:
+        """Begin with these addresses; the sockets connect by themselves and report."""
+        for address in addresses:
+            self.links[address] = Link(address, address)
+
+    def up(self) -> set[LinkKey]:
+        """The links in use."""
+        return {key for key, link in self.links.items() if link.state == "up"}
+
+    # ── what the sockets report ──────────────────────────────────────────────────────────────────────────────────────
+
+    def connected(self, key: LinkKey, turn: Turn) -> None:
+        """A dialled connection stands: greet."""
+        self._greet(self.links[key], turn)
+
+    def disconnected(self, key: LinkKey, reason: str) -> list[Heard]:
+        """A connection is gone (dialled ones are tried again by their sockets)."""
+        link = self.links.get(key)
+        if link is None:
+            return []
+        was_up = link.state == "up"
+        link.reason = reason
+        if link.dialled:
+            link.state = "down" if link.origin or was_up else "connecting"
+        else:
+            del self.links[key]
+        return [Heard("down", link, {})] if was_up else []
+
+    def receive(self, key: LinkKey, data: bytes, turn: Turn) -> tuple[Link | None, list[Heard]]:
+        """Take one message. A link in the answer means: `data` is a frame, and may come in over that link."""
+        link = self.links.get(key)
+        if data[:1] == CONTROL:
+            return None, self._control(key, link, unpack_control(data[1:]), turn)
+        if link is None or link.state != "up":
+            self.strangers += 1
+            turn.control(key, {"t": "who"})
+            return None, []
+        self._heard(link, turn.now)
+        link.received += 1
+        return link, []
+
+    def _heard(self, link: Link, now: Now) -> None:
+        link.heard_us, link.heard_wall_us = now.mono_us, now.wall_us
+
+    # ── control messages ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _control(self, key: LinkKey, link: Link | None, message: dict[str, Any], turn: Turn) -> list[Heard]:
+        kind = message.get("t")
+        if kind == "hello":
+            return self._hello(key, link, message, turn)
+        if link is None:
+            self.strangers += 1
+            turn.control(key, {"t": "who"})
+            return []
+        self._heard(link, turn.now)
+        if kind == "who":
+            return self._asked_who(link, turn)
+        if kind == "refuse":
+            return self._refused(link, message)
+        if kind == "goodbye":
+            link.left = True
+            return self._lower(link, "left", "down")
+        if kind == "ping":
+            turn.control(key, {"t": "pong", "at": message["at"], "wall_us": turn.now.wall_us})
+        elif kind == "pong":
+            self._measure(link, message, turn.now)
+        elif kind in ("interest", "interest_ack") and link.state == "up":
+            return [Heard(kind, link, message)]
+        return []
+
+    def _greet(self, link: Link, turn: Turn) -> None:
+        link.state, link.acted_us, link.reason = "greeting", turn.now.mono_us, ""
+        turn.control(link.key, self._greeting(False))
+
+    def _greeting(self, answer: bool) -> dict[str, Any]:
+        return {"t": "hello", "answer": answer, "protocol": LINK_PROTOCOL, **self.me._asdict()}
+
+    def _hello(self, key: LinkKey, link: Link | None, message: dict[str, Any], turn: Turn) -> list[Heard]:
+        refusal = self._objection(message)
+        if refusal:
+            return self._refuse(key, link, refusal, turn)
+        if link is None:
+            if sum(not each.dialled for each in self.links.values()) >= _ACCEPTED_SILENT_MAX:
+                return self._refuse(key, link, "this node holds as many links as it may", turn)
+            link = self.links[key] = Link(key, str(message.get("listen", "")))
+        link.name, link.origin = str(message["name"]), str(message["origin"])
+        link.version, link.left, link.reason = str(message.get("version", "")), False, ""
+        self._heard(link, turn.now)
+        if not message.get("answer"):
+            turn.control(key, self._greeting(True))
+        return self._choose(link)
+
+    def _objection(self, message: dict[str, Any]) -> str:
+        """Why a greeting cannot be accepted, or ""."""
+        if message.get("protocol") != LINK_PROTOCOL:
+            spoken = message.get("protocol")
+            return f"it speaks link protocol {spoken!r}, this node {LINK_PROTOCOL}; run the same release on both"
+        if not isinstance(message.get("name"), str) or not isinstance(message.get("origin"), str):
+            return "its greeting has no name or origin"
+        if message["origin"] == self.me.origin:
+            return "that address is this node itself; remove it from the peers"
+        if message["name"] == self.me.name:
+            return f"two nodes are called {self.me.name!r}; give one another --name"
+        return ""
+
+    def _refuse(self, key: LinkKey, link: Link | None, reason: str, turn: Turn) -> list[Heard]:
+        turn.control(key, {"t": "refuse", "reason": reason})
+        return self._lower(link, reason, "refused") if link else []
+
+    def _refused(self, link: Link, message: dict[str, Any]) -> list[Heard]:
+        return self._lower(link, str(message.get("reason", "")), "refused")
+
+    def _asked_who(self, link: Link, turn: Turn) -> list[Heard]:
+        """The far end does not know this connection (it was restarted): begin again."""
+        if link.state == "greeting":
+            return []
+        heard = self._lower(link, "the peer restarted", "down")
+        if link.dialled:
+            self._greet(link, turn)
+        return heard
+
+    def _choose(self, link: Link) -> list[Heard]:
+        """Two connections to one peer: use the one dialled by the lesser name, or the newer of two alike."""
+        rivals = [
+            each for each in self.links.values() if each is not link and each.name == link.name and each.state == "up"
+        ]
+        mine_wins = self.me.name < link.name
+        heard: list[Heard] = []
+        for rival in rivals:
+            if rival.dialled != link.dialled and link.dialled != mine_wins:
+                link.state = "spare"
+                return heard
+            heard += self._lower(rival, "another connection is used", "spare")
+        if link.state != "up":
+            link.state = "up"
+            heard.append(Heard("up", link, {}))
+        return heard
+
+    def _lower(self, link: Link, reason: str, state: LinkState) -> list[Heard]:
+        was_up = link.state == "up"
+        link.state, link.reason = state, reason
+        return [Heard("down", link, {})] if was_up else []
+
+    def _measure(self, link: Link, message: dict[str, Any], now: Now) -> None:
+        """Round trip, and the far clock against ours at its middle (Cristian 1989)."""
+        rtt_us = max(0, now.mono_us - int(message["at"]))
+        link.rtt_us = rtt_us
+        link.skew_us = int(message["wall_us"]) - (now.wall_us - rtt_us // 2)
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, turn: Turn) -> list[Heard]:
+        """Ping, give up on silent links, greet again where an answer is overdue. Once per heartbeat."""
+        now_us = turn.now.mono_us
+        if now_us < self._next_ping_us:
+            return []
+        self._next_ping_us = now_us + self._heartbeat_us
+        heard: list[Heard] = []
+        for link in list(self.links.values()):
+            if link.state == "up" and now_us - link.heard_us > self._dead_after_us:
+                heard += self._silent(link)
+            elif link.state in ("up", "spare"):
+                turn.control(link.key, {"t": "ping", "at": now_us})
+            if link.dialled and self._greeting_due(link, now_us):
+                self._greet(link, turn)
+        return heard
+
+    def _silent(self, link: Link) -> list[Heard]:
+        heard = self._lower(link, f"silent for {self._dead_after_us / 1e6:g} s", "down")
+        if not link.dialled:
+            del self.links[link.key]
+        return heard
+
+    def _greeting_due(self, link: Link, now_us: int) -> bool:
+        if link.state == "greeting":
+            return now_us - link.acted_us > _GREETING_S * 1e6
+        taken_over = link.state == "spare" and not any(
+            each.name == link.name and each.state == "up" for each in self.links.values()
+        )
+        return taken_over or (link.state == "down" and not link.left and now_us - link.heard_us < self._dead_after_us)
+
+    def goodbye(self, turn: Turn) -> None:
+        """Tell every peer that this node leaves in good order."""
+        for key in self.up():
+            turn.control(key, {"t": "goodbye"})

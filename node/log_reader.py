@@ -1,0 +1,118 @@
+"""Reading the replay log: small questions by position or sequence, each one statement with a name and a sentence.
+
+    position  1 ─────────── 65 ──── 70 ──────────── 134 …       one row a batch, in the order this node took them in
+    stream    A:1..64       B:1..5  A:65..128       …           an index by (stream, sequence) finds a batch in a stream
+
+Positions, arrival times, and the sequences of each stream all ascend together: a moment or a sequence is found by
+bisection, without an index of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from node.changes import LogRow
+from node.store import Store
+
+
+class LogReader:
+    """Questions to the log of a store. Raises `StoreError` like the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._rows = store.rows
+
+    def next_position(self) -> int:
+        """The position the next event gets; positions start at 1."""
+        row = next(self._rows("SELECT position + count FROM log ORDER BY position DESC LIMIT 1"), None)
+        return int(row[0]) if row else 1
+
+    def rows_since(self, appended_us: int) -> Iterator[LogRow]:
+        """Batches taken in since a moment, oldest first."""
+        first = self.position_at(appended_us)
+        for row in self._rows("SELECT * FROM log WHERE position >= ? ORDER BY position", (first,)):
+            yield LogRow(*row)
+
+    def position_at(self, appended_us: int) -> int:
+        """The first position taken in at or after a moment (bisection: positions and arrival times ascend together)."""
+        low, high = 1, self.next_position()
+        while low < high:
+            middle = (low + high) // 2
+            row = next(self._rows("SELECT position, appended_us FROM log WHERE position >= ? LIMIT 1", (middle,)), None)
+            if row is None or row[0] >= high or row[1] >= appended_us:
+                high = middle
+            else:
+                low = row[0] + 1
+        return low
+
+    def batches(self, stream: int, first: int, last: int) -> Iterator[LogRow]:
+        """The batches of a stream that hold any of the sequences `first`..`last`, in order."""
+        start = next(
+            self._rows("SELECT max(sequence) FROM log WHERE stream = ? AND sequence <= ?", (stream, first)), (None,)
+        )[0]
+        sql = (
+            "SELECT * FROM log WHERE stream = ? AND sequence >= ? AND sequence <= ? AND sequence + count > ? "
+            "ORDER BY sequence"
+        )
+        for row in self._rows(sql, (stream, first if start is None else start, last, first)):
+            yield LogRow(*row)
+
+    def first_sequence(self, stream: int, position: int) -> int | None:
+        """The lowest sequence of a stream in a batch at or after a position, or None (bisection again)."""
+        sql = "SELECT sequence, count, position FROM log WHERE stream = ? AND sequence >= ? ORDER BY sequence LIMIT 1"
+        low, high = next(
+            self._rows("SELECT min(sequence), max(sequence) + 1 FROM log WHERE stream = ?", (stream,)), (None, None)
+        )
+        if low is None:
+            return None
+        found = None
+        while low < high:
+            middle = (low + high) // 2
+            row = next(self._rows(sql, (stream, middle)), None)
+            if row is None or row[2] >= position:
+                high, found = middle, row[0] if row else found
+            else:
+                low = row[0] + row[1]
+        return found
+
+    def receipts(self, publisher: bytes, position: int, number: int) -> Iterator[LogRow]:
+        """A publisher's batches from its last one (at `position`) back to the one that holds `number`."""
+        sql = "SELECT * FROM log WHERE position <= ? AND publisher = ? ORDER BY position DESC"
+        for row in self._rows(sql, (position, publisher)):
+            yield LogRow(*row)
+            if row[6] <= number:
+                return
+
+    def tail(self, before: int, limit: int) -> list[LogRow]:
+        """The last `limit` batches before a position, newest first."""
+        sql = "SELECT * FROM log WHERE position < ? ORDER BY position DESC LIMIT ?"
+        return [LogRow(*row) for row in self._rows(sql, (before, limit))]
+
+    def after(self, position: int, limit: int) -> list[LogRow]:
+        """The first `limit` batches that end after a position, oldest first."""
+        sql = (
+            "SELECT * FROM log WHERE position >= coalesce((SELECT max(position) FROM log WHERE position <= ?1), ?1) "
+            "AND position + count > ?1 ORDER BY position LIMIT ?2"
+        )
+        return [LogRow(*row) for row in self._rows(sql, (position, limit))]
+
+    def log_size(self) -> dict[str, int]:
+        """Batches, events, bytes of the database file, first and last position. Reads an index, not the frames."""
+        row = next(self._rows("SELECT count(*), coalesce(sum(count), 0) FROM log INDEXED BY log_by_stream"))
+        first = next(self._rows("SELECT position FROM log ORDER BY position LIMIT 1"), (0,))[0]
+
+        return {
+            "batches": row[0],
+            "events": row[1],
+            "bytes": self._store.size_bytes(),
+            "first_position": first,
+            "last_position": self.next_position() - 1,
+        }
+
+    def stream_sizes(self) -> dict[int, tuple[int, int, int]]:
+        """Per stream: lowest sequence in the log, highest, and how many events stand between. Reads an index."""
+        sql = (
+            "SELECT stream, min(sequence), max(sequence + count - 1), sum(count) FROM log INDEXED BY log_by_stream "
+            "GROUP BY stream"
+        )
+        return {row[0]: (row[1], row[2], row[3]) for row in self._rows(sql)}

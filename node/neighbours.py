@@ -1,0 +1,87 @@
+"""The neighbours: what the links' messages mean for the rest of the node, and what the peers are told.
+
+link up ────────▶ tell it our interest          interest heard ─▶ Interest, acknowledged
+link down ──────▶ forget its interest           interest_ack ───▶ registrations that wait for it
+frame ──────────▶ the intake                    our interest changed ─▶ tell every peer
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mesh.errors import MalformedFrame
+from node.intake import Intake
+from node.links import Heard, Links
+from node.sessions import Sessions
+from node.state import State
+from node.turn import LinkKey, Turn
+
+LinkEvent = tuple[LinkKey, str, str]
+"""What the sockets saw happen to a connection: key, one of connected, disconnected, dropped, stranger, and a detail."""
+
+
+class Neighbours:
+    """The node's side towards its peers."""
+
+    def __init__(self, state: State, links: Links, sessions: Sessions, intake: Intake, counts: Counter[str]) -> None:
+        self.links = links
+        self._state = state
+        self._sessions = sessions
+        self._intake = intake
+        self._counts = counts
+        self._announced = -1
+
+    def happened(self, event: LinkEvent, turn: Turn) -> None:
+        """Something happened to a connection."""
+        key, what, detail = event
+        if what == "connected":
+            self.links.connected(key, turn)
+        elif what == "disconnected":
+            self._heed(self.links.disconnected(key, detail), turn)
+        elif what == "dropped":
+            self._dropped(key, int(detail))
+        else:
+            self._counts[f"refused connection: {detail}"] += 1
+
+    def _dropped(self, key: LinkKey, count: int) -> None:
+        self._counts["dropped at a link"] += count
+        link = self.links.links.get(key)
+        if link:
+            link.dropped += count
+
+    def receive(self, key: LinkKey, data: bytes, turn: Turn) -> None:
+        """One message from a connection: a frame for the intake, or control."""
+        try:
+            link, heard = self.links.receive(key, data, turn)
+            if link is not None:
+                self._intake.forwarded(data, turn)
+            self._heed(heard, turn)
+        except MalformedFrame as error:
+            self._counts[f"malformed {error.kind}"] += 1
+        except (KeyError, TypeError, ValueError):
+            self._counts["malformed control"] += 1
+
+    def tick(self, turn: Turn) -> None:
+        """Heartbeats; and tell every peer when what is wanted here has changed."""
+        self._heed(self.links.tick(turn), turn)
+        if self._announced != self._state.interest.version:
+            self._announced = self._state.interest.version
+            for key in self.links.up():
+                self._tell_interest(key, turn)
+
+    def _heed(self, heard: list[Heard], turn: Turn) -> None:
+        interest = self._state.interest
+        for kind, link, fields in heard:
+            if kind == "interest":
+                interest.announced(link.key, tuple(map(str, fields["patterns"])))
+                turn.control(link.key, {"t": "interest_ack", "version": fields["version"]})
+            elif kind == "interest_ack":
+                self._sessions.interest_known(link.key, int(fields["version"]), turn)
+            elif kind == "up":
+                self._tell_interest(link.key, turn)
+            else:
+                interest.forget(link.key)
+
+    def _tell_interest(self, key: LinkKey, turn: Turn) -> None:
+        interest = self._state.interest
+        turn.control(key, {"t": "interest", "version": interest.version, "patterns": interest.patterns})

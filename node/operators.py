@@ -1,0 +1,186 @@
+"""What an operator may ask a node, and the answers the CLI prints: reads of the state, and acts on letters.
+
+    status · peers · consumers · audit
+    dlq.summary · dlq.list · dlq.show · dlq.errors · dlq.retry · dlq.discard
+    log.stats · log.tail · log.show
+
+Every act on a letter is written down with who did it. A retry asks for one more attempt of exactly the consumer that
+failed; see `node.letters` for when it is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from mesh.event import EventId
+from mesh.topic import check_pattern
+from node.audit import audit
+from node.core import Node
+from node.letter_reader import Letter, LetterFilter
+from node.log_pages import event_rows, page_after, page_before, start_of
+from node.status import Row, consumer_rows, dlq_summary, peer_rows, status
+from node.turn import Request, Turn, Verb
+
+LIST_MAX = 1000
+"""Rows in one answer at most; who wants more asks again from where it ended."""
+
+
+class Operators:
+    """The operators' verbs of one node. `version` is the release, `started_us` when the node began."""
+
+    def __init__(self, node: Node, version: str, started_us: int) -> None:
+        self._node = node
+        self._state = node.state
+        self._version = version
+        self._started_us = started_us
+        self.verbs: dict[str, Verb] = {
+            "status": self._status,
+            "peers": self._peers,
+            "consumers": self._consumers,
+            "audit": self._audit,
+            "dlq.summary": self._summary,
+            "dlq.list": self._list,
+            "dlq.show": self._show,
+            "dlq.errors": self._errors,
+            "dlq.retry": self._retry,
+            "dlq.discard": self._discard,
+            "log.stats": self._log_stats,
+            "log.tail": self._log_tail,
+            "log.show": self._log_show,
+        }
+
+    def _status(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        turn.reply(request, status(self._node, self._version, self._started_us, turn.now))
+
+    def _peers(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        turn.reply(request, {"node": self._state.name, "rows": peer_rows(self._node, turn.now)})
+
+    def _consumers(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        turn.reply(request, {"rows": consumer_rows(self._state, turn.now)})
+
+    def _audit(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        turn.reply(request, audit(self._state))
+
+    # ── letters ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _summary(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        turn.reply(request, dlq_summary(self._state, turn.now))
+
+    def _list(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        turn.reply(request, {"rows": [self._row(letter) for letter in self._chosen(request, {})]})
+
+    def _show(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        letter = self._state.letters.one(int(request.fields["letter"]))
+        if letter is None:
+            turn.refuse(
+                request, "no such letter", f"there is no letter {request.fields['letter']}; see `mesh dlq list`"
+            )
+            return
+        details = {
+            "kind": letter.kind,
+            "traceback": letter.traceback,
+            "retries": letter.retries,
+            "first_failed_at": letter.first_failed_us / 1e6,
+            "last_failed_at": letter.last_failed_us / 1e6,
+        }
+        turn.reply(request, {"letter": {**self._row(letter), **details}})
+
+    def _errors(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        names = ("error_type", "place", "topic", "consumer", "count", "first_failed_at", "last_failed_at")
+        rows = [
+            dict(zip(names, (kind, _place(traceback), topic, consumer, count, first / 1e6, last / 1e6), strict=True))
+            for kind, traceback, topic, consumer, count, first, last in self._state.letters.error_groups()
+        ]
+        turn.reply(request, {"rows": rows})
+
+    def _retry(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        letters, act = self._node.letters, self._node.letters.retry
+        self._act(request, turn, letters.objection_to_retry, act)
+
+    def _discard(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        letters, act = self._node.letters, self._node.letters.discard
+        self._act(request, turn, letters.objection_to_discard, act)
+
+    def _act(self, request: Request, turn: Turn, objection: Any, act: Any) -> None:
+        """Do it to every chosen letter that allows it; say which, and why not the others."""
+        actor, dry_run = str(request.fields.get("actor", "")), bool(request.fields.get("dry_run"))
+        accepted: list[int] = []
+        refused: list[tuple[int, str]] = []
+        for letter in self._chosen(request, {"limit": LIST_MAX}):
+            reason = objection(letter, turn)
+            if reason:
+                refused.append((letter.id, reason))
+            else:
+                accepted.append(letter.id)
+                if not dry_run:
+                    act(letter, actor, turn)
+        missing = sorted(set(request.fields.get("ids") or ()) - set(accepted) - {id_ for id_, _ in refused})
+        refused += [(id_, f"there is no letter {id_}; it may have been resolved") for id_ in missing]
+        turn.reply(request, {"accepted": accepted, "refused": refused, "dry_run": dry_run})
+
+    def _chosen(self, request: Request, defaults: Row) -> list[Letter]:
+        """The letters a request names: `ids`, or by `state`, `topic`, `consumer`, from `after`, `limit` many."""
+        fields = {**defaults, **request.fields}
+        if fields.get("ids") is not None:
+            found = (self._state.letters.one(int(id_)) for id_ in dict.fromkeys(fields["ids"]))
+            return [letter for letter in found if letter]
+        chosen = LetterFilter(fields.get("state"), fields.get("topic"), fields.get("consumer"))
+        limit = max(0, min(int(fields.get("limit", 20)), LIST_MAX))
+        return self._state.letters.some(chosen, limit, int(fields.get("after", 0)))
+
+    def _row(self, letter: Letter) -> Row:
+        due_us = letter.next_attempt_us
+        return {
+            "id": letter.id,
+            "event_id": str(EventId(letter.origin, letter.topic, letter.sequence)),
+            "topic": letter.topic,
+            "consumer": letter.consumer,
+            "state": letter.state,
+            "attempts": letter.attempts,
+            "error_type": letter.error_type,
+            "error": letter.error,
+            "created_at": letter.first_failed_us / 1e6,
+            "next_attempt_at": None if due_us is None else due_us / 1e6,
+            "node": self._state.name,
+            "payload": orjson.loads(letter.payload),
+        }
+
+    # ── the log ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _log_stats(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        sizes = self._state.log.stream_sizes()
+        streams = [
+            {"origin": each.origin, "topic": each.topic, "head": each.head, "in_log": sizes.get(each.id, (0, 0, 0))[2]}
+            for each in sorted(self._state.relay.by_id.values(), key=lambda each: (each.origin, each.topic))
+        ]
+        turn.reply(request, {**self._state.log.log_size(), "streams": streams})
+
+    def _log_tail(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        """A page of the log: the last `limit` events of a pattern `before` a position, or the first `after` one or `since` a time."""
+        log, fields = self._state.log, request.fields
+        pattern = check_pattern(str(fields.get("pattern") or "*"))
+        limit = max(1, min(int(fields.get("limit", 10)), LIST_MAX))
+        after = start_of(log, fields, turn.now.wall_us)
+        if after is not None:
+            page = page_after(log, pattern, after, limit)
+        else:
+            page = page_before(log, pattern, int(fields.get("before") or self._state.next_position), limit)
+        turn.reply(request, {"rows": page.rows, "before": page.first, "position": page.last, "more": page.more})
+
+    def _log_show(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        wanted = EventId.parse(str(request.fields["event"]))
+        stream = self._state.relay.streams.get((wanted.origin, wanted.topic))
+        batch = next(self._state.log.batches(stream.id, wanted.sequence, wanted.sequence), None) if stream else None
+        rows = [row for row in event_rows(batch) if row["sequence"] == wanted.sequence] if batch else []
+        if not rows:
+            turn.refuse(request, "no such event", f"event {wanted} is not in the log of {self._state.name}")
+            return
+        turn.reply(request, {"event": rows[0]})
+
+
+def _place(traceback: str) -> str:
+    """Where it was raised: the last `File …, line …` of a traceback."""
+    places = [line.strip() for line in traceback.splitlines() if line.lstrip().startswith("File ")]
+    return places[-1] if places else ""

@@ -1,0 +1,122 @@
+"""Receipts: the node's word to a publisher, gathered over one turn and sent as one message per publisher.
+
+    admitted frames of one turn            one directed message
+    17..40 A 1001.., 41..41 B 7        ▶   runs [[17, 24, "A", 1001], [41, 1, "B", 7]]
+
+Consecutive frames of one topic melt into one run, so a burst is receipted by a few integers. A frame that was admitted
+before is receipted again from the log: its row is found by going back from the publisher's last one, once per
+resend and not once per frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mesh.dedup import Sighting
+from mesh.event import EventId
+from mesh.frame import Frame, decode, records
+from node.changes import LogRow
+from node.relay import Publisher
+from node.state import State
+from node.turn import Turn
+
+
+@dataclass(slots=True)
+class _Message:
+    """One publisher's receipts of this turn, in the shape of `mesh.requests`."""
+
+    runs: list[list[int | str]] = field(default_factory=list)
+    duplicates: list[tuple[int, str]] = field(default_factory=list)
+    rejected: list[tuple[int, int, str, str]] = field(default_factory=list)
+    resend: int | None = None
+
+
+class Receipts:
+    """The receipts of one node."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._messages: dict[bytes, _Message] = {}
+        self._former: dict[bytes, dict[int, LogRow]] = {}
+
+    def accepted(self, publisher: bytes, topic: str, runs: list[tuple[int, int, int]]) -> None:
+        """Events got their sequences: (number, count, first sequence)."""
+        mine = self._of(publisher).runs
+        for number, count, sequence in runs:
+            last = mine[-1] if mine else None
+            if last and last[2] == topic and last[0] + last[1] == number and last[3] + last[1] == sequence:  # type: ignore[operator]
+                last[1] += count  # type: ignore[operator]
+            else:
+                mine.append([number, count, topic, sequence])
+
+    def duplicates(self, publisher: bytes, found: list[tuple[int, Sighting]]) -> None:
+        """Events whose content was announced before: (number, where)."""
+        self._of(publisher).duplicates += [(number, _id(sighting)) for number, sighting in found]
+
+    def rejected(self, publisher: bytes, number: int, count: int, code: str, message: str) -> None:
+        """Events that will never be taken."""
+        self._of(publisher).rejected.append((number, count, code, message))
+
+    def resend(self, publisher: bytes, first: int) -> None:
+        """Frames before the one that came did not arrive."""
+        self._of(publisher).resend = first
+
+    def admitted(self, publisher: bytes) -> None:
+        """The publisher has gone on to news: its former rows need not be kept at hand."""
+        self._former.pop(publisher, None)
+
+    def again(self, frame: Frame, publisher: Publisher, turn: Turn) -> None:
+        """Receipt a frame that was admitted before (perhaps in this turn), as it was receipted then."""
+        former = self._former.get(frame.publisher)
+        if former is None or frame.number < min(former, default=frame.number + 1):
+            rows = self._state.log.receipts(frame.publisher, publisher.position, frame.number)
+            former = self._former[frame.publisher] = {row.number: row for row in rows}
+            former.update((row.number, row) for row in turn.changes.log if row.publisher == frame.publisher)
+        row = former.get(frame.number)
+        if row is not None and row.count == frame.count:
+            self.accepted(frame.publisher, frame.topic, [(frame.number, frame.count, row.sequence)])
+        else:
+            self._sort_out(frame, former, turn.now.mono_us)
+
+    def _sort_out(self, frame: Frame, former: dict[int, LogRow], now_us: int) -> None:
+        """Some events of the frame were duplicates then: tell them from the others by their content."""
+        numbers = range(frame.number, frame.number + frame.count)
+        row = next((former[number] for number in numbers if number in former), None)
+        kept = [record.hash for record in records(decode(row.frame))] if row else []
+        sequences = {hash_: row.sequence + index for index, hash_ in enumerate(kept)} if row else {}
+        window = self._state.relay.window
+        for number, record in zip(numbers, records(frame), strict=True):
+            sequence = sequences.pop(record.hash, None)
+            if sequence is not None:
+                self.accepted(frame.publisher, frame.topic, [(number, 1, sequence)])
+            else:
+                sighting = window.find(record.hash, now_us, window.keep_us)
+                self._of(frame.publisher).duplicates.append((number, _id(sighting) if sighting else ""))
+
+    def send(self, turn: Turn) -> None:
+        """Put what was gathered into the turn, and begin anew."""
+        for publisher, message in self._messages.items():
+            if message.runs or message.duplicates or message.rejected:
+                turn.direct(
+                    publisher,
+                    {
+                        "t": "receipts",
+                        "origin": self._state.origin,
+                        "runs": message.runs,
+                        "duplicates": message.duplicates,
+                        "rejected": message.rejected,
+                    },
+                )
+            if message.resend is not None:
+                turn.direct(publisher, {"t": "resend", "first": message.resend})
+        self._messages.clear()
+
+    def _of(self, publisher: bytes) -> _Message:
+        message = self._messages.get(publisher)
+        if message is None:
+            message = self._messages[publisher] = _Message()
+        return message
+
+
+def _id(sighting: Sighting) -> str:
+    return str(EventId(sighting.origin, sighting.topic, sighting.sequence))

@@ -1,0 +1,225 @@
+"""The relay: `admit`, the one door through which every event enters this node.
+
+    a publisher's frame ──▶ identity ──▶ content ──▶ origin, sequence ──▶ Admitted
+                              │            │
+                              ▼            ▼
+                          Repeated     (cut out of the batch, receipted as duplicates)
+                          OutOfTurn
+    a peer's frame ───────▶ what of it is new here? ──▶ Admitted, origin and sequence as they came
+
+Identity is exact and has no window: a publisher's numbers are admitted strictly one after the other, so a resend is
+told from news by comparing two integers, and a hole (the node was restarted, frames died in a pipe) is answered by
+asking for the rest again, in order. Content has a window per topic and is asked only where events enter the mesh.
+
+The relay keeps what must be known about every stream and publisher in memory; the store has the same on disk, and
+when a commit fails the node throws this object away and reads it back (`Relay.load`). No socket, clock or database
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import orjson
+
+from mesh.dedup import DedupWindow, Sighting
+from mesh.errors import MalformedFrame
+from mesh.frame import EPHEMERAL, Frame, Record, check_hashes, records, select
+
+
+class Stream:
+    """One origin's events of one topic at this node. `base` is the sequence before the first one held here."""
+
+    __slots__ = ("base", "head", "id", "origin", "topic")
+
+    def __init__(self, id_: int, origin: str, topic: str, base: int, head: int) -> None:
+        self.id = id_
+        self.origin = origin
+        self.topic = topic
+        self.base = base
+        self.head = head
+
+
+class Publisher:
+    """How far one publisher's events are admitted. `position` is where its last batch stands in the log."""
+
+    __slots__ = ("number", "position")
+
+    def __init__(self, number: int, position: int) -> None:
+        self.number = number
+        self.position = position
+
+
+class Admitted(NamedTuple):
+    """News. `frame` is as it will be logged; None when every event of it was a duplicate.
+
+    `runs`: (number, count, sequence) of what got a sequence. `duplicates`: (number, first sighting) of what did not.
+    """
+
+    frame: Frame | None
+    stream: Stream | None
+    new_stream: bool
+    runs: list[tuple[int, int, int]]
+    duplicates: list[tuple[int, Sighting]]
+
+
+class Repeated(NamedTuple):
+    """Everything in the frame is here already: receipt it again."""
+
+    publisher: Publisher | None
+
+
+class OutOfTurn(NamedTuple):
+    """A frame before this one did not arrive: ask for everything from number `first` on. 0: say hello first."""
+
+    first: int
+
+
+class Rejected(NamedTuple):
+    """The frame can never be taken: its publisher's content hashes are wrong."""
+
+    reason: str
+
+
+class Passing(NamedTuple):
+    """An ephemeral frame: send it on and forget it."""
+
+    frame: Frame
+
+
+Admission = Admitted | Repeated | OutOfTurn | Rejected | Passing
+
+
+class Relay:
+    """Decides what becomes of every frame. `window_us` gives the dedup window of a topic in microseconds."""
+
+    def __init__(self, origin: str, window: DedupWindow, window_us: Callable[[str], int]) -> None:
+        self.origin = origin
+        self.window = window
+        self.window_us = window_us
+        self.streams: dict[tuple[str, str], Stream] = {}
+        self.by_id: dict[int, Stream] = {}
+        self.publishers: dict[bytes, Publisher] = {}
+        self._next_id = 1
+
+    def load(
+        self,
+        streams: Iterable[tuple[int, str, str, int, int]],
+        publishers: Iterable[tuple[bytes, int, int]],
+    ) -> None:
+        """Take up what the store knows."""
+        for row in streams:
+            stream = Stream(*row)
+            self.streams[stream.origin, stream.topic] = self.by_id[stream.id] = stream
+        self._next_id = max(self.by_id, default=0) + 1
+        self.publishers = {key: Publisher(number, position) for key, number, position in publishers}
+
+    def greet(self, publisher: bytes, first: int) -> None:
+        """A publisher says where it stands: its oldest number without a receipt. Ours counts if we have one."""
+        if publisher not in self.publishers:
+            self.publishers[publisher] = Publisher(first - 1, 0)
+
+    def admit(self, frame: Frame, now_us: int) -> Admission:
+        """Decide about a publisher's frame. Raises `MalformedFrame` when an ephemeral one has a wrong content hash."""
+        if frame.flags & EPHEMERAL:
+            check_hashes(frame, records(frame))
+            return Passing(frame._replace(origin=self.origin))
+        publisher = self.publishers.get(frame.publisher)
+        if publisher is None:
+            return OutOfTurn(0)
+        if frame.number != publisher.number + 1:
+            return Repeated(publisher) if frame.number <= publisher.number else OutOfTurn(publisher.number + 1)
+        publisher.number = frame.number + frame.count - 1
+        taken = records(frame)
+        try:
+            check_hashes(frame, taken)
+        except MalformedFrame as error:
+            return Rejected(str(error))
+        return self._sequence(frame, taken, now_us)
+
+    def admit_forwarded(self, frame: Frame, now_us: int) -> Admission:
+        """Decide about a peer's frame: it keeps its origin and sequence, and what is already here is dropped."""
+        if frame.flags & EPHEMERAL:
+            return Passing(frame)
+        stream, new = self._stream(frame.origin, frame.topic, frame.sequence - 1)
+        if frame.last <= stream.head:
+            return Repeated(None)
+        taken = records(frame)
+        known = max(0, stream.head + 1 - frame.sequence)
+        if known:
+            frame = select(frame, taken, range(known, frame.count))._replace(
+                number=frame.number + known, sequence=frame.sequence + known
+            )
+        stream.head = frame.last
+        self._remember(frame, taken[known:], now_us)
+        return Admitted(frame, stream, new, [(frame.number, frame.count, frame.sequence)], [])
+
+    def _sequence(self, frame: Frame, taken: list[Record], now_us: int) -> Admitted:
+        """Cut duplicates out, and give the rest this node's origin and the next sequences."""
+        known = self.streams.get((self.origin, frame.topic))
+        first = known.head + 1 if known else 1
+        keep, duplicates = self._split(frame, taken, first, now_us)
+        if not keep:
+            return Admitted(None, None, False, [], duplicates)
+        runs = [(frame.number, frame.count, first)]
+        if duplicates:
+            runs = _runs(frame.number, keep, first)
+            frame = select(frame, taken, keep)._replace(number=frame.number + keep[0])
+            taken = [taken[index] for index in keep]
+        frame = frame._replace(origin=self.origin, sequence=first)
+        stream, new = self._stream(self.origin, frame.topic, 0)
+        stream.head = frame.last
+        self._remember(frame, taken, now_us)
+        return Admitted(frame, stream, new, runs, duplicates)
+
+    def _split(
+        self, frame: Frame, taken: list[Record], first: int, now_us: int
+    ) -> tuple[list[int] | range, list[tuple[int, Sighting]]]:
+        """Indexes of what is news, and the duplicates with what they repeat (also within the frame itself)."""
+        window_us = self.window_us(frame.topic)
+        hashes = {record.hash for record in taken}
+        if not window_us or (len(hashes) == frame.count and self.window.none_of(hashes)):
+            return range(frame.count), []
+        keep: list[int] = []
+        duplicates: list[tuple[int, Sighting]] = []
+        fresh: dict[bytes, int] = {}
+        for index, record in enumerate(taken):
+            sighting = self.window.find(record.hash, now_us, window_us)
+            if record.hash in fresh:
+                sighting = Sighting(self.origin, frame.topic, fresh[record.hash], now_us)
+            if sighting is None or _opted_out(record):
+                fresh.setdefault(record.hash, first + len(keep))
+                keep.append(index)
+            else:
+                duplicates.append((frame.number + index, sighting))
+        return keep, duplicates
+
+    def _remember(self, frame: Frame, taken: list[Record], now_us: int) -> None:
+        hashes = [record.hash for record in taken]
+        self.window.remember(frame.origin, frame.topic, frame.sequence, hashes, now_us)
+
+    def _stream(self, origin: str, topic: str, base: int) -> tuple[Stream, bool]:
+        stream = self.streams.get((origin, topic))
+        if stream is not None:
+            return stream, False
+        stream = Stream(self._next_id, origin, topic, base, base)
+        self._next_id += 1
+        self.streams[origin, topic] = self.by_id[stream.id] = stream
+        return stream, True
+
+
+def _runs(number: int, keep: list[int] | range, first: int) -> list[tuple[int, int, int]]:
+    """Receipt runs (number, count, sequence) of the kept indexes: consecutive numbers share a run."""
+    runs: list[tuple[int, int, int]] = []
+    for order, index in enumerate(keep):
+        if runs and runs[-1][0] + runs[-1][1] == number + index:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1, runs[-1][2])
+        else:
+            runs.append((number + index, 1, first + order))
+    return runs
+
+
+def _opted_out(record: Record) -> bool:
+    """Whether the publisher asked that this event is never taken for a duplicate (rare: meta is usually empty)."""
+    return b'"dedup"' in record.meta and orjson.loads(record.meta).get("dedup") is False

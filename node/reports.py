@@ -1,0 +1,90 @@
+"""Reports: a program says what became of the events it was given, and the node writes it down.
+
+    move [origin, topic, 6, 9, [failure of 8], []]
+         cursor 6 → 9 · books: 3 passed, 2 handled, 1 failed · letter of event 8          all in one transaction
+
+A report is idempotent: a move that does not go beyond the cursor says nothing new, and the outcome of a redelivery
+counts only for the attempt that is the letter's next. So a program may send it again after any failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mesh.frame import DIRECTED, decode, encode, records, single
+from mesh.requests import Failure
+from node.delivery import Following, Settled, failed_again, new_letter, settle
+from node.letters import Letters
+from node.relay import Stream
+from node.replay import intact
+from node.state import State
+from node.turn import Turn
+
+
+class Reports:
+    """Takes reports into the turn's transaction."""
+
+    def __init__(self, state: State, letters: Letters) -> None:
+        self._state = state
+        self._letters = letters
+
+    def take(self, following: Following, part: Mapping[str, Any], turn: Turn) -> None:
+        """One subscription's part of a report: `moves` and `letters` in the shapes of `mesh.requests`."""
+        for origin, topic, first, last, failures, lost in part.get("moves", ()):
+            stream = self._state.relay.streams.get((origin, topic))
+            if stream is not None:
+                move = {"from": first, "to": last, "failures": failures, "lost": lost}
+                settled = settle(following, stream, move)
+                if settled is not None:
+                    self._record(following, settled, turn)
+        for letter, attempt, failure in part.get("letters", ()):
+            self._outcome(int(letter), int(attempt), failure, following, turn)
+
+    def _record(self, following: Following, settled: Settled, turn: Turn) -> None:
+        """Put a move into the transaction: cursor, letters, losses, books."""
+        stream, changes, now_us = settled.stream, turn.changes, turn.now.wall_us
+        buried = [self._bury(following, stream, failure, turn) for failure in settled.failures]
+        unread = [(f["sequence"], f["sequence"]) for f, done in zip(settled.failures, buried, strict=True) if not done]
+        for ranges, reason in ((settled.lost, "gone from the log"), (unread, "failed, and gone from the log")):
+            changes.losses += [
+                (following.consumer, stream.origin, stream.topic, *each, reason, now_us) for each in ranges
+            ]
+        books = self._state.books(following.consumer, turn)
+        changes.books[following.consumer] = books._replace(
+            passed=books.passed + settled.cursor - following.cursor(stream),
+            handled=books.handled + settled.handled,
+            failed=books.failed + sum(buried),
+            lost=books.lost + len(unread) + sum(last - first + 1 for first, last in settled.lost),
+            seen_us=now_us,
+        )
+        if following.durable:
+            changes.cursors[following.consumer, stream.id] = settled.cursor
+        turn.once_committed.append(lambda: following.cursors.__setitem__(stream.id, settled.cursor))
+
+    def _bury(self, following: Following, stream: Stream, failure: Failure, turn: Turn) -> bool:
+        """Write the letter of a first failure; False when the event can no longer be read."""
+        row = next(self._state.log.batches(stream.id, failure["sequence"], failure["sequence"]), None)
+        if row is None or not intact(row):
+            return False
+        event = single(decode(row.frame), failure["sequence"] - row.sequence, DIRECTED)
+        payload = records(event)[0].body.decode()
+        draw = self._state.draw()
+        turn.changes.letters.append(
+            new_letter(following, stream, failure, encode(event), payload, turn.now.wall_us, draw)
+        )
+        return True
+
+    def _outcome(self, id_: int, attempt: int, failure: Failure | None, following: Following, turn: Turn) -> None:
+        """A redelivery ended. Said twice, or about an attempt that is not the letter's next, it changes nothing."""
+        letter = self._state.letters.one(id_)
+        if letter is None or attempt != letter.attempts + 1 or letter.consumer != following.consumer:
+            return
+        if failure is None:
+            turn.changes.letters_ended.append((id_,))
+            books = self._state.books(letter.consumer, turn)
+            turn.changes.books[letter.consumer] = books._replace(resolved=books.resolved + 1)
+        else:
+            row = failed_again(following.policy, id_, attempt, failure, turn.now.wall_us, self._state.draw())
+            turn.changes.letters_again.append(row)
+        turn.once_committed.append(lambda: self._letters.ended(id_))

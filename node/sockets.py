@@ -1,0 +1,321 @@
+"""The sockets: the only file of the node that creates them. It moves bytes and decides nothing.
+
+    in    XSUB   bound   ◀── frames of local publishers              one 0x01 sent at the start: "everything"
+    out   XPUB   bound   ──▶ frames, directed messages, beacons      ◀── who subscribes, who went away
+    ctl   ROUTER bound   ◀─▶ requests, replies
+    link  ROUTER bound   ◀─▶ peers that dialled us                   MANDATORY: an unknown or full peer is an error
+    link  DEALER, one per dialled peer, each with a monitor that tells when its connection stands and falls
+
+Every link has a queue of its own, bounded in bytes. What a full socket does not take waits there; what the queue does not
+hold is dropped and counted for that link, and no other peer notices. Encryption will be options set in `_link_socket`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import deque
+from pathlib import Path
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from mesh.errors import ConfigurationError
+from mesh.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX
+from node.core import Inbox
+from node.turn import LinkKey, Turn
+
+_DRAIN_MAX = 512
+"""Messages taken from one socket in one turn, so that no socket starves another and a turn stays short."""
+_LOCAL_HWM = 2000
+_LINK_HWM = 1000
+_RECONNECT_MS, _RECONNECT_MAX_MS = 100, 5000
+_HEARTBEAT_MS, _HEARTBEAT_TIMEOUT_MS = 2000, 10_000
+_HANDSHAKE_MS = 5000
+_MONITORED = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
+_FAILURES: dict[int, str] = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the key is not allowed",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the handshake failed without a reason",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "it does not speak ZMTP, or one side is encrypted and the other not",
+}
+
+
+class _Queue:
+    """What waits for one link's socket. `bytes` is bounded; `dropped` counts what was not taken since last asked."""
+
+    __slots__ = ("bytes", "dropped", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[bytes] = deque()
+        self.bytes = 0
+        self.dropped = 0
+
+
+class Sockets:
+    """All sockets of one node. Bound when constructed; raises `ConfigurationError` when an address cannot be bound."""
+
+    def __init__(self, data_dir: Path, listen: str, local_tcp: str, link_queue_bytes: int) -> None:
+        self._queue_bytes_max = link_queue_bytes
+        self._context = zmq.Context()
+        self._poller = zmq.Poller()
+        self._waker = -1
+        self._dir, self._own_dir = _socket_dir(data_dir)
+        try:
+            self._open(listen, local_tcp)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, listen: str, local_tcp: str) -> None:
+        self._in = self._local(zmq.XSUB)
+        self._in.setsockopt(zmq.RCVHWM, _LOCAL_HWM)
+        self._out = self._local(zmq.XPUB)
+        self._out.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._ctl = self._local(zmq.ROUTER)
+        self.endpoints = {
+            "in": self._bind(self._in, "in", local_tcp),
+            "out": self._bind(self._out, "out", local_tcp),
+            "ctl": self._bind(self._ctl, "ctl", local_tcp, fixed_port=True),
+        }
+        self._in.send(b"\x01")
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._acceptor = self._link_socket(zmq.ROUTER)
+        self._acceptor.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._acceptor.setsockopt(zmq.IPV6, "[" in listen)
+        self._acceptor_monitor = self._monitor(self._acceptor)
+        self._dealers: dict[str, zmq.Socket[bytes]] = {}
+        self._monitors: dict[zmq.Socket[bytes], str] = {}
+        self._queues: dict[LinkKey, _Queue] = {}
+        self._blocked: set[LinkKey] = set()
+        self._events: list[tuple[LinkKey, str, str]] = []
+        self.listen = _bind(self._acceptor, listen) if listen else ""
+        for socket in (self._in, self._out, self._ctl, self._acceptor, self._acceptor_monitor, self._waker):
+            self._poller.register(socket, zmq.POLLIN)
+
+    def wake(self) -> None:
+        """End the current or next `wait` at once. The only method that other threads and signal handlers may call."""
+        os.eventfd_write(self._waker, 1)
+
+    def _local(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDHWM, _LOCAL_HWM)
+        socket.setsockopt(zmq.MAXMSGSIZE, max(FRAME_BYTES_MAX, CONTROL_BYTES_MAX))
+        return socket
+
+    def _bind(self, socket: zmq.Socket[bytes], name: str, local_tcp: str, fixed_port: bool = False) -> str:
+        """Bind a local socket: a Unix socket always, loopback TCP beside it when asked (then that is its address)."""
+        path = self._dir / f"{name}.sock"
+        address = _bind(socket, f"ipc://{path}")
+        if not local_tcp:
+            return address
+        host, _, port = local_tcp.rpartition(":")
+        return _bind(socket, local_tcp if fixed_port else f"{host}:0") if port else address
+
+    def _link_socket(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.SNDHWM, _LINK_HWM),
+            (zmq.RCVHWM, _LINK_HWM),
+            (zmq.MAXMSGSIZE, max(FRAME_BYTES_MAX, CONTROL_BYTES_MAX)),
+            (zmq.RECONNECT_IVL, _RECONNECT_MS),
+            (zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS),
+            (zmq.HEARTBEAT_IVL, _HEARTBEAT_MS),
+            (zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS),
+            (zmq.HANDSHAKE_IVL, _HANDSHAKE_MS),
+        ):
+            socket.setsockopt(option, value)
+        return socket
+
+    def _monitor(self, socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+        return socket.get_monitor_socket(_MONITORED)
+
+    def dial(self, address: str) -> None:
+        """Connect to a peer; the connection is tried again by itself, and reported through the inbox."""
+        dealer = self._link_socket(zmq.DEALER)
+        dealer.setsockopt(zmq.IMMEDIATE, 1)
+        dealer.setsockopt(zmq.IPV6, 1)
+        monitor = self._monitor(dealer)
+        dealer.connect(address)
+        self._dealers[address] = dealer
+        self._monitors[monitor] = address
+        self._poller.register(dealer, zmq.POLLIN)
+        self._poller.register(monitor, zmq.POLLIN)
+
+    # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def wait(self, timeout_ms: int) -> Inbox:
+        """Wait until something arrives or the time is over; take what is there, bounded per socket."""
+        ready = dict(self._poller.poll(timeout_ms))
+        inbox = Inbox()
+        if self._waker in ready:
+            os.eventfd_read(self._waker)
+        if self._in in ready:
+            _drain(self._in, inbox.frames)
+        if self._out in ready:
+            _drain(self._out, inbox.subscriptions)
+        if self._ctl in ready:
+            _drain_parts(self._ctl, inbox.requests)
+        self._from_monitors(ready, inbox)
+        if self._acceptor in ready:
+            parts: list[list[bytes]] = []
+            _drain_parts(self._acceptor, parts)
+            inbox.links += [(each[0], each[1]) for each in parts if len(each) == 2]
+        for address, dealer in self._dealers.items():
+            if dealer in ready:
+                found: list[bytes] = []
+                _drain(dealer, found)
+                inbox.links += [(address, data) for data in found]
+        for link in list(self._blocked):
+            self._retry(link)
+        inbox.link_events, self._events = self._events, []
+        return inbox
+
+    def _from_monitors(self, ready: dict[object, int], inbox: Inbox) -> None:
+        if self._acceptor_monitor in ready:
+            for event in _monitor_events(self._acceptor_monitor):
+                if event in _FAILURES:
+                    self._events.append((b"", "stranger", _FAILURES[event]))
+        for monitor, address in self._monitors.items():
+            if monitor in ready:
+                for event in _monitor_events(monitor):
+                    self._dealer_event(address, event)
+
+    def _dealer_event(self, address: str, event: int) -> None:
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._events.append((address, "connected", ""))
+        else:
+            self.forget(address)
+            self._events.append((address, "disconnected", _FAILURES.get(event, "the connection was closed")))
+
+    # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, turn: Turn) -> None:
+        """Carry out a committed turn."""
+        out = self._out
+        for parts in (*turn.passing_out, *turn.out):
+            if len(parts) == 1:
+                out.send(parts[0], zmq.NOBLOCK)
+            else:
+                out.send_multipart(parts, zmq.NOBLOCK)
+        for link, data in turn.passing_links:
+            self._to_link(link, data)
+        for link, data in turn.links:
+            self._to_link(link, data)
+        for request, reply in turn.replies:
+            self._ctl.send_multipart([request.client, *reply], zmq.NOBLOCK)
+
+    def _to_link(self, link: LinkKey, data: bytes) -> None:
+        queue = self._queues.get(link)
+        if (queue is None or not queue.waiting) and self._try(link, data):
+            return
+        if queue is None:
+            queue = self._queues[link] = _Queue()
+        if queue.bytes + len(data) > self._queue_bytes_max:
+            queue.dropped += 1
+        else:
+            queue.waiting.append(data)
+            queue.bytes += len(data)
+        self._blocked.add(link)
+
+    def _try(self, link: LinkKey, data: bytes) -> bool:
+        """Hand a message to the link's socket; False when it is full."""
+        try:
+            if isinstance(link, bytes):
+                self._acceptor.send_multipart([link, data], zmq.NOBLOCK)
+            else:
+                self._dealers[link].send(data, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self.forget(link)
+            self._events.append((link, "disconnected", "the connection was closed"))
+        return True
+
+    @property
+    def blocked(self) -> set[LinkKey]:
+        """The links for which something waits: the next turn should not be long in coming."""
+        return self._blocked
+
+    def _retry(self, link: LinkKey) -> None:
+        """Give a link's socket what waits for it; report what was dropped."""
+        queue = self._queues[link]
+        while queue.waiting and self._try(link, queue.waiting[0]):
+            if queue.waiting:
+                queue.bytes -= len(queue.waiting.popleft())
+        self._report_dropped(link, queue)
+        if not queue.waiting:
+            self._blocked.discard(link)
+
+    def _report_dropped(self, link: LinkKey, queue: _Queue) -> None:
+        if queue.dropped:
+            self._events.append((link, "dropped", str(queue.dropped)))
+            queue.dropped = 0
+
+    def forget(self, link: LinkKey) -> None:
+        """The link is down: what waits for it is dropped, and counted."""
+        queue = self._queues.pop(link, None)
+        self._blocked.discard(link)
+        if queue is not None:
+            queue.dropped += len(queue.waiting)
+            queue.waiting.clear()
+            self._report_dropped(link, queue)
+
+    def close(self, linger_ms: int = 0) -> None:
+        """Close every socket, giving what is on its way `linger_ms`, and remove the Unix sockets' files."""
+        self._context.destroy(linger=linger_ms)
+        if self._waker >= 0:
+            os.close(self._waker)
+        for name in ("in", "out", "ctl"):
+            (self._dir / f"{name}.sock").unlink(missing_ok=True)
+        if self._own_dir:
+            shutil.rmtree(self._dir, ignore_errors=True)
+
+
+def _bind(socket: zmq.Socket[bytes], address: str) -> str:
+    try:
+        socket.bind(address.replace(":0", ":*") if address.endswith(":0") else address)
+    except zmq.ZMQError as error:
+        raise ConfigurationError(
+            f"cannot listen at {address}: {os.strerror(error.errno or 0)}; choose another address or port"
+        ) from None
+    return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def _socket_dir(data_dir: Path) -> tuple[Path, bool]:
+    """Where the Unix sockets go: the data directory, or a short private one when its path is too long for them."""
+    if len(os.fsencode(data_dir / "out.sock")) <= SOCKET_PATH_BYTES_MAX:
+        return data_dir, False
+    return Path(tempfile.mkdtemp(prefix="meshbus-")), True
+
+
+def _drain(socket: zmq.Socket[bytes], into: list[bytes]) -> None:
+    try:
+        for _ in range(_DRAIN_MAX):
+            into.append(socket.recv(zmq.NOBLOCK))
+    except zmq.Again:
+        pass
+
+
+def _drain_parts(socket: zmq.Socket[bytes], into: list[list[bytes]]) -> None:
+    try:
+        for _ in range(_DRAIN_MAX):
+            into.append(socket.recv_multipart(zmq.NOBLOCK))
+    except zmq.Again:
+        pass
+
+
+def _monitor_events(monitor: zmq.Socket[bytes]) -> list[int]:
+    parts: list[list[bytes]] = []
+    _drain_parts(monitor, parts)
+    return [parse_monitor_message(each)["event"] for each in parts]

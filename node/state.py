@@ -1,0 +1,130 @@
+"""The node's state: what its parts share, and how it is rebuilt from the store.
+
+    Store (disk) ──load──▶ Relay (streams, publishers, dedup window) · consumers (books, durable followings)
+
+The memory is a copy of the disk plus what only lives as long as a connection. When a commit fails, the copy is thrown
+away and read again: a start after a crash and the recovery from a failed write are the same code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+
+from mesh.dedup import DedupWindow
+from mesh.errors import MalformedFrame
+from mesh.frame import decode, records
+from mesh.retry import RetryPolicy
+from mesh.topic import check_pattern
+from node.changes import Books
+from node.clock import Now
+from node.delivery import Consumer, Following
+from node.interest import Interest
+from node.letter_reader import LetterReader
+from node.log_reader import LogReader
+from node.relay import Relay, Stream
+from node.store import Store
+from node.turn import LinkKey, Turn
+
+
+class State:
+    """Shared by the parts of a node. `draw` yields numbers in [0, 1) for the jitter of retries."""
+
+    def __init__(
+        self,
+        name: str,
+        generation: str,
+        store: Store,
+        dedup_window_us: Callable[[str], int],
+        dedup_keep_us: int,
+        draw: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.generation = generation
+        self.origin = f"{name}.{generation}"
+        self.store = store
+        self.log = LogReader(store)
+        self.letters = LetterReader(store)
+        self.draw = draw
+        self.interest: Interest[LinkKey] = Interest()
+        self.consumers: dict[str, Consumer] = {}
+        self._window_us = dedup_window_us
+        self._keep_us = dedup_keep_us
+        self.relay = Relay(self.origin, DedupWindow(dedup_keep_us), dedup_window_us)
+        self.next_position = 1
+
+    def load(self, now: Now) -> None:
+        """Read everything back from the store. What lives only in memory (attached subscriptions) stays."""
+        relay = Relay(self.origin, DedupWindow(self._keep_us), self._window_us)
+        relay.load(self.store.streams(), self.store.publishers())
+        self._load_window(relay.window, now)
+        self.relay = relay
+        self.next_position = self.log.next_position()
+        self._load_consumers()
+
+    def matching(self, following: Following) -> Iterable[Stream]:
+        """The streams a subscription's pattern takes in."""
+        return [stream for stream in self.relay.by_id.values() if following.pattern.matches(stream.topic)]
+
+    def consumer(self, following: Following, turn: Turn) -> Consumer:
+        """The consumer a following belongs to; a new name gets books of its own."""
+        consumer = self.consumers.get(following.consumer)
+        policy = policy_text(following)
+        if consumer is None:
+            books = Books(
+                following.consumer,
+                following.pattern.text,
+                following.durable,
+                policy,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                turn.now.wall_us,
+            )
+            consumer = self.consumers[following.consumer] = Consumer(books)
+        turn.changes.books[following.consumer] = self.books(following.consumer, turn)._replace(
+            pattern=following.pattern.text, durable=following.durable, policy=policy, seen_us=turn.now.wall_us
+        )
+        return consumer
+
+    def books(self, consumer: str, turn: Turn) -> Books:
+        """A consumer's books as this turn has them so far."""
+        return turn.changes.books.get(consumer) or self.consumers[consumer].books
+
+    def _load_window(self, window: DedupWindow, now: Now) -> None:
+        for row in self.log.rows_since(now.wall_us - self._keep_us):
+            try:
+                frame = decode(row.frame)
+            except MalformedFrame:
+                continue  # named when somebody asks for it
+            hashes = [record.hash for record in records(frame)]
+            seen_us = now.mono_us - max(0, now.wall_us - row.appended_us)
+            window.remember(frame.origin, frame.topic, frame.sequence, hashes, seen_us)
+
+    def _load_consumers(self) -> None:
+        for books in self.store.consumers():
+            consumer = self.consumers.setdefault(books.name, Consumer(books))
+            consumer.books = books
+            consumer.next_due_us = 0
+            if books.durable and not consumer.followings:
+                following = _durable(books)
+                consumer.followings.append(following)
+                self.interest.want(books.pattern)
+        for name, stream, sequence in self.store.cursors():
+            for following in self.consumers[name].followings:
+                following.cursors[stream] = sequence
+
+
+def policy_text(following: Following) -> str:
+    """How a following's retry policy is kept in the store."""
+    attempts, first_s, cap_s = following.policy
+    return json.dumps({"attempts": attempts, "first_s": first_s, "cap_s": cap_s, "timeout_s": following.timeout_s})
+
+
+def _durable(books: Books) -> Following:
+    policy = json.loads(books.policy)
+    retry = RetryPolicy(policy["attempts"], policy["first_s"], policy["cap_s"])
+    return Following(books.name, check_pattern(books.pattern), True, retry, policy["timeout_s"], books.seen_us)

@@ -1,0 +1,125 @@
+"""The status: rows about a node for people and programs. Reads the state, changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.audit import audit
+from node.clock import Now
+from node.core import Node
+from node.links import Link
+from node.state import State
+
+Row = dict[str, Any]
+
+_LINK_WORDS = {"up": "up", "spare": "up", "connecting": "connecting", "greeting": "connecting"}
+
+
+def status(node: Node, version: str, started_us: int, now: Now) -> Row:
+    """The node at a glance, in the shape of `mesh status --json`."""
+    state = node.state
+    books = audit(state)
+    return {
+        "node": {
+            "name": state.name,
+            "origin": state.origin,
+            "version": version,
+            "uptime_s": round((now.wall_us - started_us) / 1e6, 3),
+            "trouble": str(node.trouble) if node.trouble else None,
+        },
+        "peers": peer_rows(node, now),
+        "sessions": [
+            {"session": each.id.hex(), "name": each.name, "pid": each.pid, "subscriptions": len(each.subs)}
+            for each in node.sessions.sessions.values()
+        ],
+        "consumers": consumer_rows(state, now),
+        "dlq": dlq_summary(state, now),
+        "dedup": {"remembered": len(state.relay.window)},
+        "log": state.log.log_size(),
+        "counts": dict(sorted(node.counts.items())),
+        "interest": list(state.interest.patterns),
+        "balanced": books["balanced"],
+    }
+
+
+def peer_rows(node: Node, now: Now) -> list[Row]:
+    """One row per peer, in the shape of `mesh peers --json`; a spare connection does not show beside its link."""
+    links = node.links.links.values()
+    used = {link.name for link in links if link.state == "up"}
+    shown = [link for link in links if link.state == "up" or not link.name or link.name not in used]
+    return [peer_row(link, now) for link in sorted(shown, key=lambda each: (each.name, each.address))]
+
+
+def peer_row(link: Link, now: Now) -> Row:
+    """One peer."""
+    word = _LINK_WORDS.get(link.state, "down")
+    return {
+        "name": link.name,
+        "state": "alive" if link.state == "up" else "left" if link.left else "suspect",
+        "role": "peer",
+        "address": link.address,
+        "link": word,
+        "rtt_ms": None if link.rtt_us is None else link.rtt_us / 1000,
+        "last_seen_s": (now.mono_us - link.heard_us) / 1e6 if link.heard_us else None,
+        "clock_skew_ms": None if link.skew_us is None else link.skew_us / 1000,
+        "sent": link.sent,
+        "received": link.received,
+        "dropped": link.dropped,
+        "repaired": 0,
+        "version": link.version,
+        "via": "dialled" if link.dialled else "accepted",
+        "reason": link.reason,
+    }
+
+
+def consumer_rows(state: State, now: Now) -> list[Row]:
+    """One row per consumer, in the shape of `mesh consumers --json`."""
+    streams = list(state.relay.by_id.values())
+    rows = []
+    for name, consumer in sorted(state.consumers.items()):
+        books = consumer.books
+        holders = [each.holder for each in consumer.followings if each.attachment]
+        rows.append(
+            {
+                "consumer": name,
+                "pattern": books.pattern,
+                "durable": books.durable,
+                "state": "attached" if holders else "detached",
+                "process": ", ".join(sorted(set(holders))),
+                "lag": sum(each.in_flight(streams) for each in consumer.followings),
+                "settled": books.handled + books.resolved,
+                "failed": books.failed,
+                "lost": books.lost,
+                "last_report_s": round((now.wall_us - books.seen_us) / 1e6, 3),
+            }
+        )
+    return rows
+
+
+def dlq_summary(state: State, now: Now) -> Row:
+    """The dead letter queue at a glance, in the shape of `mesh dlq --json`."""
+    by_topic: dict[str, int] = {}
+    by_consumer: dict[str, int] = {}
+    counts = {"waiting": 0, "dead": 0}
+    oldest_us = now.wall_us
+    for consumer, topic, letter_state, count, first_us in state.letters.counts():
+        counts[letter_state] += count
+        by_topic[topic] = by_topic.get(topic, 0) + count
+        by_consumer[consumer] = by_consumer.get(consumer, 0) + count
+        oldest_us = min(oldest_us, first_us)
+    healthy = not counts["dead"]
+    return {
+        **counts,
+        "resolved": sum(each.books.resolved for each in state.consumers.values()),
+        "by_topic": by_topic,
+        "by_consumer": by_consumer,
+        "oldest_age_s": round((now.wall_us - oldest_us) / 1e6, 3),
+        "healthy": healthy,
+        "message": _health(counts["dead"], counts["waiting"]),
+    }
+
+
+def _health(dead: int, waiting: int) -> str:
+    if dead:
+        return f"{dead} dead; read them with `mesh dlq list`, mend the handler, then `mesh dlq retry --all`"
+    return f"{waiting} waiting for their next attempt" if waiting else "no dead letters"

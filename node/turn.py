@@ -1,0 +1,83 @@
+"""One turn: what the rules decided since the last commit, waiting to be carried out.
+
+    poll → drain → decide ──▶ Turn ──▶ commit `changes` ──▶ then, and only then, send `out`, `links`, `replies`
+
+Deciders add to a `Turn`; `node.core` commits it; `node.agent` sends it. What must change in memory only if the commit
+succeeds is put in `once_committed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from mesh.requests import pack_directed, pack_refusal, pack_reply
+from node.changes import Changes
+from node.clock import Now
+
+LinkKey = str | bytes
+"""A link: the address this node dials (text), or the routing id of a connection it accepted (bytes)."""
+
+CONTROL = b"\x00"
+"""First byte of every control message on a link; no topic is empty."""
+
+
+@dataclass(slots=True)
+class Request:
+    """A request that arrived over `ctl`: who asks, and the message's JSON."""
+
+    client: bytes
+    fields: dict[str, Any]
+
+    @property
+    def id(self) -> Any:
+        """The asker's number for it."""
+        return self.fields.get("id")
+
+
+@dataclass(slots=True)
+class Turn:
+    """Decisions of one turn. `out` holds messages of one or more parts for the local subscribers.
+
+    `passing_out` and `passing_links` depend on nothing that is written: ephemeral frames and talk between nodes. They
+    leave the node even when the disk refuses.
+    """
+
+    now: Now
+    changes: Changes = field(default_factory=Changes)
+    out: list[list[bytes]] = field(default_factory=list)
+    links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
+    replies: list[tuple[Request, list[bytes]]] = field(default_factory=list)
+    passing_out: list[list[bytes]] = field(default_factory=list)
+    passing_links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
+    once_committed: list[Callable[[], None]] = field(default_factory=list)
+
+    def reply(self, request: Request, fields: dict[str, Any], blobs: list[bytes] | None = None) -> None:
+        """Answer a request with yes."""
+        self.replies.append((request, [pack_reply(request.id, fields), *(blobs or ())]))
+
+    def refuse(self, request: Request, code: str, message: str) -> None:
+        """Answer a request with no."""
+        self.replies.append((request, [pack_refusal(request.id, code, message)]))
+
+    def direct(self, session: bytes, message: dict[str, Any], frames: list[bytes] | None = None) -> None:
+        """Send a message to one session."""
+        self.out.append([pack_directed(session, message), *(frames or ())])
+
+    def control(self, link: LinkKey, message: dict[str, Any]) -> None:
+        """Send a control message over a link."""
+        self.passing_links.append((link, CONTROL + orjson.dumps(message)))
+
+    def without_writes(self, code: str, message: str) -> Turn:
+        """What is left of the turn when its changes could not be written: every request is refused."""
+        left = Turn(self.now, passing_out=self.passing_out, passing_links=self.passing_links)
+        for request, _ in self.replies:
+            left.refuse(request, code, message)
+        return left
+
+
+Verb = Callable[[Request, list[bytes], Turn], None]
+"""Carries out one kind of request: reads its fields and blobs, and answers into the turn."""
