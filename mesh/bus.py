@@ -1,0 +1,339 @@
+"""The bus: what a program holds. Publishing, subscribing, flushing, closing; everything else happens in the session.
+
+    bus.publish ──▶ outbox ──▶ I/O thread ──▶ node ──▶ I/O thread ──▶ queue ──▶ handler of bus.subscribe
+
+Publishing checks, serialises and hashes in the caller's thread, so that a wrong topic or payload is the caller's error
+at the caller's line; it never waits for the network. Every method may be called from any thread and, because none of
+them blocks but `subscribe`, `flush`, `close` and the `wait…` ones, from coroutines too.
+
+A bus does not survive `os.fork`: its sockets and threads are the parent's. In the child every call says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import functools
+import inspect
+import itertools
+import logging
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import monotonic, time_ns
+from types import TracebackType
+from typing import Any, TypeVar
+
+from mesh.dispatch import Handler, LoopThread, Pumps, Runner, Workers
+from mesh.errors import BusClosed, InvalidOption, InvalidTopic
+from mesh.event import pack_meta, pack_payload
+from mesh.frame import content_hash, pack_record
+from mesh.limits import ATTEMPTS, BACKOFF_S, BUFFER_BYTES, BUFFER_EVENTS, HANDLER_TIMEOUT_S, QUEUE_EVENTS
+from mesh.location import find_data_dir
+from mesh.receipt import Receipt
+from mesh.session import Session
+from mesh.subscription import CONSUMER_CHARS_MAX, Course, Options, Since, Subscription, check_options
+from mesh.topic import check_topic
+
+_log = logging.getLogger("mesh")
+
+REGISTER_S = 5.0
+"""How long `subscribe` waits for the node before it returns with the registration pending."""
+
+EXIT_S = 2.0
+"""How long a bus that was never closed may hold up the end of the process."""
+
+CLOSED = "the bus is closed; connect a new one"
+FORKED = "this bus belongs to the parent process; connect a new one after os.fork()"
+
+_open: weakref.WeakSet[EventBus] = weakref.WeakSet()
+
+AnyHandler = TypeVar("AnyHandler", bound=Handler)
+
+
+def connect(
+    node: str | os.PathLike[str] | None = None,
+    *,
+    name: str | None = None,
+    buffer_events: int = BUFFER_EVENTS,
+    buffer_bytes: int = BUFFER_BYTES,
+) -> EventBus:
+    """A bus for this machine's node. Does not wait for the node: what is published meanwhile is kept and sent later.
+
+    node           the node's data directory; default: MESH_NODE, else the default data directory
+    name           this program's name; default: the name it was started as
+    buffer_events  events kept without a receipt, at most; one more is `BufferFull`
+    buffer_bytes   the same in bytes
+    """
+    if buffer_events < 1 or buffer_bytes < 1:
+        raise InvalidOption(f"buffer_events={buffer_events}, buffer_bytes={buffer_bytes}; both must be 1 or more")
+    return EventBus(find_data_dir(node), name or process_name(), buffer_events, buffer_bytes)
+
+
+class EventBus:
+    """A program's connection to its node; made by `connect`. A context manager, also an asynchronous one."""
+
+    def __init__(self, data_dir: Path, name: str, buffer_events: int, buffer_bytes: int) -> None:
+        self.name = name
+        self.data_dir = data_dir
+        self._session = Session(data_dir, name, buffer_events, buffer_bytes)
+        self._outbox = self._session.outbox
+        self._courses: dict[int, Course] = {}
+        self._subs = itertools.count(1)
+        self._lock = threading.Lock()
+        self._loop_thread: LoopThread | None = None
+        self._refusal: str | None = None
+        _open.add(self)
+
+    # ---- publishing
+
+    def publish(
+        self,
+        topic: Any,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        source: str = "",
+        trace: Mapping[str, Any] | None = None,
+        ephemeral: bool = False,
+        dedup: bool = True,
+    ) -> Receipt:
+        """Publish one event; returns at once with its receipt.
+
+        topic      a topic, an enum member whose value is one, or an `Event` (then nothing else describes the event)
+        payload    any JSON object, at most 1 MiB once serialised
+        source     who announces it, free text;  trace: a trace context, a small JSON object
+        ephemeral  not logged, not receipted by the node, lost when nobody listens
+        dedup      False: keep it even if the same content was announced within the dedup window
+
+        Raises `InvalidTopic`, `NotSerializable`, `PayloadTooLarge`, `BufferFull` or `BusClosed`.
+        """
+        if type(topic) is not str:
+            topic, payload, source, trace = _said(topic, payload, source, trace)
+        wire = check_topic(topic)
+        body = pack_payload(payload)
+        meta = pack_meta(source, trace, dedup)
+        record = pack_record(time_ns() // 1000, content_hash(wire, body), meta, body)
+        return self._outbox.put_ephemeral(topic, record) if ephemeral else self._outbox.put(topic, record)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until every event published so far has its receipt; False when `timeout` seconds were not enough."""
+        self._check_open()
+        return self._outbox.flush(timeout)
+
+    # ---- subscribing
+
+    def subscribe(
+        self,
+        pattern: str,
+        handler: Handler,
+        *,
+        name: str | None = None,
+        durable: bool = False,
+        since: Since = "now",
+        attempts: int = ATTEMPTS,
+        timeout: float = HANDLER_TIMEOUT_S,
+        backoff: tuple[float, float] = BACKOFF_S,
+        concurrency: int = 1,
+        queue: int = QUEUE_EVENTS,
+    ) -> Subscription:
+        """Have `handler(event)` called for every event of `pattern`. Returns once the node has registered it.
+
+        handler      a function (called on a thread of its own) or a coroutine function (on the loop running now)
+        name         the consumer's name; default: process name and the handler's qualified name
+        durable      the node keeps the progress under that name, and the next to subscribe with it continues there
+        since        "now", "earliest", an aware datetime, or seconds ago: where a new subscription begins
+        attempts     how often one event is tried in all;  backoff: (first, largest) seconds between the tries
+        timeout      seconds the handler may take for one event
+        concurrency  handlers that may run at once; with 1, events are handled strictly one after the other
+        queue        events that may wait in memory; the rest waits in the node's log
+
+        Without a node the call returns after 5 s, and the registration follows when there is one (`wait_ready`).
+        Raises `InvalidTopic`, `InvalidOption`, `BusClosed`, `ConsumerHeld` or `RequestRefused`.
+        """
+        self._check_open()
+        given = getattr(pattern, "value", pattern)
+        chosen = name if name is not None else self._default_name(handler)
+        options = check_options(given, chosen, durable, since, attempts, timeout, backoff, concurrency, queue)
+        course = self._add(options, handler)
+        self._await_registration(course)
+        return Subscription(course, self._end)
+
+    def on(self, pattern: str, **options: Any) -> Callable[[AnyHandler], AnyHandler]:
+        """Decorate a handler to subscribe it; options as for `subscribe`."""
+
+        def decorate(handler: AnyHandler) -> AnyHandler:
+            self.subscribe(pattern, handler, **options)
+            return handler
+
+        return decorate
+
+    def list_subscribers(self) -> dict[str, list[str]]:
+        """Pattern → names of the consumers this bus has subscribed to it."""
+        found: dict[str, list[str]] = {}
+        for course in list(self._courses.values()):
+            found.setdefault(course.options.pattern.text, []).append(course.options.consumer)
+        return found
+
+    # ---- being attached, closing
+
+    @property
+    def attached(self) -> bool:
+        """Whether a node is there now."""
+        return self._session.attached.is_set()
+
+    def wait_attached(self, timeout: float | None = None) -> bool:
+        """Wait for a node, at most `timeout` seconds."""
+        self._check_open()
+        return self._session.attached.wait(timeout)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Let running handlers finish, report, wait for receipts, say goodbye: all within `timeout` s. Safe twice."""
+        with self._lock:
+            if self._refusal is not None:
+                return
+            self._refusal = CLOSED
+        deadline = monotonic() + timeout
+        _open.discard(self)
+        self._outbox.close(CLOSED)
+        here = any(course.runner.here() and course.pending for course in list(self._courses.values()))
+        self._session.drain(0.1 if here else 0.8 * timeout)
+        self._session.stop(max(0.2, deadline - monotonic()))
+        if self._loop_thread is not None:
+            self._loop_thread.close(0.1 if here else 1.0)
+
+    def __enter__(self) -> EventBus:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> EventBus:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._refusal else "attached" if self.attached else "not attached"
+        return f"<EventBus {self.name} to {self.data_dir} ({state})>"
+
+    # ---- inside
+
+    def _check_open(self) -> None:
+        if self._refusal is not None:
+            raise BusClosed(self._refusal)
+
+    def _default_name(self, handler: Handler) -> str:
+        name = f"{self.name}:{qualified_name(handler)}"[: CONSUMER_CHARS_MAX - 8]
+        taken = {course.options.consumer for course in list(self._courses.values())}
+        numbered = (f"{name}#{n}" for n in itertools.count(2))
+        return name if name not in taken else next(each for each in numbered if each not in taken)
+
+    def _add(self, options: Options, handler: Handler) -> Course:
+        course = Course(next(self._subs), options)
+        course.runner = self._runner(course, handler)
+        self._courses[course.sub] = course
+        self._session.call(lambda now: self._session.courses.add(course))
+        return course
+
+    def _runner(self, course: Course, handler: Handler) -> Runner:
+        options, finished = course.options, functools.partial(self._session.courses.outcome, course)
+        if is_async(handler):
+            return Pumps(handler, options.concurrency, options.timeout_s, finished, self._loop())
+        return Workers(handler, options.consumer, options.concurrency, options.timeout_s, finished)
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that runs here, or the bus's own."""
+        running = asyncio._get_running_loop()
+        if running is not None:
+            return running
+        with self._lock:
+            if self._loop_thread is None:
+                self._loop_thread = LoopThread(self.name)
+        return self._loop_thread.loop
+
+    def _await_registration(self, course: Course) -> None:
+        if course.settled.wait(REGISTER_S):
+            if course.error is not None:
+                self._courses.pop(course.sub, None)
+                raise course.error
+        else:
+            course.warned = True
+            _log.warning(
+                "no node answers in %s; subscription %s is registered when one does (start it with mesh-node)",
+                self.data_dir,
+                course.options.consumer,
+            )
+
+    def _end(self, course: Course, timeout: float) -> None:
+        if self._refusal is not None or self._courses.pop(course.sub, None) is None:
+            return
+        here = course.runner.here()
+        self._session.call(lambda now: self._session.courses.end(course, now))
+        if not here:
+            course.ended.wait(timeout)
+
+    def _forked(self) -> None:
+        """This is the copy in a child process."""
+        self._refusal = FORKED
+        self._outbox.forked(FORKED)
+        self._lock = threading.Lock()
+        self._session.attached = threading.Event()
+
+
+def process_name() -> str:
+    """The name this process was started as, without directory and `.py`."""
+    path = Path(sys.argv[0] if sys.argv else "")
+    return (path.parent.name if path.stem == "__main__" else path.stem) or "python"
+
+
+def qualified_name(handler: Handler) -> str:
+    """The qualified name of a function, of what a partial wraps, or of a callable object's class."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return str(getattr(handler, "__qualname__", None) or type(handler).__qualname__)
+
+
+def is_async(handler: Handler) -> bool:
+    """Whether calling the handler gives a coroutine. Raises `InvalidOption` when it cannot be called."""
+    if not callable(handler):
+        raise InvalidOption(f"handler {handler!r} cannot be called; give a function that takes one event")
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
+def _said(
+    topic: Any, payload: Mapping[str, Any] | None, source: str, trace: Mapping[str, Any] | None
+) -> tuple[str, Any, str, Any]:
+    """Topic, payload, source and trace of what `publish` was given in place of a plain topic."""
+    named = getattr(topic, "topic", None) or getattr(topic, "event_type", None)
+    if named is not None and hasattr(topic, "payload"):
+        if payload is not None:
+            raise InvalidOption("publish takes an event or a topic with a payload, not an event with another payload")
+        source, trace = source or getattr(topic, "source", "") or "", trace or getattr(topic, "trace", None)
+        topic, payload = named, topic.payload
+    name = getattr(topic, "value", topic)
+    if not isinstance(name, str):
+        raise InvalidTopic(f"topic {topic!r} is neither a string, nor an enum member whose value is one, nor an event")
+    return str(name), payload, source, trace
+
+
+def _after_fork() -> None:
+    for bus in list(_open):
+        bus._forked()
+    _open.clear()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for bus in list(_open):
+        bus.close(EXIT_S)
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,224 @@
+"""Following: which events of which streams a subscription has, and which it must still ask for. No socket, no clock.
+
+    live frames ─┐                                        ┌─▶ runs, in stream order ──▶ the handler's queue
+    replayed ────┼─▶ one StreamTracker per (origin, topic)┤
+    beacons ─────┘                                        └─▶ ask: ranges to be replayed
+
+One rule covers a live gap, a subscriber that stood still, `since=` and a durable consumer that comes back: a stream is
+*behind* when it is known to reach further than what has arrived, and whatever is behind is asked for. A frame that
+finds the queue full is only noted (the stream is then behind) and pulled from the log when there is room.
+
+    gap seen ──20 ms──▶ ask ──▶ answered ──▶ still behind? ask again at once, or later when the answer held nothing new
+
+First contact. A stream the node did not list when it registered the subscription did not exist there, so its very first
+event is owed: its tracker starts at 0. If its origin is another node, the log here may begin later than the stream
+does, and the node calls the part before it gone. That part was never promised: it is skipped and not reported as lost
+(`after_gone`). Anything that goes missing once a stream was promised is lost, and is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from mesh.event import Event
+from mesh.frame import REPLAYED, Frame, records
+from mesh.requests import Stream
+from mesh.streams import Range, Run, StreamTracker
+
+ASK_AFTER_S = 0.02
+"""A gap is given this long to close by itself: frames and beacons of one turn may be read in two."""
+
+ASK_AGAIN_MAX_S = 1.0
+"""Longest wait before asking again for what the last answer did not hold."""
+
+STREAMS_ASKED_MAX = 64
+"""Ranges in one request; the answer is bounded in bytes anyway."""
+
+Key = tuple[str, str]
+"""origin, topic"""
+
+
+class Batch:
+    """A frame as it is shared by all subscriptions that take it in; its events are made once, when first asked for."""
+
+    __slots__ = ("_events", "count", "first", "frame", "key", "position", "replayed")
+
+    def __init__(self, frame: Frame, position: int = 0, replayed: bool = False) -> None:
+        self.frame = frame
+        self.position = position
+        self.replayed = replayed or bool(frame.flags & REPLAYED)
+        self.key: Key = (frame.origin, frame.topic)
+        self.first = frame.sequence
+        self.count = frame.count
+        self._events: list[Event] | None = None
+
+    @property
+    def events(self) -> list[Event]:
+        """The events of the frame, in order."""
+        if self._events is None:
+            self._events = self.make_events()
+        return self._events
+
+    def make_events(self, attempt: int = 1) -> list[Event]:
+        """Events of their own for one subscriber, given for the `attempt`-th time."""
+        frame, logged, ordered = self.frame, bool(self.position), bool(self.first)
+        return [
+            Event.received(
+                frame.topic,
+                frame.origin,
+                frame.sequence + index if ordered else 0,
+                record.time_us,
+                record.hash,
+                record.meta,
+                record.body,
+                self.position + index if logged else 0,
+                attempt,
+                self.replayed,
+            )
+            for index, record in enumerate(records(frame))
+        ]
+
+
+class Skip(NamedTuple):
+    """What follows from a range the node called gone: `first` to `to` never come; `lost` is what was promised of it."""
+
+    first: int
+    to: int
+    lost: Range | None
+
+
+def after_gone(head: int, promised: bool, gone: Range) -> Skip | None:
+    """Decide what a gone range means for a stream that has arrived up to `head`; None when it is no news.
+
+    `promised` says whether the node listed the stream or anything of it ever arrived. A range that does not touch the
+    head must wait until what is before it has come: it is asked for, and called gone, once more.
+    """
+    if gone.last <= head or gone.first > head + 1:
+        return None
+    return Skip(head + 1, gone.last, Range(head + 1, gone.last) if promised else None)
+
+
+class Following:
+    """The streams of one subscription. Time is monotonic seconds, given as `now`; `room_max` is in events."""
+
+    def __init__(self, room_max: int) -> None:
+        self.room_max = room_max
+        self.asking = False
+        self._trackers: dict[Key, StreamTracker[Batch]] = {}
+        self._promised: set[Key] = set()
+        self._behind: dict[Key, None] = {}
+        self._held = 0
+        self._ask_at = 0.0
+        self._ask_again_s = ASK_AFTER_S
+
+    @property
+    def behind(self) -> bool:
+        """Whether any stream is known to reach further than what has arrived."""
+        return bool(self._behind)
+
+    @property
+    def ask_at(self) -> float | None:
+        """When `ask` may have something to say."""
+        return self._ask_at if self._behind and not self.asking else None
+
+    def registered(self, streams: Iterable[Stream], now: float) -> list[tuple[Key, int]]:
+        """The node's list of streams. Returns those that are new here, with the sequence before the first owed."""
+        begun = []
+        for origin, topic, next_, head in streams:
+            key = (origin, topic)
+            if key not in self._trackers:
+                self._trackers[key] = StreamTracker(next_ - 1)
+                begun.append((key, next_ - 1))
+            self._promised.add(key)
+            self.learn(key, head, now)
+        self._ask_at = now
+        return begun
+
+    def offer(self, batch: Batch, queued: int, now: float) -> list[Run[Batch]]:
+        """Take a frame in while `queued` events wait; returns what may be handed on, in order."""
+        tracker = self._tracker(batch.key)
+        last = batch.first + batch.count - 1
+        if last <= tracker.head:
+            return []
+        if not self._fits(batch, tracker.head, queued):
+            self.learn(batch.key, last, now)
+            return []
+        runs = tracker.offer(batch.first, batch.count, batch)
+        if runs:
+            self._promised.add(batch.key)
+            self._held -= sum(run.item.count for run in runs[1:])
+        else:
+            self._held += batch.count
+        self._note(batch.key, tracker, now)
+        return runs
+
+    def learn(self, key: Key, head: int, now: float) -> None:
+        """The stream reaches at least to `head`."""
+        tracker = self._tracker(key)
+        tracker.learn(head)
+        self._note(key, tracker, now)
+
+    def gone(self, key: Key, range_: Range, now: float) -> tuple[Skip | None, list[Run[Batch]]]:
+        """The node no longer has this range: what was lost by it, and what was held behind it."""
+        tracker = self._tracker(key)
+        skip = after_gone(tracker.head, key in self._promised, range_)
+        if skip is None:
+            return None, []
+        runs = tracker.skip(skip.to)
+        self._promised.add(key)
+        self._held -= sum(run.item.count for run in runs)
+        self._note(key, tracker, now)
+        return skip, runs
+
+    def ask(self, queued: int, now: float) -> list[tuple[Key, Range]]:
+        """What to ask the log for now: nothing while an answer is awaited or the queue is more than half full."""
+        room = self.room_max - queued
+        if self.asking or not self._behind or now < self._ask_at or 2 * queued > self.room_max:
+            return []
+        wanted: list[tuple[Key, Range]] = []
+        for key in self._behind:
+            for missing in self._trackers[key].missing():
+                if room <= 0 or len(wanted) == STREAMS_ASKED_MAX:
+                    break
+                last = min(missing.last, missing.first + room - 1)
+                wanted.append((key, Range(missing.first, last)))
+                room -= last - missing.first + 1
+        self.asking = bool(wanted)
+        return wanted
+
+    def answered(self, news: bool, now: float) -> None:
+        """The answer was taken in; `news` says whether it held anything that was missing."""
+        self.asking = False
+        self._ask_again_s = ASK_AFTER_S if news else min(2 * self._ask_again_s, ASK_AGAIN_MAX_S)
+        self._ask_at = now if news else now + self._ask_again_s
+
+    def detached(self) -> None:
+        """The node is gone, and with it any answer."""
+        self.asking = False
+
+    def _fits(self, batch: Batch, head: int, queued: int) -> bool:
+        """What continues the stream may overshoot by a batch; what is held ahead of a gap may not."""
+        if batch.first <= head + 1:
+            return queued < self.room_max
+        return queued + self._held + batch.count <= self.room_max
+
+    def _tracker(self, key: Key) -> StreamTracker[Batch]:
+        tracker = self._trackers.get(key)
+        if tracker is None:
+            tracker = self._trackers[key] = StreamTracker(0)
+        return tracker
+
+    def _note(self, key: Key, tracker: StreamTracker[Batch], now: float) -> None:
+        if tracker.known > tracker.head:
+            if not self._behind and not self.asking:
+                self._ask_at = max(self._ask_at, now + ASK_AFTER_S)
+            self._behind[key] = None
+        elif key in self._behind:
+            del self._behind[key]
+            self._held = self._held if self._behind else 0
+
+
+def replay_rows(wanted: Sequence[tuple[Key, Range]]) -> list[tuple[str, str, int, int]]:
+    """The ranges of a `replay` request."""
+    return [(key[0], key[1], range_.first, range_.last) for key, range_ in wanted]

@@ -1,0 +1,139 @@
+"""Settlement: what became of every event a subscription was given, and what of that the node knows.
+
+    sequences   … 17 18 19 20 21 22 23 24
+                ─────┤        ✓     ✗              18 confirmed by the node, 21 and 23 finished out of order
+                   settled=18          20 still runs: nothing behind 18 can be settled yet
+
+A consumer's cursor moves over finished events without a gap, because that is all a cursor can say. With one handler
+at a time events finish in order; with several a late one holds the cursor back, and the spans behind it wait.
+
+What is reported is a move `from → to` per stream with the failures and lost ranges it passes over. Nothing is forgotten
+before the node has confirmed it: a report that got no answer is made anew from the same state, larger by what happened
+since, so reports merge by themselves and a repeated one changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mesh.following import Key
+from mesh.requests import Failure
+from mesh.streams import Range
+
+FAILURES_MAX = 200
+"""Failures in one report of one subscription: with tracebacks at their longest that is 1.6 MB of JSON."""
+
+MOVES_MAX = 10_000
+"""Moves in one report of one subscription."""
+
+Letter = tuple[int, int, Failure | None]
+"""id, attempt, what went wrong or None"""
+
+
+class Ledger:
+    """One stream of one subscription. `settled`: finished without a gap; `confirmed`: what of that the node knows."""
+
+    __slots__ = ("_spans", "confirmed", "failures", "lost", "settled")
+
+    def __init__(self, settled: int) -> None:
+        self.settled = self.confirmed = settled
+        self.failures: list[Failure] = []
+        self.lost: list[Range] = []
+        self._spans: dict[int, int] = {}
+
+    def finish(self, first: int, last: int) -> None:
+        """The events from `first` to `last` need nothing more."""
+        if first > self.settled + 1:
+            self._spans[first] = max(last, self._spans.get(first, 0))
+            return
+        self.settled = max(self.settled, last)
+        while self._spans and (last := self._spans.pop(self.settled + 1, 0)):
+            self.settled = last
+
+    def move(self, failures_max: int) -> tuple[int, list[Failure], list[Range]]:
+        """How far the cursor may go, and what it passes: at most `failures_max` failures."""
+        passed = sorted((f for f in self.failures if f["sequence"] <= self.settled), key=lambda f: f["sequence"])
+        to = passed[failures_max]["sequence"] - 1 if len(passed) > failures_max else self.settled
+        return to, passed[:failures_max], [range_ for range_ in self.lost if range_.last <= to]
+
+    def confirm(self, to: int) -> None:
+        """The node knows everything up to `to`."""
+        self.confirmed = max(self.confirmed, to)
+        self.failures = [failure for failure in self.failures if failure["sequence"] > to]
+        self.lost = [range_ for range_ in self.lost if range_.last > to]
+
+
+class Settlement:
+    """All streams of one subscription, and the outcomes of its redeliveries."""
+
+    def __init__(self) -> None:
+        self._ledgers: dict[Key, Ledger] = {}
+        self._moved: dict[Key, None] = {}
+        self._letters: list[Letter] = []
+        self._told: tuple[dict[Key, int], int] = ({}, 0)
+
+    @property
+    def unreported(self) -> bool:
+        """Whether there is something the node does not know."""
+        return bool(self._moved or self._letters)
+
+    def begin(self, key: Key, settled: int) -> None:
+        """The subscription is owed what follows `settled`; a stream nobody began is owed from its first event."""
+        if key not in self._ledgers:
+            self._ledgers[key] = Ledger(settled)
+
+    def finish(self, key: Key, sequence: int, failure: Failure | None = None) -> None:
+        """The handler is done with one event, well or badly."""
+        ledger = self._ledger(key)
+        if failure is not None and sequence > ledger.settled:
+            ledger.failures.append(failure)
+        self._advance(key, ledger, sequence, sequence)
+
+    def skip(self, key: Key, first: int, last: int, lost: Range | None) -> None:
+        """The events from `first` to `last` will never come; `lost` is what of them was owed."""
+        ledger = self._ledger(key)
+        if lost is not None:
+            ledger.lost.append(lost)
+        self._advance(key, ledger, first, last)
+
+    def finish_letter(self, letter: Letter) -> None:
+        """The handler is done with a redelivered event."""
+        self._letters.append(letter)
+
+    def resume(self) -> list[tuple[str, str, int]]:
+        """Every stream with what is settled: `resume` of a new attachment."""
+        return [(origin, topic, ledger.settled) for (origin, topic), ledger in self._ledgers.items()]
+
+    def report(self) -> dict[str, Any]:
+        """`moves` and `letters` of a report; `confirmed` or nothing follows before the next one is made."""
+        moves, budget, told = [], FAILURES_MAX, {}
+        for key in list(self._moved)[:MOVES_MAX]:
+            ledger = self._ledgers[key]
+            to, failures, lost = ledger.move(budget)
+            budget -= len(failures)
+            if to > ledger.confirmed:
+                moves.append((*key, ledger.confirmed, to, failures, lost))
+                told[key] = to
+        letters = self._letters[: FAILURES_MAX if budget else 1]
+        self._told = (told, len(letters))
+        return {"moves": moves, "letters": letters}
+
+    def confirmed(self) -> None:
+        """The node has taken the last report in."""
+        moves, letters = self._told
+        for key, to in moves.items():
+            ledger = self._ledgers[key]
+            ledger.confirm(to)
+            if ledger.settled == to:
+                self._moved.pop(key, None)
+        del self._letters[:letters]
+        self._told = ({}, 0)
+
+    def _ledger(self, key: Key) -> Ledger:
+        self.begin(key, 0)
+        return self._ledgers[key]
+
+    def _advance(self, key: Key, ledger: Ledger, first: int, last: int) -> None:
+        ledger.finish(first, last)
+        if ledger.settled > ledger.confirmed:
+            self._moved[key] = None

@@ -1,0 +1,281 @@
+"""A subscription: what the user holds, and what the I/O thread keeps for it.
+
+    Subscription (any thread)                     Course (the I/O thread)
+    name · pattern · ready · close()  ──────────▶  following · settlement · runner · state of the registration
+
+    new ──subscribe sent──▶ registering ──reply──▶ registered ──detached──▶ new …
+                                  └──refused──▶ refused
+    ending: nothing is taken in any more; what still runs may finish and is reported, then the node forgets the course
+
+Between the moment the socket's filter is in force and the node's reply, frames may come of streams whose start is not
+yet known. They wait (bounded) until the reply is in; what does not fit is a gap and repaired like any other.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal
+
+from mesh.dispatch import Dropped, Job, Runner, Verdict
+from mesh.errors import InvalidOption, RequestRefused
+from mesh.following import Batch, Following, Key
+from mesh.requests import Json
+from mesh.retry import RetryPolicy, check_policy
+from mesh.settlement import Settlement
+from mesh.streams import Range, Run
+from mesh.topic import Pattern, check_pattern
+
+EARLY_MAX = 1000
+"""Frames and heads kept while the node's reply to a registration is on its way."""
+
+CONSUMER_CHARS_MAX = 200
+
+Since = Literal["now", "earliest"] | datetime | float | int
+State = Literal["new", "registering", "registered", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A subscription's options, checked. Times in seconds; `since` as it travels."""
+
+    pattern: Pattern
+    consumer: str
+    durable: bool
+    since: Any
+    policy: RetryPolicy
+    timeout_s: float
+    concurrency: int
+    queue: int
+
+
+def check_options(
+    pattern: str,
+    consumer: str,
+    durable: bool,
+    since: Since,
+    attempts: int,
+    timeout: float,
+    backoff: tuple[float, float],
+    concurrency: int,
+    queue: int,
+) -> Options:
+    """Check what `subscribe` was given; raises `InvalidTopic` or `InvalidOption`."""
+    policy = check_policy(attempts, backoff)
+    if not consumer or len(consumer) > CONSUMER_CHARS_MAX or not consumer.isprintable():
+        raise InvalidOption(
+            f"name {consumer!r} is no consumer name; use 1 to {CONSUMER_CHARS_MAX} printable characters"
+        )
+    if not 0 < timeout < math.inf:
+        raise InvalidOption(f"timeout is {timeout}; give a handler a number of seconds above 0")
+    if concurrency < 1:
+        raise InvalidOption(f"concurrency is {concurrency}; at least one handler must run")
+    if queue < 1:
+        raise InvalidOption(f"queue is {queue}; at least one event must fit")
+    return Options(
+        check_pattern(pattern), consumer, durable, since_wire(since), policy, float(timeout), concurrency, queue
+    )
+
+
+def since_wire(since: Since) -> Any:
+    """`since` as it travels: "now", "earliest", {"time_us": wall time} or {"ago_us": microseconds}."""
+    if since in ("now", "earliest"):
+        return since
+    if isinstance(since, datetime):
+        if since.tzinfo is None:
+            raise InvalidOption(f"since is {since!r}, which has no time zone; use datetime.now(UTC) and the like")
+        return {"time_us": int(since.timestamp() * 1e6)}
+    if isinstance(since, int | float) and not isinstance(since, bool) and 0 <= since < math.inf:
+        return {"ago_us": int(since * 1e6)}
+    raise InvalidOption(f'since is {since!r}; use "now", "earliest", an aware datetime, or seconds ago')
+
+
+class Course:
+    """What the I/O thread keeps for one subscription. `pending` counts events queued or in a handler."""
+
+    def __init__(self, sub: int, options: Options) -> None:
+        self.sub = sub
+        self.options = options
+        self.runner: Runner
+        self.following = Following(options.queue)
+        self.settlement = Settlement()
+        self.state: State = "new"
+        self.error: RequestRefused | None = None
+        self.register_at = 0.0
+        self.warned = self.resuming = self.ending = self.listening = False
+        self.pending = self.failed = self.timed_out = 0
+        self.settled = threading.Event()
+        self.ended = threading.Event()
+        self._early: list[Batch | tuple[Key, int]] = []
+        self._letters: set[tuple[int, int]] = set()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is queued, running or unreported."""
+        return not self.pending and not self.settlement.unreported
+
+    def subscribe_fields(self, marker: str) -> Json:
+        """The fields of its `subscribe` request."""
+        options = self.options
+        return {
+            "sub": self.sub,
+            "consumer": options.consumer,
+            "pattern": options.pattern.text,
+            "durable": options.durable,
+            "since": options.since,
+            "attempts": options.policy.attempts,
+            "backoff": [options.policy.first_s, options.policy.cap_s],
+            "timeout_s": options.timeout_s,
+            "resume": self.settlement.resume() if self.resuming else None,
+            "marker": marker,
+        }
+
+    def registered(self, reply: Json, now: float) -> None:
+        """The node has taken the subscription in and says where its streams stand."""
+        for key, settled in self.following.registered([tuple(row) for row in reply["streams"]], now):
+            self.settlement.begin(key, settled)
+        self.state, self.resuming = "registered", True
+        self.settled.set()
+        early, self._early = self._early, []
+        for each in early:
+            if isinstance(each, Batch):
+                self.take_in(each, now)
+            else:
+                self.learn(*each, now)
+
+    def refused(self, error: RequestRefused) -> None:
+        """The node will not have it."""
+        self.state, self.error = "refused", error
+        self.settled.set()
+
+    def detached(self) -> None:
+        """The node is gone; everything that arrived stays, everything asked for is forgotten."""
+        if self.state != "refused":
+            self.state = "new"
+        self.register_at, self.listening = 0.0, False
+        self._early.clear()
+        self.following.detached()
+
+    def take_in(self, batch: Batch, now: float) -> None:
+        """A frame of one of its topics, live or replayed."""
+        if self.ending:
+            return
+        if not batch.first:
+            self._hand_on([Run(batch, 0)])
+        elif self.state != "registered":
+            self._keep(batch)
+        else:
+            self._hand_on(self.following.offer(batch, self.pending, now))
+
+    def learn(self, key: Key, head: int, now: float) -> None:
+        """A stream it follows reaches at least to `head`."""
+        if self.state == "registered":
+            self.following.learn(key, head, now)
+        else:
+            self._keep((key, head))
+
+    def replayed(self, batches: list[Batch], gone: list[tuple[Key, Range]], now: float) -> None:
+        """The answer to a replay request: frames of the log, and what the log no longer has."""
+        news = False
+        for batch in batches:
+            runs = self.following.offer(batch, 0, now)
+            news = news or bool(runs)
+            self._hand_on(runs)
+        for key, range_ in gone:
+            skip, runs = self.following.gone(key, range_, now)
+            if skip is not None:
+                self.settlement.skip(key, skip.first, skip.to, skip.lost)
+                news = True
+            self._hand_on(runs)
+        self.following.answered(news, now)
+
+    def redeliver(self, batch: Batch, letter: int, attempt: int) -> None:
+        """An event that failed before is to be tried again."""
+        if not self.ending and (letter, attempt) not in self._letters:
+            self._letters.add((letter, attempt))
+            self.pending += 1
+            self.runner.put_letter(batch.make_events(attempt)[0], letter)
+
+    def finished(self, job: Job, verdict: Verdict) -> None:
+        """A handler is done with one event."""
+        self.pending -= 1
+        failure = None if isinstance(verdict, Dropped) else verdict
+        if failure is not None:
+            self.failed += 1
+            self.timed_out += failure["kind"] == "timeout"
+        if job.letter is not None:
+            self._letters.discard((job.letter, job.event.attempt))
+        if isinstance(verdict, Dropped):
+            return
+        if job.letter is not None:
+            self.settlement.finish_letter((job.letter, job.event.attempt, failure))
+        elif job.key is not None:
+            self.settlement.finish(job.key, job.event.sequence, failure)
+
+    def end(self) -> None:
+        """Take nothing more in and start nothing more; what runs may finish."""
+        if not self.ending:
+            self.ending = True
+            self.pending -= self.runner.close()
+
+    def _hand_on(self, runs: list[Run[Batch]]) -> None:
+        for batch, offset in runs:
+            if not self.ending:
+                self.pending += batch.count - offset
+                self.runner.put(batch, offset)
+
+    def _keep(self, what: Batch | tuple[Key, int]) -> None:
+        if self.state == "registering" and len(self._early) < EARLY_MAX:
+            self._early.append(what)
+
+
+class Subscription:
+    """A registered handler; closing it ends the delivery. A context manager."""
+
+    def __init__(self, course: Course, close: Callable[[Course, float], None]) -> None:
+        self._course = course
+        self._close = close
+
+    @property
+    def name(self) -> str:
+        """The consumer's name: under it the node keeps progress and dead letters."""
+        return self._course.options.consumer
+
+    @property
+    def pattern(self) -> str:
+        """The pattern as it was given."""
+        return self._course.options.pattern.text
+
+    @property
+    def ready(self) -> bool:
+        """Whether the node has registered it; from then on every event of the pattern is owed."""
+        return self._course.state == "registered"
+
+    @property
+    def error(self) -> RequestRefused | None:
+        """Why the node refused it, when it did so after `subscribe` had returned."""
+        return self._course.error
+
+    def wait_ready(self, timeout: float | None = None) -> bool:
+        """Wait until the node has registered it, at most `timeout` seconds."""
+        self._course.settled.wait(timeout)
+        return self._course.resuming
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop the delivery: a running handler may finish within `timeout` seconds, queued events stay unsettled."""
+        self._close(self._course, timeout)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.name} to {self.pattern} ({self._course.state})>"
