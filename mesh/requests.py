@@ -45,6 +45,7 @@ Directed messages, by their "t":
                  rejected [[number count code message] …]       an event's id is origin/topic/sequence
     resend       first                                          frames from this number on did not arrive; send again
     redeliver    sub letter attempt + one frame of one event    a failed event, for this subscription only
+    hello                                                       the node does not know this session; attach anew
     goodbye                                                     the node stops in good order; look for its return
 
 Verbs of operators are in `node.requests`; their replies are what the CLI prints.

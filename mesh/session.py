@@ -302,9 +302,12 @@ class Session:
             case "receipts":
                 self.outbox.receipts(message, now)
             case "resend":
-                self.outbox.go_back(message["first"])
+                self.outbox.resend(message["first"], now)
             case "redeliver":
                 self.courses.redeliver(message, blobs)
+            case "hello":
+                if self._phase == "attached":
+                    self._detach(now, "the node does not know this session any more")
             case "goodbye":
                 self._detach(now, "the node stops")
             case other:

@@ -12,12 +12,15 @@ import json
 import logging
 import os
 import random
+import secrets
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mesh.frame import PUBLISHER_BYTES
 from mesh.topic import check_pattern
+from node.announcements import Announcer
 from node.clock import Clock
 from node.config import NodeSettings, default_name
 from node.core import Node
@@ -26,6 +29,7 @@ from node.letters import Letters
 from node.links import Identity as Greeting
 from node.links import Links
 from node.operators import Operators
+from node.retention import Limits, Retention
 from node.sessions import Sessions
 from node.sockets import Sockets
 from node.state import State
@@ -67,7 +71,9 @@ class Agent:
         links.dial(settings.peers)
         letters = Letters(self.state)
         sessions = Sessions(self.state, letters, links.up, self._sockets.endpoints)
-        self.node = Node(self.state, links, letters, sessions)
+        retention = Retention(self.state, retention_limits(settings), sessions.attached)
+        announcer = Announcer(secrets.token_bytes(PUBLISHER_BYTES))
+        self.node = Node(self.state, links, letters, sessions, retention, announcer)
         self.node.verbs.update(Operators(self.node, release, started.wall_us).verbs)
         for peer in settings.peers:
             self._sockets.dial(peer)
@@ -143,6 +149,13 @@ def dedup_windows(settings: NodeSettings) -> tuple[Callable[[str], int], int]:
         return found
 
     return window_us, max([usual, *(us for _, us in by_pattern)])
+
+
+def retention_limits(settings: NodeSettings) -> Limits:
+    """What is kept, from the settings."""
+    return Limits(
+        settings.log_age_s, settings.log_events, settings.log_bytes, settings.letters_age_s, settings.letters_max
+    )
 
 
 def _write(place: Path, description: dict[str, Any]) -> None:

@@ -63,7 +63,10 @@ class Books(NamedTuple):
 
 @dataclass(slots=True)
 class Changes:
-    """Everything one transaction writes. Empty means that there is nothing to commit."""
+    """Everything one transaction writes. Empty means that there is nothing to commit.
+
+    `trim_before` deletes the log before a position, `vacuum_pages` gives free pages back to the file system.
+    """
 
     streams: list[tuple[int, str, str, int, int]] = field(default_factory=list)
     log: list[LogRow] = field(default_factory=list)
@@ -77,6 +80,9 @@ class Changes:
     letters_retried: list[tuple[int, int]] = field(default_factory=list)
     letters_ended: list[tuple[int]] = field(default_factory=list)
     actions: list[tuple[int, str, str, int, str]] = field(default_factory=list)
+    publishers_forgotten: list[tuple[bytes]] = field(default_factory=list)
+    trim_before: int = 0
+    vacuum_pages: int = 0
 
     def __bool__(self) -> bool:
         return any(getattr(self, each.name) for each in fields(self))

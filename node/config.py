@@ -46,6 +46,11 @@ class NodeSettings(BaseSettings):
     dedup_windows: dict[str, Seconds] = {}
     heartbeat_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     dead_after_s: Annotated[float, Field(ge=0.2, le=3600)] = 10.0
+    log_age_s: Seconds = 7 * 86400.0
+    log_events: Annotated[int, Field(ge=0)] = 0
+    log_bytes: Annotated[int, Field(ge=0)] = 4 << 30
+    letters_age_s: Seconds = 30 * 86400.0
+    letters_max: Annotated[int, Field(ge=0)] = 100_000
     link_queue_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 32)] = 64 << 20
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

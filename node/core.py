@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 
 from mesh.errors import MalformedFrame
 from mesh.requests import unpack_control
+from node.announcements import Announcer
 from node.clock import Now
 from node.intake import Intake
 from node.letters import Letters
 from node.links import Links
 from node.neighbours import LinkEvent, Neighbours
+from node.retention import Retention
 from node.sessions import Sessions
 from node.state import State
 from node.store import StoreError
@@ -55,7 +57,15 @@ class Node:
     `trouble` is why the disk refuses at the moment, or None.
     """
 
-    def __init__(self, state: State, links: Links, letters: Letters, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        state: State,
+        links: Links,
+        letters: Letters,
+        sessions: Sessions,
+        retention: Retention,
+        announcer: Announcer,
+    ) -> None:
         self.state = state
         self.links = links
         self.letters = letters
@@ -63,7 +73,8 @@ class Node:
         self.counts: Counter[str] = Counter()
         self.trouble: StoreError | None = None
         self.verbs: dict[str, Verb] = dict(sessions.verbs)
-        self._intake = Intake(state, self.counts)
+        self._retention = retention
+        self._intake = Intake(state, announcer, self.counts)
         self._neighbours = Neighbours(state, links, sessions, self._intake, self.counts)
         self._next_beacon_us = 0
         self._next_probe_us = 0
@@ -115,17 +126,19 @@ class Node:
 
     def _tick(self, turn: Turn) -> None:
         self._neighbours.tick(turn)
-        self.sessions.register(turn)
+        self.sessions.tick(turn)
         if not self.trouble:
-            self._redeliver(turn)
+            self._housekeeping(turn)
+            self._intake.announce(turn)
         self.state.relay.window.forget(turn.now.mono_us)
         if turn.now.mono_us >= self._next_beacon_us:
             self._next_beacon_us = turn.now.later(BEACON_S)
             self._intake.beacon(turn)
 
-    def _redeliver(self, turn: Turn) -> None:
+    def _housekeeping(self, turn: Turn) -> None:
         try:
             self.letters.redeliver(turn)
+            self._retention.trim(turn)
         except StoreError as error:
             self._in_trouble(error, turn)
 

@@ -19,6 +19,7 @@ from mesh.errors import MalformedFrame
 from mesh.frame import Frame, decode, encode
 from mesh.limits import HOPS_MAX
 from mesh.requests import POSITION, pack_beacon
+from node.announcements import Announcer
 from node.changes import LogRow
 from node.receipts import Receipts
 from node.relay import Admitted, OutOfTurn, Passing, Rejected, Repeated, Stream
@@ -32,8 +33,9 @@ _NOT_LOGGED = POSITION.pack(0)
 class Intake:
     """Takes frames into a turn. With `closed` (the disk refuses) only ephemeral ones are taken."""
 
-    def __init__(self, state: State, counts: Counter[str]) -> None:
+    def __init__(self, state: State, announcer: Announcer, counts: Counter[str]) -> None:
         self.closed = False
+        self._announcer = announcer
         self._state = state
         self._counts = counts
         self._receipts = Receipts(state)
@@ -135,6 +137,15 @@ class Intake:
         self._counts["ephemeral"] += frame.count
         turn.passing_out.append([data + _NOT_LOGGED])
         turn.passing_links += [(link, data) for link in links]
+
+    def announce(self, turn: Turn) -> None:
+        """The node's own events, through the same door."""
+        state, mine = self._state, self._announcer.publisher
+        for topic, payload in turn.announcements:
+            state.relay.greet(mine, self._announcer.next_number)
+            match state.relay.admit(self._announcer.frame(topic, payload, turn.now.wall_us), turn.now.mono_us):
+                case Admitted(news, stream, new) if news is not None and stream is not None:
+                    self._append(news, stream, new, state.interest.links_wanting(topic), turn)
 
     def beacon(self, turn: Turn) -> None:
         """Announce the heads of the streams that moved since the last beacon."""

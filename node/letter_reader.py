@@ -30,19 +30,26 @@ class Letter(NamedTuple):
 
 
 class LetterFilter(NamedTuple):
-    """Which letters: None means any. `topics` and `consumers` are exact names or GLOB patterns with `*`."""
+    """Which letters: None means any. `topic` and `consumer` are exact names or GLOB patterns with `*`.
+
+    `failed_before_us` takes in what failed first before that moment, in microseconds since 1970.
+    """
 
     state: str | None = None
     topic: str | None = None
     consumer: str | None = None
+    failed_before_us: int | None = None
 
-    def where(self) -> tuple[str, list[str]]:
+    def where(self) -> tuple[str, list[str | int]]:
         """The SQL condition and its values."""
-        parts, values = ["1"], []
+        parts, values = ["1"], list[str | int]()
         for column, value in (("state", self.state), ("topic", self.topic), ("consumer", self.consumer)):
             if value is not None:
                 parts.append(f"{column} GLOB ?")
                 values.append(value.replace("[", "[[]").replace("?", "[?]"))
+        if self.failed_before_us is not None:
+            parts.append("first_failed_us < ?")
+            values.append(self.failed_before_us)
         return " AND ".join(parts), values
 
 
@@ -99,3 +106,12 @@ class LetterReader:
         sql = "SELECT consumer, origin, topic, first, last, reason, at_us FROM losses ORDER BY id"
         names = ("consumer", "origin", "topic", "first", "last", "reason", "at_us")
         return [dict(zip(names, row, strict=True)) for row in self._rows(sql)]
+
+    def over(self, before_us: int, limit: int, step: int) -> list[Letter]:
+        """Dead letters that last failed before a moment, then those beyond the newest `limit` (0: any number)."""
+        old = "SELECT * FROM letters WHERE state = 'dead' AND last_failed_us < ? LIMIT ?"
+        found = [Letter(*row) for row in self._rows(old, (before_us, step))]
+        if not found and limit:
+            many = "SELECT * FROM letters WHERE state = 'dead' ORDER BY last_failed_us DESC LIMIT ? OFFSET ?"
+            found = [Letter(*row) for row in self._rows(many, (step, limit))]
+        return found

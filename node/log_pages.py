@@ -47,7 +47,7 @@ def page_before(log: LogReader, pattern: Pattern, before: int, limit: int) -> Pa
         return Page([], before, before - 1, False)
     found = [row for row in _matches(batches, pattern) if row["position"] < before]
     first = found[-limit]["position"] if len(found) > limit else batches[0].position
-    return Page(found[-limit:], first, before - 1, bool(log.tail(first, 1)))
+    return Page(found[-limit:], first, before - 1, any(log.tail(first, 1)))
 
 
 def page_after(log: LogReader, pattern: Pattern, after: int, limit: int) -> Page:
@@ -57,11 +57,11 @@ def page_after(log: LogReader, pattern: Pattern, after: int, limit: int) -> Page
         return Page([], after + 1, after, False)
     found = [row for row in _matches(batches, pattern) if row["position"] > after]
     last = found[limit - 1]["position"] if len(found) > limit else batches[-1].position + batches[-1].count - 1
-    return Page(found[:limit], after + 1, last, bool(log.after(last + 1, 1)))
+    return Page(found[:limit], after + 1, last, any(log.after(last + 1, 1)))
 
 
 def position_before(log: LogReader, since: object, now_us: int) -> int:
-    """The position before the first batch taken in since a moment, as `page_after` wants it. `since` as in `subscribe`."""
+    """The position before the first batch taken in since a moment, for `page_after`. `since` as in `subscribe`."""
     kind, value = check_since(since)
     if kind == "earliest":
         return 0
@@ -74,14 +74,15 @@ def _matches(batches: Iterable[LogRow], pattern: Pattern) -> list[Row]:
     return [row for batch in batches for row in event_rows(batch) if pattern.matches(row["topic"])]
 
 
-def _bounded(batches: list[LogRow]) -> list[LogRow]:
-    """The first of the batches that fit one answer; at least one."""
-    room = REPLAY_BYTES_MAX
-    for index, batch in enumerate(batches):
+def _bounded(batches: Iterable[LogRow]) -> list[LogRow]:
+    """The first of the batches that fit one answer; at least one, if there is any."""
+    taken, room = list[LogRow](), REPLAY_BYTES_MAX
+    for batch in batches:
         room -= len(batch.frame) + ROW_BYTES * batch.count
-        if room < 0:
-            return batches[: max(1, index)]
-    return batches
+        if taken and room < 0:
+            break
+        taken.append(batch)
+    return taken
 
 
 def event_rows(batch: LogRow) -> list[Row]:

@@ -83,18 +83,18 @@ class LogReader:
             if row[6] <= number:
                 return
 
-    def tail(self, before: int, limit: int) -> list[LogRow]:
+    def tail(self, before: int, limit: int) -> Iterator[LogRow]:
         """The last `limit` batches before a position, newest first."""
         sql = "SELECT * FROM log WHERE position < ? ORDER BY position DESC LIMIT ?"
-        return [LogRow(*row) for row in self._rows(sql, (before, limit))]
+        return (LogRow(*row) for row in self._rows(sql, (before, limit)))
 
-    def after(self, position: int, limit: int) -> list[LogRow]:
+    def after(self, position: int, limit: int) -> Iterator[LogRow]:
         """The first `limit` batches that end after a position, oldest first."""
         sql = (
             "SELECT * FROM log WHERE position >= coalesce((SELECT max(position) FROM log WHERE position <= ?1), ?1) "
             "AND position + count > ?1 ORDER BY position LIMIT ?2"
         )
-        return [LogRow(*row) for row in self._rows(sql, (position, limit))]
+        return (LogRow(*row) for row in self._rows(sql, (position, limit)))
 
     def log_size(self) -> dict[str, int]:
         """Batches, events, bytes of the database file, first and last position. Reads an index, not the frames."""
@@ -116,3 +116,15 @@ class LogReader:
             "GROUP BY stream"
         )
         return {row[0]: (row[1], row[2], row[3]) for row in self._rows(sql)}
+
+    def oldest(self, limit: int) -> Iterator[tuple[int, int, int, int]]:
+        """position, count, appended_us and bytes of the frame of the oldest batches, oldest first."""
+        return self._rows(
+            "SELECT position, count, appended_us, length(frame) FROM log ORDER BY position LIMIT ?", (limit,)
+        )
+
+    def appended_us(self, stream: int, sequence: int) -> int | None:
+        """When this node took in the batch that holds a sequence, or the next one after it."""
+        sql = "SELECT appended_us FROM log WHERE stream = ? AND sequence + count > ? ORDER BY sequence LIMIT 1"
+        row = next(self._rows(sql, (stream, sequence)), None)
+        return int(row[0]) if row else None

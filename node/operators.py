@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from mesh.event import EventId
+from mesh.limits import REPLAY_BYTES_MAX
 from mesh.topic import check_pattern
 from node.audit import audit
 from node.core import Node
@@ -69,7 +70,14 @@ class Operators:
         turn.reply(request, dlq_summary(self._state, turn.now))
 
     def _list(self, request: Request, _: list[bytes], turn: Turn) -> None:
-        turn.reply(request, {"rows": [self._row(letter) for letter in self._chosen(request, {})]})
+        """As many letters as one answer holds; who wants more asks again `after` the last. `payloads`: False omits them."""
+        wanted, rows, room = bool(request.fields.get("payloads", True)), [], REPLAY_BYTES_MAX
+        for letter in self._chosen(request, turn, {}):
+            rows.append({**self._row(letter), "payload": orjson.loads(letter.payload) if wanted else None})
+            room -= len(letter.payload) if wanted else 0
+            if room <= 0:
+                break
+        turn.reply(request, {"rows": rows})
 
     def _show(self, request: Request, _: list[bytes], turn: Turn) -> None:
         letter = self._state.letters.one(int(request.fields["letter"]))
@@ -85,7 +93,8 @@ class Operators:
             "first_failed_at": letter.first_failed_us / 1e6,
             "last_failed_at": letter.last_failed_us / 1e6,
         }
-        turn.reply(request, {"letter": {**self._row(letter), **details}})
+        payload = orjson.loads(letter.payload)
+        turn.reply(request, {"letter": {**self._row(letter), "payload": payload, **details}})
 
     def _errors(self, request: Request, _: list[bytes], turn: Turn) -> None:
         names = ("error_type", "place", "topic", "consumer", "count", "first_failed_at", "last_failed_at")
@@ -104,29 +113,32 @@ class Operators:
         self._act(request, turn, letters.objection_to_discard, act)
 
     def _act(self, request: Request, turn: Turn, objection: Any, act: Any) -> None:
-        """Do it to every chosen letter that allows it; say which, and why not the others."""
+        """Do it to every chosen letter that allows it; say which, after how many attempts, and why not the others."""
         actor, dry_run = str(request.fields.get("actor", "")), bool(request.fields.get("dry_run"))
-        accepted: list[int] = []
+        accepted: dict[int, int] = {}
         refused: list[tuple[int, str]] = []
-        for letter in self._chosen(request, {"limit": LIST_MAX}):
+        for letter in self._chosen(request, turn, {"limit": LIST_MAX}):
             reason = objection(letter, turn)
             if reason:
                 refused.append((letter.id, reason))
             else:
-                accepted.append(letter.id)
+                accepted[letter.id] = letter.attempts
                 if not dry_run:
                     act(letter, actor, turn)
         missing = sorted(set(request.fields.get("ids") or ()) - set(accepted) - {id_ for id_, _ in refused})
         refused += [(id_, f"there is no letter {id_}; it may have been resolved") for id_ in missing]
-        turn.reply(request, {"accepted": accepted, "refused": refused, "dry_run": dry_run})
+        said = {"accepted": list(accepted), "attempts": list(accepted.values())}
+        turn.reply(request, {**said, "refused": refused, "dry_run": dry_run})
 
-    def _chosen(self, request: Request, defaults: Row) -> list[Letter]:
-        """The letters a request names: `ids`, or by `state`, `topic`, `consumer`, from `after`, `limit` many."""
+    def _chosen(self, request: Request, turn: Turn, defaults: Row) -> list[Letter]:
+        """The letters of `ids`; or by `state`, `topic`, `consumer`, `older_than_s`, from `after`, `limit` many."""
         fields = {**defaults, **request.fields}
         if fields.get("ids") is not None:
             found = (self._state.letters.one(int(id_)) for id_ in dict.fromkeys(fields["ids"]))
             return [letter for letter in found if letter]
-        chosen = LetterFilter(fields.get("state"), fields.get("topic"), fields.get("consumer"))
+        age_s = fields.get("older_than_s")
+        before_us = None if age_s is None else turn.now.wall_us - int(float(age_s) * 1e6)
+        chosen = LetterFilter(fields.get("state"), fields.get("topic"), fields.get("consumer"), before_us)
         limit = max(0, min(int(fields.get("limit", 20)), LIST_MAX))
         return self._state.letters.some(chosen, limit, int(fields.get("after", 0)))
 
@@ -144,7 +156,6 @@ class Operators:
             "created_at": letter.first_failed_us / 1e6,
             "next_attempt_at": None if due_us is None else due_us / 1e6,
             "node": self._state.name,
-            "payload": orjson.loads(letter.payload),
         }
 
     # ── the log ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -158,7 +169,7 @@ class Operators:
         turn.reply(request, {**self._state.log.log_size(), "streams": streams})
 
     def _log_tail(self, request: Request, _: list[bytes], turn: Turn) -> None:
-        """A page of the log: the last `limit` events of a pattern `before` a position, or the first `after` one or `since` a time."""
+        """A page of the log: the last `limit` events of a pattern `before` a position, or the first `after` or `since`."""
         log, fields = self._state.log, request.fields
         pattern = check_pattern(str(fields.get("pattern") or "*"))
         limit = max(1, min(int(fields.get("limit", 10)), LIST_MAX))

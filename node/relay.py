@@ -116,9 +116,13 @@ class Relay:
         self.publishers = {key: Publisher(number, position) for key, number, position in publishers}
 
     def greet(self, publisher: bytes, first: int) -> None:
-        """A publisher says where it stands: its oldest number without a receipt. Ours counts if we have one."""
-        if publisher not in self.publishers:
-            self.publishers[publisher] = Publisher(first - 1, 0)
+        """A publisher says where it stands: its oldest number without a receipt.
+
+        Ours counts, unless it is behind: what is receipted is never sent again (our end of the log may be lost, and a
+        rejected frame leaves nothing on disk).
+        """
+        known = self.publishers.setdefault(publisher, Publisher(first - 1, 0))
+        known.number = max(known.number, first - 1)
 
     def admit(self, frame: Frame, now_us: int) -> Admission:
         """Decide about a publisher's frame. Raises `MalformedFrame` when an ephemeral one has a wrong content hash."""
@@ -222,4 +226,10 @@ def _runs(number: int, keep: list[int] | range, first: int) -> list[tuple[int, i
 
 def _opted_out(record: Record) -> bool:
     """Whether the publisher asked that this event is never taken for a duplicate (rare: meta is usually empty)."""
-    return b'"dedup"' in record.meta and orjson.loads(record.meta).get("dedup") is False
+    if b'"dedup"' not in record.meta:
+        return False
+    try:
+        meta = orjson.loads(record.meta)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(meta, dict) and meta.get("dedup") is False

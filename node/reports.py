@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mesh.event import EventId
 from mesh.frame import DIRECTED, decode, encode, records, single
 from mesh.requests import Failure
+from node.announcements import announce_failure
 from node.delivery import Following, Settled, failed_again, new_letter, settle
 from node.letters import Letters
 from node.relay import Stream
@@ -70,8 +72,10 @@ class Reports:
         event = single(decode(row.frame), failure["sequence"] - row.sequence, DIRECTED)
         payload = records(event)[0].body.decode()
         draw = self._state.draw()
-        turn.changes.letters.append(
-            new_letter(following, stream, failure, encode(event), payload, turn.now.wall_us, draw)
+        letter = new_letter(following, stream, failure, encode(event), payload, turn.now.wall_us, draw)
+        turn.changes.letters.append(letter)
+        _announce(
+            turn, EventId(stream.origin, stream.topic, letter.sequence), following.consumer, failure, letter.state
         )
         return True
 
@@ -87,4 +91,20 @@ class Reports:
         else:
             row = failed_again(following.policy, id_, attempt, failure, turn.now.wall_us, self._state.draw())
             turn.changes.letters_again.append(row)
+            event = EventId(letter.origin, letter.topic, letter.sequence)
+            _announce(turn, event, letter.consumer, {**failure, "attempt": attempt}, row[0])
         turn.once_committed.append(lambda: self._letters.ended(id_))
+
+
+def _announce(turn: Turn, event: EventId, consumer: str, failure: Failure, state: str) -> None:
+    fields = {
+        "event_id": str(event),
+        "topic": event.topic,
+        "consumer": consumer,
+        "error_type": failure["error_type"],
+        "error": failure["error"],
+        "attempt": failure["attempt"],
+        "elapsed_s": failure["elapsed_s"],
+        "state": state,
+    }
+    announce_failure(turn, failure["kind"], fields)

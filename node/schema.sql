@@ -82,10 +82,10 @@ CREATE TABLE letters (                  -- events a handler failed: waiting for 
     traceback       TEXT NOT NULL,
     first_failed_us INTEGER NOT NULL,
     last_failed_us  INTEGER NOT NULL,
-    next_attempt_us INTEGER,            -- NULL when dead
-    UNIQUE (consumer, origin, topic, sequence)
+    next_attempt_us INTEGER             -- NULL when dead
 );
 CREATE INDEX letters_due ON letters (consumer, next_attempt_us) WHERE state = 'waiting';
+CREATE INDEX letters_dead ON letters (last_failed_us) WHERE state = 'dead';
 
 CREATE TABLE actions (                  -- what operators did to letters
     id      INTEGER PRIMARY KEY,

@@ -10,7 +10,7 @@ force at this node and its interest is known to the peers, and the reply says wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ from node.turn import LinkKey, Request, Turn, Verb
 
 INTEREST_WAIT_S = 1.0
 """How long a registration waits for linked peers to answer; one that does not answer by then is not waited for."""
+STRANGER_S = 1.0
+"""Who listens for so long without having said hello has lost its attachment without noticing (a broken connection)."""
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class Sessions:
         self._links_up = links_up
         self._endpoints = endpoints
         self.sessions: dict[bytes, Session] = {}
-        self._heard: set[bytes] = set()
+        self._heard: dict[bytes, int] = {}
         self._pending: list[Registration] = []
         self._markers: set[bytes] = set()
         self.verbs: dict[str, Verb] = {
@@ -88,10 +90,10 @@ class Sessions:
         if prefix.startswith(DIRECTED) and len(prefix) == 18:
             session = _session_id(prefix[1:-1].decode("ascii", "replace"))
             if on:
-                self._heard.add(session)
+                self._heard[session] = turn.now.mono_us
                 self._attach(session, turn)
             else:
-                self._heard.discard(session)
+                self._heard.pop(session, None)
                 self._leave(session, turn)
         elif prefix.startswith(MARKER):
             (self._markers.add if on else self._markers.discard)(prefix[1:])
@@ -161,6 +163,18 @@ class Sessions:
         there += [each.following for each in self._pending if each.following.consumer == following.consumer]
         return there[0].holder if there else ""
 
+    def attached(self) -> Collection[bytes]:
+        """The sessions that are here now."""
+        return self.sessions.keys()
+
+    def tick(self, turn: Turn) -> None:
+        """Complete what can be completed, and ask whoever listens but is not known to attach anew."""
+        self._register(turn)
+        for session, since_us in self._heard.items():
+            if session not in self.sessions and turn.now.mono_us - since_us > STRANGER_S * 1e6:
+                self._heard[session] = turn.now.mono_us
+                turn.direct(session, {"t": "hello"})
+
     @property
     def registering(self) -> bool:
         """Whether any subscription is on its way in."""
@@ -171,9 +185,9 @@ class Sessions:
         for each in self._pending:
             if version >= each.version:
                 each.waiting_for.discard(link)
-        self.register(turn)
+        self._register(turn)
 
-    def register(self, turn: Turn) -> None:
+    def _register(self, turn: Turn) -> None:
         """Complete every registration whose barrier is reached."""
         if not self._pending:
             return

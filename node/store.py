@@ -25,7 +25,8 @@ from node.changes import Books, Changes
 
 APPLICATION_ID = 0x4D455348  # "MESH"
 SCHEMA_VERSION = 1
-_BUSY_MS = 2000
+_BUSY_MS = 250
+"""A foreign lock (somebody's sqlite3 shell) stops the turn for this long; after that it counts as trouble."""
 _WAL_PAGES = 4000
 _WAL_BYTES_KEPT = 64 << 20
 _SYNCHRONOUS = {"full": 2, "os": 1}
@@ -40,8 +41,7 @@ _WRITE = {
     "books": "INSERT OR REPLACE INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "cursors": "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)",
     "losses": "INSERT INTO losses (consumer, origin, topic, first, last, reason, at_us) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    # An event fails on a consumer once; its later failures change the letter it already has.
-    "letters": "INSERT OR IGNORE INTO letters (consumer, state, origin, topic, sequence, frame, payload, attempts, "
+    "letters": "INSERT INTO letters (consumer, state, origin, topic, sequence, frame, payload, attempts, "
     "retries, kind, error_type, error, traceback, first_failed_us, last_failed_us, next_attempt_us) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "letters_again": "UPDATE letters SET state = ?1, attempts = ?2, kind = ?3, error_type = ?4, error = ?5, "
@@ -49,6 +49,8 @@ _WRITE = {
     "letters_retried": "UPDATE letters SET state = 'waiting', retries = retries + 1, next_attempt_us = ?1 "
     "WHERE id = ?2",
     "letters_ended": "DELETE FROM letters WHERE id = ?",
+    "publishers_forgotten": "DELETE FROM publishers WHERE publisher = ?",
+    "trim": "DELETE FROM log WHERE position < ?",
     "actions": "INSERT INTO actions (at_us, actor, action, letter, detail) VALUES (?, ?, ?, ?, ?)",
 }
 
@@ -121,6 +123,14 @@ class Store:
         """Size of the database file, free pages included."""
         return int(self._db.pragma("page_count")) * int(self._db.pragma("page_size"))
 
+    def free_pages(self) -> int:
+        """Pages of the file that hold nothing."""
+        return int(self._db.pragma("freelist_count"))
+
+    def used_bytes(self) -> int:
+        """Size of the database file without its free pages."""
+        return (int(self._db.pragma("page_count")) - self.free_pages()) * int(self._db.pragma("page_size"))
+
     def close(self) -> None:
         """Close the file; the WAL is folded into it."""
         self._db.close()
@@ -140,12 +150,16 @@ class Store:
             "letters_retried": changes.letters_retried,
             "letters_ended": changes.letters_ended,
             "actions": changes.actions,
+            "publishers_forgotten": changes.publishers_forgotten,
+            "trim": [(changes.trim_before,)] if changes.trim_before else (),
         }
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for name, tuples in rows.items():
                 if tuples:
                     self._db.executemany(_WRITE[name], tuples)
+            if changes.vacuum_pages:
+                self._db.pragma("incremental_vacuum", changes.vacuum_pages)
             self._db.execute("COMMIT")
         except apsw.Error as error:
             self._roll_back()
@@ -188,6 +202,11 @@ class Store:
     def publishers(self) -> list[tuple[bytes, int, int]]:
         """publisher, last number admitted, position of its last batch."""
         return list(self.rows("SELECT publisher, number, position FROM publishers"))
+
+    def publishers_before(self, seen_us: int, limit: int) -> list[bytes]:
+        """Publishers that were last heard before a moment."""
+        sql = "SELECT publisher FROM publishers WHERE seen_us < ? LIMIT ?"
+        return [row[0] for row in self.rows(sql, (seen_us, limit))]
 
     def consumers(self) -> list[Books]:
         """Every consumer's books."""

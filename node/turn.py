@@ -53,6 +53,7 @@ class Turn:
     replies: list[tuple[Request, list[bytes]]] = field(default_factory=list)
     passing_out: list[list[bytes]] = field(default_factory=list)
     passing_links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
+    announcements: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     once_committed: list[Callable[[], None]] = field(default_factory=list)
 
     def reply(self, request: Request, fields: dict[str, Any], blobs: list[bytes] | None = None) -> None:

@@ -1,7 +1,7 @@
 """`mesh demo`: three real nodes, a few thousand events, a failing handler, a retry, and the books.
 
     a ── b        publisher at a │ "curriculum" at b: fails three times for some events, and for one event always
-     ╲  ╱                        │ "archive" at c: takes everything
+     ╲  ╱                        │ "archive" at c: takes all of them
       c           every tenth event is announced twice within the dedup window
 
 Everything is real: three `mesh-node` processes with their databases in a temporary directory, linked over loopback. Nothing
@@ -133,8 +133,9 @@ def _story(nodes: list[NodeProcess], console: Console) -> Summary:
     ):
         clients = (a, b, c)
         _until("the nodes to be linked", lambda: all(_links_up(client) == 2 for client in clients))
-        trainer.subscribe("*", curriculum, name="curriculum", attempts=4, backoff=(0.05, 0.2))
-        archive.subscribe("*", lambda event: archived.add(event.payload["game"]), name="archive")
+        for topic in _TOPICS:
+            trainer.subscribe(topic, curriculum, name=f"curriculum {topic}", attempts=4, backoff=(0.05, 0.2))
+            archive.subscribe(topic, lambda event: archived.add(event.payload["game"]), name=f"archive {topic}")
         statuses = _publish(publisher, console)
         done = EVENTS - 1
         _until("every event to be handled", lambda: len(curriculum.handled) == done and len(archived) == EVENTS)

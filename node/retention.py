@@ -1,0 +1,133 @@
+"""Retention: how much of the log, and how many letters, are kept. Trimmed in small steps inside the turn.
+
+    oldest                                                     newest
+    ├── over age, over count or over size ──┤──── kept ────────┤
+     deleted a few hundred batches a turn    ▲
+                                             first position
+
+A turn never deletes much more than it appends twice over, so trimming keeps up with any rate and no turn is long. What is
+deleted is still counted: a stream keeps its base and head, so the audit knows the deleted range, and a consumer that was
+owed a part of it is told so, range by range (`node.replay` answers "gone"; the consumer's report books it as lost).
+
+The database file shrinks too: pages that stay free are given back a few at a time (incremental vacuum).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
+
+from node.state import State
+from node.turn import Turn
+
+CHECK_S = 0.1
+"""How often the sizes are looked at."""
+STEP_BATCHES = 256
+"""Batches deleted in a turn that appended nothing; a turn that appends may delete twice as many more."""
+LETTERS_STEP = 200
+LETTERS_CHECK_S = 30.0
+PUBLISHER_AGE_S = 7 * 86400.0
+"""How long the identity of a publisher that went away is kept: it may come back with what it has not got a receipt for."""
+_VACUUM_FROM_PAGES = 2000
+_VACUUM_PAGES = 200
+
+
+class Limits(NamedTuple):
+    """What is kept. 0 means without bound.
+
+    age_s          log: seconds since an event was taken in
+    events         log: how many events
+    size_bytes     log: bytes in use in the database file
+    letters_age_s  dead letters: seconds since the last failure
+    letters        dead letters: how many
+    """
+
+    age_s: float
+    events: int
+    size_bytes: int
+    letters_age_s: float
+    letters: int
+
+
+class Oldest(NamedTuple):
+    """One of the oldest batches. `size_bytes` is its frame's."""
+
+    position: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks of a row
+    appended_us: int
+    size_bytes: int
+
+
+class Usage(NamedTuple):
+    """What the log holds now."""
+
+    next_position: int
+    size_bytes: int
+
+
+def first_kept(oldest: Iterable[Oldest], usage: Usage, limits: Limits, now_us: int) -> int:
+    """The position before which the log may be deleted; 0 when nothing is over its limit.
+
+    The newest batch always stays: a stream's head and the next position are read from it.
+    """
+    cut, size_bytes = 0, usage.size_bytes
+    for batch in oldest:
+        end = batch.position + batch.count
+        too_old = limits.age_s and now_us - batch.appended_us > limits.age_s * 1e6
+        too_many = limits.events and usage.next_position - batch.position > limits.events
+        too_large = limits.size_bytes and size_bytes > limits.size_bytes
+        if end >= usage.next_position or not (too_old or too_many or too_large):
+            break
+        cut = end
+        size_bytes -= batch.size_bytes
+    return cut
+
+
+class Retention:
+    """Puts what is over its limit into the turn's transaction. `attached` names the publishers that are here now."""
+
+    def __init__(self, state: State, limits: Limits, attached: Callable[[], Collection[bytes]]) -> None:
+        self._state = state
+        self._limits = limits
+        self._attached = attached
+        self._next_check_us = 0
+        self._next_letters_us = 0
+
+    def trim(self, turn: Turn) -> None:
+        """Look at the sizes now and then; delete a step's worth of what is over."""
+        if turn.now.mono_us < self._next_check_us:
+            return
+        self._next_check_us = turn.now.later(CHECK_S)
+        self._trim_log(turn)
+        if turn.now.mono_us >= self._next_letters_us:
+            self._next_letters_us = turn.now.later(LETTERS_CHECK_S)
+            self._trim_letters(turn)
+            self._forget_publishers(turn)
+
+    def _trim_log(self, turn: Turn) -> None:
+        state = self._state
+        step = STEP_BATCHES + 2 * len(turn.changes.log)
+        usage = Usage(state.next_position, state.store.used_bytes())
+        cut = first_kept(map(Oldest._make, state.log.oldest(step)), usage, self._limits, turn.now.wall_us)
+        if cut:
+            turn.changes.trim_before = cut
+            self._next_check_us = turn.now.mono_us
+        elif state.store.free_pages() > _VACUUM_FROM_PAGES:
+            turn.changes.vacuum_pages = _VACUUM_PAGES
+
+    def _trim_letters(self, turn: Turn) -> None:
+        """Dead letters over their age or number end; the books count them as expired."""
+        limits, state = self._limits, self._state
+        before_us = turn.now.wall_us - int(limits.letters_age_s * 1e6) if limits.letters_age_s else 0
+        for letter in state.letters.over(before_us, limits.letters, LETTERS_STEP):
+            turn.changes.letters_ended.append((letter.id,))
+            books = state.books(letter.consumer, turn)
+            turn.changes.books[letter.consumer] = books._replace(expired=books.expired + 1)
+
+    def _forget_publishers(self, turn: Turn) -> None:
+        """Publishers that are long gone will not come back: every process is a new one."""
+        before_us, here = turn.now.wall_us - int(PUBLISHER_AGE_S * 1e6), self._attached()
+        for publisher in self._state.store.publishers_before(before_us, LETTERS_STEP):
+            if publisher not in here:
+                turn.changes.publishers_forgotten.append((publisher,))
+                self._state.relay.publishers.pop(publisher, None)
