@@ -1,6 +1,12 @@
-"""meshbus: a publish/subscribe mesh for clusters of machines. See `connect`."""
+"""meshbus: a publish/subscribe mesh for clusters of machines. See `connect`.
 
-from mesh.bus import EventBus, connect
+Importing the package costs next to nothing: what needs sockets and threads is imported when its name is first used,
+so that `mesh --help` does not wait for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mesh.errors import (
     BufferFull,
     BusClosed,
@@ -18,9 +24,12 @@ from mesh.errors import (
     RequestRefused,
     UnknownEventType,
 )
-from mesh.event import Event, EventId
-from mesh.receipt import Receipt
-from mesh.subscription import Subscription
+
+if TYPE_CHECKING:
+    from mesh.bus import EventBus, connect
+    from mesh.event import Event, EventId
+    from mesh.receipt import Receipt
+    from mesh.subscription import Subscription
 
 __all__ = [
     "BufferFull",
@@ -45,3 +54,24 @@ __all__ = [
     "UnknownEventType",
     "connect",
 ]
+
+_HOMES = {
+    "Event": "mesh.event",
+    "EventBus": "mesh.bus",
+    "EventId": "mesh.event",
+    "Receipt": "mesh.receipt",
+    "Subscription": "mesh.subscription",
+    "connect": "mesh.bus",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'mesh' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,25 +14,25 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
-import inspect
 import itertools
 import logging
 import os
-import sys
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic, time_ns
 from types import TracebackType
 from typing import Any, TypeVar
 
-from mesh.dispatch import Handler, LoopThread, Pumps, Runner, Workers
-from mesh.errors import BusClosed, InvalidOption, InvalidTopic
+from mesh.arguments import is_async, process_name, qualified_name, read_event
+from mesh.dispatch import Workers
+from mesh.errors import BusClosed, InvalidOption
 from mesh.event import pack_meta, pack_payload
 from mesh.frame import content_hash, pack_record
+from mesh.jobs import Handler, Runner
 from mesh.limits import ATTEMPTS, BACKOFF_S, BUFFER_BYTES, BUFFER_EVENTS, HANDLER_TIMEOUT_S, QUEUE_EVENTS
 from mesh.location import find_data_dir
+from mesh.pumps import LoopThread, Pumps
 from mesh.receipt import Receipt
 from mesh.session import Session
 from mesh.subscription import CONSUMER_CHARS_MAX, Course, Options, Since, Subscription, check_options
@@ -49,7 +49,8 @@ EXIT_S = 2.0
 CLOSED = "the bus is closed; connect a new one"
 FORKED = "this bus belongs to the parent process; connect a new one after os.fork()"
 
-_open: weakref.WeakSet[EventBus] = weakref.WeakSet()
+_open: set[EventBus] = set()
+"""Buses to close at the end of the process. Their threads run until then, so there is no use in forgetting them."""
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 
@@ -111,7 +112,7 @@ class EventBus:
         Raises `InvalidTopic`, `NotSerializable`, `PayloadTooLarge`, `BufferFull` or `BusClosed`.
         """
         if type(topic) is not str:
-            topic, payload, source, trace = _said(topic, payload, source, trace)
+            topic, payload, source, trace = read_event(topic, payload, source, trace)
         wire = check_topic(topic)
         body = pack_payload(payload)
         meta = pack_meta(source, trace, dedup)
@@ -286,42 +287,6 @@ class EventBus:
         self._outbox.forked(FORKED)
         self._lock = threading.Lock()
         self._session.attached = threading.Event()
-
-
-def process_name() -> str:
-    """The name this process was started as, without directory and `.py`."""
-    path = Path(sys.argv[0] if sys.argv else "")
-    return (path.parent.name if path.stem == "__main__" else path.stem) or "python"
-
-
-def qualified_name(handler: Handler) -> str:
-    """The qualified name of a function, of what a partial wraps, or of a callable object's class."""
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    return str(getattr(handler, "__qualname__", None) or type(handler).__qualname__)
-
-
-def is_async(handler: Handler) -> bool:
-    """Whether calling the handler gives a coroutine. Raises `InvalidOption` when it cannot be called."""
-    if not callable(handler):
-        raise InvalidOption(f"handler {handler!r} cannot be called; give a function that takes one event")
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
-
-
-def _said(
-    topic: Any, payload: Mapping[str, Any] | None, source: str, trace: Mapping[str, Any] | None
-) -> tuple[str, Any, str, Any]:
-    """Topic, payload, source and trace of what `publish` was given in place of a plain topic."""
-    named = getattr(topic, "topic", None) or getattr(topic, "event_type", None)
-    if named is not None and hasattr(topic, "payload"):
-        if payload is not None:
-            raise InvalidOption("publish takes an event or a topic with a payload, not an event with another payload")
-        source, trace = source or getattr(topic, "source", "") or "", trace or getattr(topic, "trace", None)
-        topic, payload = named, topic.payload
-    name = getattr(topic, "value", topic)
-    if not isinstance(name, str):
-        raise InvalidTopic(f"topic {topic!r} is neither a string, nor an enum member whose value is one, nor an event")
-    return str(name), payload, source, trace
 
 
 def _after_fork() -> None:

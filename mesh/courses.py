@@ -16,26 +16,24 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from mesh.dispatch import Job, Verdict
 from mesh.errors import MalformedFrame, RequestRefused
 from mesh.following import Batch, Key, replay_rows
 from mesh.frame import decode
+from mesh.jobs import Job, Verdict
 from mesh.limits import REPLAY_BYTES_MAX
 from mesh.link import Link
+from mesh.reports import Reports
 from mesh.requests import POSITION, Json, marker_topic, refusal, unpack_beacon
 from mesh.streams import Range
 from mesh.subscription import Course
 
 _log = logging.getLogger("mesh")
 
-REPORT_EVERY_S = 0.02
-"""Reports are gathered for so long: a write to the node's disk for every event would be waste."""
+COLLECT_EVERY_S = 0.005
+"""Handlers that finish one event after the other are looked after this often, not at every one."""
 
 REGISTER_AGAIN_S = 1.0
 """A name that is held elsewhere after a re-attachment is tried again at this interval."""
-
-SUBS_REPORTED_MAX = 4
-"""Subscriptions with failures in one report; the bound of `settlement.FAILURES_MAX` is for each of them."""
 
 TOPICS_CACHED_MAX = 10_000
 
@@ -55,9 +53,8 @@ class Courses:
         self._leaving: dict[int, Course] = {}
         self._by_topic: dict[str, tuple[Course, ...]] = {}
         self._outcomes: deque[Outcome] = deque()
-        self._dirty: dict[int, Course] = {}
-        self._reporting: list[Course] | None = None
-        self._report_at = 0.0
+        self._reports = Reports()
+        self._collect_at = 0.0
         self._markers = 0
 
     # ---- any thread
@@ -83,7 +80,7 @@ class Courses:
     def detached(self) -> None:
         """The node is gone; reports on their way are made anew later."""
         self._link = None
-        self._reporting = None
+        self._reports.detached()
         for course in self._courses.values():
             course.detached()
         for course in list(self._leaving.values()):
@@ -108,7 +105,7 @@ class Courses:
         link.out.unsubscribe(marker_topic(marker))
         if reply.get("ok"):
             course.registered(reply, now)
-            self._mark(course)
+            self._reports.note(course)
         else:
             self._deafen(course)
             self._refused(course, refusal(reply), now)
@@ -161,7 +158,7 @@ class Courses:
 
     def _remove(self, course: Course) -> None:
         self._courses.pop(course.sub, None)
-        self._dirty.pop(course.sub, None)
+        self._reports.forget(course)
         self._by_topic.clear()
 
     @property
@@ -235,51 +232,26 @@ class Courses:
                 self._count_malformed(error)
         gone = [_gone(*row) for row in reply["gone"]]
         course.replayed(batches, gone, now)
-        self._mark(course)
+        self._reports.note(course)
 
     # ---- what is reported
 
-    def collect(self) -> None:
-        """Take in what handlers have finished."""
-        self._stirred = False
+    def collect(self, now: float) -> None:
+        """Take in what handlers have finished.
+
+        As long as there is something each time, handlers do not wake this thread: it comes back by itself.
+        """
+        self._stirred = bool(self._outcomes)
+        self._collect_at = now + COLLECT_EVERY_S
         while self._outcomes:
             course, job, verdict = self._outcomes.popleft()
             course.finished(job, verdict)
-            self._dirty[course.sub] = course
+            self._reports.note(course)
 
     def report(self, now: float) -> None:
-        """Tell the node what was finished: one report on its way at a time, gathered for a moment."""
-        if self._reporting is not None or now < self._report_at or self._link is None:
-            return
-        parts, courses, heavy = [], [], 0
-        for course in self._reportable():
-            part = course.settlement.report()
-            heavy += bool(part["letters"] or any(move[4] for move in part["moves"]))
-            parts.append({"sub": course.sub, **part})
-            courses.append(course)
-            if heavy == SUBS_REPORTED_MAX:
-                break
-        if parts:
-            self._reporting, self._report_at = courses, now + REPORT_EVERY_S
-            self._link.request("report", {"subs": parts}, self._reported, now)
-
-    def _reportable(self) -> list[Course]:
-        for course in [course for course in self._dirty.values() if not course.settlement.unreported]:
-            del self._dirty[course.sub]
-        return [course for course in self._dirty.values() if course.state == "registered"]
-
-    def _reported(self, reply: Json, _: list[bytes], now: float) -> None:
-        courses, self._reporting = self._reporting or [], None
-        if not reply.get("ok"):
-            _log.warning("the node refused a report, which will be repeated: %s", refusal(reply))
-            self._report_at = now + REGISTER_AGAIN_S
-            return
-        for course in courses:
-            course.settlement.confirmed()
-
-    def _mark(self, course: Course) -> None:
-        if course.settlement.unreported:
-            self._dirty[course.sub] = course
+        """Tell the node what was finished, if it is time."""
+        if self._link is not None:
+            self._reports.send(self._link, now)
 
     # ---- time
 
@@ -292,10 +264,10 @@ class Courses:
     def next_at(self, now: float) -> float | None:
         """When there is something to do again without anything arriving; monotonic seconds."""
         times = []
-        if self._outcomes:
-            times.append(now)
-        if self._reporting is None and self._link is not None and self._reportable():
-            times.append(self._report_at)
+        if self._stirred or self._outcomes:
+            times.append(self._collect_at)
+        if self._link is not None and (report_at := self._reports.due_at) is not None:
+            times.append(report_at)
         for course in self._courses.values():
             if course.pending:
                 times.append(now + min(1.0, course.options.timeout_s / 4))

@@ -32,12 +32,9 @@ class Sighting(NamedTuple):
     seen_us: int
 
 
-class _Batch(NamedTuple):
-    origin: str
-    topic: str
-    sequence: int
-    seen_us: int
-    hashes: Sequence[bytes]
+_Batch = tuple[str, str, int, int, bytes]
+"""origin, topic, sequence, seen_us, hashes joined: plain values only, which Python's cyclic collector need not visit."""
+_HASH_BYTES = 16
 
 
 class DedupWindow:
@@ -71,7 +68,7 @@ class DedupWindow:
         """Note a batch that was admitted: event i has sequence `sequence + i` and content `hashes[i]`."""
         batch = self._next
         self._next += 1
-        self._batches[batch] = _Batch(origin, topic, sequence, now_us, hashes)
+        self._batches[batch] = (origin, topic, sequence, now_us, b"".join(hashes))
         self._seen.update(zip(hashes, range(batch * BATCH_EVENTS_MAX, (batch + 1) * BATCH_EVENTS_MAX), strict=False))
         self._events += len(hashes)
 
@@ -79,14 +76,15 @@ class DedupWindow:
         """Let go of what is older than the longest window, and of the oldest beyond the bound."""
         while self._oldest < self._next:
             batch = self._oldest
-            if now_us - self._batches[batch].seen_us < self.keep_us and self._events <= self.events_max:
+            if now_us - self._batches[batch][3] < self.keep_us and self._events <= self.events_max:
                 return
-            self._drop(batch, self._batches.pop(batch).hashes)
+            self._drop(batch, self._batches.pop(batch)[4])
             self._oldest += 1
 
-    def _drop(self, batch: int, hashes: Sequence[bytes]) -> None:
+    def _drop(self, batch: int, joined: bytes) -> None:
         """Drop a batch's hashes, all but those that a later batch has announced again."""
-        self._events -= len(hashes)
-        for hash_ in hashes:
+        self._events -= len(joined) // _HASH_BYTES
+        for start in range(0, len(joined), _HASH_BYTES):
+            hash_ = joined[start : start + _HASH_BYTES]
             if self._seen.get(hash_, -1) // BATCH_EVENTS_MAX == batch:
                 del self._seen[hash_]

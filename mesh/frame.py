@@ -238,12 +238,30 @@ def records(frame: Frame) -> list[Record]:
     return found
 
 
-def check_hashes(frame: Frame, taken: Sequence[Record]) -> None:
-    """Check every event's content hash against its bytes; raises `MalformedFrame` of kind `hash`."""
-    topic_wire = check_topic(frame.topic)
-    for index, record in enumerate(taken):
-        if content_hash(topic_wire, record.body) != record.hash:
+def hashes(frame: Frame) -> list[bytes]:
+    """The content hashes of a decoded frame's events, in order; nothing else of them is taken apart."""
+    found, at, unpack, events = [], 0, _RECORD.unpack_from, frame.events
+    for _ in range(frame.count):
+        _, hash_, meta_len, body_len = unpack(events, at)
+        found.append(hash_)
+        at += _RECORD_BYTES + meta_len + body_len
+    return found
+
+
+def checked_hashes(frame: Frame) -> list[bytes]:
+    """The content hashes, each checked against its event's bytes; raises `MalformedFrame` of kind `hash`.
+
+    Half of what a node spends on an event is this loop, so it looks at the bytes once and makes nothing but the list.
+    """
+    found, at, unpack, events, topic_wire = [], 0, _RECORD.unpack_from, frame.events, check_topic(frame.topic)
+    for index in range(frame.count):
+        _, hash_, meta_len, body_len = unpack(events, at)
+        start = at + _RECORD_BYTES + meta_len
+        at = start + body_len
+        if content_hash(topic_wire, events[start:at]) != hash_:
             _refuse("hash", f"event {index} of {frame.count} on {frame.topic} does not match its content hash")
+        found.append(hash_)
+    return found
 
 
 def select(frame: Frame, taken: Sequence[Record], keep: Sequence[int]) -> Frame:

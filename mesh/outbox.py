@@ -5,7 +5,8 @@
            without frame   to be sent        receipt yet
                              ◀── go_back ──────┘
 
-Any thread puts, under one lock, which makes the order of calls the order of numbers. Everything else belongs to the
+Any thread puts, under one lock, which makes the order of calls the order of numbers (reentrant, so that a signal
+handler may publish too). Everything else belongs to the
 I/O thread. A record is put into a frame at the moment it can be sent and not before, so what accumulated meanwhile is
 one batch; from then on the frame's bytes are kept and resent exactly as they were, because the node tells a resent
 frame from a new one by its numbers.
@@ -19,9 +20,10 @@ Ephemeral events have no number and no place here to wait: they are framed, sent
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -36,11 +38,11 @@ RESEND_AFTER_S = 5.0
 RESEND_AFTER_MAX_S = 60.0
 """The same, after several resends without an answer: a node that is stopped must not be buried in copies."""
 
+ASKED_AGAIN_S = 0.5
+"""A node that asks again for the same number after this long did not get what was sent for the first time."""
+
 NOT_ATTACHED = "no node is attached, and ephemeral events are not kept; publish without ephemeral=True"
 TOO_FAST = "the node does not keep up, and ephemeral events are not kept; publish without ephemeral=True"
-
-Fresh = tuple[str, bytes, Receipt]
-"""topic, packed record, receipt"""
 
 
 class Framed:
@@ -67,22 +69,23 @@ class Outbox:
         self.attached = False
         self.refusal: str | None = None
         self._wake = wake
-        self._lock = threading.Lock()
-        self._fresh: deque[Fresh] = deque()
-        self._express: deque[Fresh] = deque()
+        self._lock = threading.RLock()
+        self._fresh: deque[Receipt] = deque()
+        self._express: deque[Receipt] = deque()
         self._waiting: deque[Framed] = deque()
         self._out: deque[Framed] = deque()
         self._numbered = self._bytes_put = self._express_put = 0
         self._framed_to = self._receipted_to = self._bytes_gone = self._express_gone = 0
-        self._quiet_since = 0.0
+        self._quiet_since = self._sent_at = 0.0
         self._patience_s = RESEND_AFTER_S
+        self._asked_first, self._asked_at = 0, 0.0
         self._flushes: list[tuple[int, int, threading.Event]] = []
 
     # ---- any thread
 
     def put(self, topic: str, record: bytes) -> Receipt:
         """Take one event in. Raises `BusClosed` or `BufferFull`."""
-        receipt = Receipt()
+        receipt = Receipt(topic, record)
         with self._lock:
             if self.refusal is not None:
                 raise BusClosed(self.refusal)
@@ -92,21 +95,21 @@ class Outbox:
                 raise BufferFull(self._full(f"{self.bytes_max} bytes"))
             self._numbered += 1
             self._bytes_put += len(record)
-            self._fresh.append((topic, record, receipt))
+            self._fresh.append(receipt)
         if self.asleep:
             self._wake()
         return receipt
 
     def put_ephemeral(self, topic: str, record: bytes) -> Receipt:
         """Take one event in that is sent now or never. Raises `BusClosed` or `BufferFull`."""
-        receipt = Receipt()
+        receipt = Receipt(topic, record)
         with self._lock:
             if self.refusal is not None:
                 raise BusClosed(self.refusal)
             if len(self._express) >= self.events_max:
                 raise BufferFull(self._full(f"{self.events_max} ephemeral events"))
             self._express_put += 1
-            self._express.append((topic, record, receipt))
+            self._express.append(receipt)
         if not self.attached:
             self.reject_ephemeral()
         elif self.asleep:
@@ -128,7 +131,7 @@ class Outbox:
 
     def forked(self, reason: str) -> None:
         """This is a copy in a child process: another thread may have held the lock when it was made."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.refusal = reason
 
     def _full(self, bound: str) -> str:
@@ -162,6 +165,7 @@ class Outbox:
         """The socket took what `next` returned. `now`: monotonic seconds."""
         if not self._out:
             self._quiet_since = now
+        self._sent_at = now
         self._out.append(self._waiting.popleft())
 
     def next_ephemeral(self) -> Framed | None:
@@ -180,16 +184,28 @@ class Outbox:
         while self._out and self._out[-1].number + self._out[-1].count > first:
             self._waiting.appendleft(self._out.pop())
 
+    def resend(self, first: int, now: float) -> None:
+        """The node asks for everything from `first` on. It asks for each frame behind the gap; one answer is enough."""
+        if first != self._asked_first or now - self._asked_at >= ASKED_AGAIN_S:
+            self._asked_first, self._asked_at = first, now
+            self.go_back(first)
+
     def attach(self) -> None:
         """A node is there: what was out on an earlier attachment is sent again."""
         self.go_back()
         self._patience_s = RESEND_AFTER_S
+        self._asked_first = 0
         self.attached = True
 
     def detach(self) -> None:
         """The node is gone: ephemeral events are refused from here on."""
         self.attached = False
         self.reject_ephemeral()
+
+    @property
+    def in_flight_since(self) -> float:
+        """When the last frame was sent, in monotonic seconds, if there are frames out; else long ago."""
+        return self._sent_at if self._out else -math.inf
 
     @property
     def resend_at(self) -> float | None:
@@ -227,7 +243,7 @@ class Outbox:
         self.reject_ephemeral()
         for framed in chain(self._out, self._waiting):
             reject_all([receipt for receipt in framed.receipts if not receipt.done], error)
-        reject_all([receipt for _, _, receipt in self._fresh], error)
+        reject_all(self._fresh, error)
 
     def reject_ephemeral(self) -> None:
         """No node is attached: what cannot be sent now is refused."""
@@ -236,13 +252,15 @@ class Outbox:
             refused = list(self._express)
             self._express.clear()
             self._express_gone += len(refused)
-        reject_all([receipt for _, _, receipt in refused], error)
+        reject_all(refused, error)
         self._tell_flushes()
 
-    def _frame(self, records: deque[Fresh], number: int, flags: int) -> Framed:
-        topic, taken, receipts = take_run(records)
-        events = b"".join(taken)
-        frame = Frame(topic, flags, 0, self.publisher, number, 0, len(taken), "", events)
+    def _frame(self, records: deque[Receipt], number: int, flags: int) -> Framed:
+        receipts = take_run(records)
+        events = b"".join([receipt.record for receipt in receipts])
+        for receipt in receipts:
+            receipt.record = b""
+        frame = Frame(receipts[0].topic, flags, 0, self.publisher, number, 0, len(receipts), "", events)
         return Framed(number, encode(frame), receipts, len(events))
 
     def _pending(self, number: int, count: int) -> Iterator[tuple[Receipt, int]]:
@@ -281,22 +299,20 @@ class Outbox:
         return self._receipted_to >= flush[0] and self._express_gone >= flush[1]
 
 
-def take_run(records: deque[Fresh]) -> tuple[str, list[bytes], list[Receipt]]:
+def take_run(fresh: deque[Receipt]) -> list[Receipt]:
     """Take from the left what goes into one frame: one topic, bounded in events and bytes, at least one event."""
-    topic, record, receipt = records.popleft()
-    taken, receipts, size = [record], [receipt], len(record)
-    while records and len(taken) < BATCH_EVENTS_MAX:
-        next_topic, record, receipt = records[0]
-        size += len(record)
-        if next_topic != topic or size > BATCH_BYTES_MAX:
+    first = fresh.popleft()
+    taken, topic, size = [first], first.topic, len(first.record)
+    while fresh and len(taken) < BATCH_EVENTS_MAX:
+        receipt = fresh[0]
+        size += len(receipt.record)
+        if receipt.topic != topic or size > BATCH_BYTES_MAX:
             break
-        records.popleft()
-        taken.append(record)
-        receipts.append(receipt)
-    return topic, taken, receipts
+        taken.append(fresh.popleft())
+    return taken
 
 
-def reject_all(receipts: Sequence[Receipt], error: MeshError) -> None:
+def reject_all(receipts: Iterable[Receipt], error: MeshError) -> None:
     """The events behind these receipts will not be sent."""
     for receipt in receipts:
         receipt.reject(error)

@@ -4,9 +4,12 @@
             ├─▶ duplicate   the same content was announced before, `event_id` names that event
             └─▶ rejected    never stored, `error` says why
 
-A receipt is made by the hundred thousand and waited for by few, so it holds no lock and no event: whoever waits leaves
-a callback. The waiter writes the callback and then reads the status, the resolver writes the status and then reads the
-callbacks; whichever order the threads take, one of the two sees the other.
+A receipt is made by the hundred thousand and waited for by few, so it holds no lock: whoever waits leaves a callback.
+The waiter writes the callback and then reads the status, the resolver writes the status and then reads the callbacks;
+whichever order the threads take, one of the two sees the other.
+
+Until its event is put into a frame the receipt also carries the packed record: one object per event in the outbox
+instead of two, which is a fifth of what publishing costs.
 """
 
 from __future__ import annotations
@@ -24,13 +27,12 @@ Status = Literal["pending", "accepted", "duplicate", "rejected"]
 class Receipt:
     """What became of one published event: wait for it, await it, or look at `status`."""
 
-    __slots__ = ("_prefix", "_sequence", "_waiters", "error", "status")
+    __slots__ = ("_error", "_prefix", "_sequence", "_waiters", "record", "status", "topic")
 
-    def __init__(self) -> None:
+    def __init__(self, topic: str = "", record: bytes = b"") -> None:
         self.status: Status = "pending"
-        self.error: MeshError | None = None
-        self._prefix = ""
-        self._sequence = 0
+        self.topic = topic
+        self.record = record
         self._waiters: list[Callable[[], object]] | None = None
 
     @property
@@ -41,7 +43,14 @@ class Receipt:
     @property
     def event_id(self) -> str:
         """`origin/topic/sequence`; "" while pending, when rejected, and for an ephemeral event."""
-        return f"{self._prefix}{self._sequence}" if self._sequence else self._prefix
+        if self.status == "accepted":
+            return f"{self._prefix}{self._sequence}" if self._sequence else ""
+        return self._prefix if self.status == "duplicate" else ""
+
+    @property
+    def error(self) -> MeshError | None:
+        """Why the event was rejected; None otherwise."""
+        return self._error if self.status == "rejected" else None
 
     def wait(self, timeout: float | None = None) -> Receipt:
         """Block until the node has spoken, or `timeout` seconds have passed; look at `status` then."""
@@ -61,8 +70,8 @@ class Receipt:
 
     def accept(self, prefix: str, sequence: int) -> None:
         """The event is on disk as `prefix` + `sequence`, where prefix is `origin/topic/`."""
-        self._prefix = prefix
-        self._sequence = sequence
+        self._prefix: str = prefix
+        self._sequence: int = sequence
         self._resolve("accepted")
 
     def duplicate(self, first_id: str) -> None:
@@ -72,7 +81,7 @@ class Receipt:
 
     def reject(self, error: MeshError) -> None:
         """The event will not be stored."""
-        self.error = error
+        self._error: MeshError = error
         self._resolve("rejected")
 
     def _resolve(self, status: Status) -> None:

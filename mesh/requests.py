@@ -23,6 +23,7 @@ Verbs of a session (`session` is the publisher id in hex, random per bus):
                  → node origin in out payload_bytes_max        replied once the node has seen `!SESSION` subscribed
     subscribe    session sub consumer pattern durable since attempts backoff timeout_s resume marker
                  → streams [[origin topic next head] …]         next: the first sequence this subscription is owed
+                   skip [[origin topic sequence] …]             events not to be handled: they killed their consumer
                  The program subscribes the pattern's prefix and then `@marker` on its SUB socket; the node answers when
                  that marker has arrived (the prefix is then in force) and the linked peers know of the interest.
                  since: "now" | "earliest" | {"time_us": t} | {"ago_us": t};   resume: null, or after a re-attachment
@@ -82,7 +83,7 @@ class Failure(TypedDict):
 
     sequence: int
     attempt: int
-    kind: Literal["error", "timeout"]
+    kind: Literal["error", "timeout", "crash"]
     error_type: str
     error: str
     traceback: str

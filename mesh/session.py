@@ -7,9 +7,12 @@
        again after 0.05 s, 0.1 s … 1 s
 
 A turn: sleep until something arrives or is due → read the sockets → send what is ready. The thread sleeps in one poll;
-other threads wake it through an eventfd, and only when it is asleep, so a publisher in a tight loop pays one wake-up
-a batch. An error of the machinery itself costs the attachment and never the thread: the state that matters (outbox,
-trackers, settlement) is made to survive exactly that.
+other threads wake it through an eventfd, and only when it is asleep. While frames are out, publishers do not wake it at
+all: the receipts do, or a millisecond (Nagle, RFC 896), so a publisher in a tight loop does not pay for a switch of
+threads with every event.
+
+An error of the machinery itself costs the attachment and never the thread: the state that matters (outbox, trackers,
+settlement) is made to survive exactly that.
 """
 
 from __future__ import annotations
@@ -33,7 +36,8 @@ from mesh.frame import PUBLISHER_BYTES
 from mesh.link import RETRY_S, Link
 from mesh.location import read_endpoints
 from mesh.outbox import Outbox
-from mesh.requests import BEACON, DIRECTED, Json, refusal, unpack_directed
+from mesh.requests import BEACON, DIRECTED, Json, refusal, session_topic, unpack_directed
+from mesh.wake import Wake
 
 _log = logging.getLogger("mesh")
 
@@ -52,31 +56,16 @@ BACKOFF_S = (0.05, 1.0)
 IDLE_S = 5.0
 """Longest sleep."""
 
+GATHER_S = 0.001
+"""While receipts are on their way, publishers do not wake the thread: what they publish in this time is one batch."""
+
+GATHER_WHILE_S = 0.02
+"""A node that has not receipted for so long is waited for in a longer sleep."""
+
 MESSAGES_PER_TURN = 500
 FRAMES_PER_TURN = 200
 
 Phase = Literal["away", "connecting", "greeting", "attached"]
-
-
-class Wake:
-    """Wakes a thread that sleeps in a poll. Closed when nobody holds it any more, so no late call meets a reused fd."""
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def call(self) -> None:
-        """Wake the thread."""
-        os.eventfd_write(self.fd, 1)
-
-    def hush(self) -> None:
-        """Take note of the calls so far."""
-        try:
-            os.eventfd_read(self.fd)
-        except BlockingIOError:
-            return
-
-    def __del__(self) -> None:
-        os.close(self.fd)
 
 
 class Session:
@@ -84,10 +73,12 @@ class Session:
 
     def __init__(self, data_dir: Path, name: str, events_max: int, bytes_max: int) -> None:
         self.id = secrets.token_bytes(PUBLISHER_BYTES)
+        self._address = session_topic(self.id)
         self.data_dir = data_dir
         self.name = name
         self.attached = threading.Event()
         self.drained = threading.Event()
+        self._left = threading.Event()
         self.outbox = Outbox(self.id, events_max, bytes_max, self.stir)
         self.courses = Courses(self.id, self.stir)
         self._wake = Wake()
@@ -129,10 +120,9 @@ class Session:
 
     def stop(self, timeout: float) -> None:
         """Say goodbye if a node is there, close the sockets and end the thread."""
-        left = threading.Event()
         if self.attached.is_set():
-            self.call(lambda now: self._goodbye(left, now))
-            left.wait(timeout / 2)
+            self.call(self._goodbye)
+            self._left.wait(timeout / 2)
         self._stopping = True
         self.call(lambda now: None)
         self._thread.join(timeout / 2)
@@ -162,7 +152,7 @@ class Session:
             self._commands.popleft()(now)
         self._read(now)
         self._advance(now)
-        self.courses.collect()
+        self.courses.collect(now)
         self.courses.overdue(now)
         if self._phase == "attached":
             self._send(now)
@@ -177,8 +167,11 @@ class Session:
 
     def _sleep(self, now: float) -> None:
         self._asleep = True
-        self.outbox.asleep = self._phase == "attached" and not self._full
+        gathering = self._full or now - self.outbox.in_flight_since < GATHER_WHILE_S
+        self.outbox.asleep = self._phase == "attached" and not gathering
         due = now if self._commands or (self.outbox.asleep and self.outbox.ready) else self._next_at(now)
+        if gathering:
+            due = min(due, now + GATHER_S)
         self._poller_of_turn().poll(math.ceil(max(0.0, due - now) * 1000))
         self._asleep = self.outbox.asleep = False
         self._wake.hush()
@@ -196,7 +189,7 @@ class Session:
             times.append(self._deadline)
         elif (resend_at := self.outbox.resend_at) is not None:
             times.append(resend_at)
-        if self._full or (self._link is not None and self._link.blocked):
+        if self._link is not None and self._link.blocked:
             times.append(now + RETRY_S)
         course_at = self.courses.next_at(now)
         return min(times) if course_at is None else min(*times, course_at)
@@ -235,6 +228,7 @@ class Session:
             return
         assert self._link is not None  # its reply was read from there
         self._phase, self._attached_at, self._full = "attached", now, False
+        self._left.clear()
         _log.info("attached to node %s in %s", reply.get("node"), self.data_dir)
         self.outbox.attach()
         self.courses.attached(self._link)
@@ -250,6 +244,7 @@ class Session:
             self._link.close()
             self._link = None
             self._poller = zmq.Poller()
+            self._left.set()
         if self._phase == "attached":
             _log.info("detached from the node in %s: %s", self.data_dir, reason)
             if now - self._attached_at > BACKOFF_S[1]:
@@ -263,11 +258,11 @@ class Session:
         self._phase, self._deadline, self._full = "away", now + self._backoff_s, False
         self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
 
-    def _goodbye(self, left: threading.Event, now: float) -> None:
+    def _goodbye(self, now: float) -> None:
         if self._link is None:
-            left.set()
+            self._left.set()
         else:
-            self._link.request("goodbye", {}, lambda *_: left.set(), now)
+            self._link.request("goodbye", {}, lambda *_: self._left.set(), now)
 
     # ---- reading
 
@@ -291,7 +286,8 @@ class Session:
     def _message(self, part: bytes, blobs: list[bytes], now: float) -> None:
         first = part[:1]
         if first == DIRECTED:
-            self._directed(unpack_directed(part), blobs, now)
+            if part.startswith(self._address):  # the empty prefix of a pattern such as `*` lets in what is for others
+                self._directed(unpack_directed(part), blobs, now)
         elif first == BEACON:
             self.courses.beacon(part, now)
         else:

@@ -50,11 +50,11 @@ class Ledger:
         while self._spans and (last := self._spans.pop(self.settled + 1, 0)):
             self.settled = last
 
-    def move(self, failures_max: int) -> tuple[int, list[Failure], list[Range]]:
+    def move(self, failures_max: int) -> tuple[int, list[Failure], list[tuple[int, int]]]:
         """How far the cursor may go, and what it passes: at most `failures_max` failures."""
         passed = sorted((f for f in self.failures if f["sequence"] <= self.settled), key=lambda f: f["sequence"])
         to = passed[failures_max]["sequence"] - 1 if len(passed) > failures_max else self.settled
-        return to, passed[:failures_max], [range_ for range_ in self.lost if range_.last <= to]
+        return to, passed[:failures_max], [(range_.first, range_.last) for range_ in self.lost if range_.last <= to]
 
     def confirm(self, to: int) -> None:
         """The node knows everything up to `to`."""

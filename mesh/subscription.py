@@ -21,9 +21,9 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal
 
-from mesh.dispatch import Dropped, Job, Runner, Verdict
 from mesh.errors import InvalidOption, RequestRefused
 from mesh.following import Batch, Following, Key
+from mesh.jobs import Dropped, Job, Runner, Verdict
 from mesh.requests import Json
 from mesh.retry import RetryPolicy, check_policy
 from mesh.settlement import Settlement
@@ -165,7 +165,7 @@ class Course:
         if self.ending:
             return
         if not batch.first:
-            self._hand_on([Run(batch, 0)])
+            self._hand_on([Run(batch, 0)] if self.pending < self.options.queue else [])
         elif self.state != "registered":
             self._keep(batch)
         else:

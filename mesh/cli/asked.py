@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mesh.errors import InvalidOption
+
 if TYPE_CHECKING:
     from mesh.client import NodeClient
 
@@ -43,21 +45,34 @@ class Asked:
         return find_place(self.node)
 
     def client(self) -> NodeClient:
-        """A client of the node, to be used in a `with`."""
+        """A client of the node, to be used in a `with`. Raises `InvalidOption` when the place is no address."""
+        import zmq
+
         from mesh.client import NodeClient
 
-        return NodeClient(self.place)
+        try:
+            return NodeClient(self.place)
+        except zmq.ZMQError:
+            raise InvalidOption(f"--node {self.place!r} is no address; write a directory or tcp://HOST:PORT") from None
 
     def request(self, do: str, **fields: Any) -> dict[str, Any]:
-        """One question to the node."""
+        """The node's answer to one question, without the envelope."""
         with self.client() as client:
-            return client.request(do, **fields)
+            answer = client.request(do, **fields)
+        return {key: value for key, value in answer.items() if key not in ("id", "ok")}
 
 
 def asked(context: typer.Context, node: str | None, as_json: bool) -> Asked:
     """Put together what stands after the command and what stands before it."""
     outer = context.obj if isinstance(context.obj, Asked) else Asked()
     return Asked(node if node is not None else outer.node, as_json or outer.json)
+
+
+def need_command(context: typer.Context) -> None:
+    """A group was called: without a command, say on standard error which there are, and exit as for wrong usage."""
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
 
 
 def print_json(value: object) -> None:

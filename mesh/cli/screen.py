@@ -10,7 +10,6 @@ reaches the terminal (`plain`).
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterable
 
 from rich.console import Console, Group, RenderableType
@@ -19,7 +18,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mesh.cli.times import moment
+from mesh.cli.repeat import repeat
 from mesh.errors import NodeUnreachable
 
 _STYLES = {
@@ -40,7 +39,7 @@ def show(*parts: RenderableType) -> None:
     out = console()
     with out.capture() as captured:
         out.print(Group(*parts))
-    sys.stdout.write(captured.get())
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
     sys.stdout.flush()
 
 
@@ -49,10 +48,11 @@ def plain(text: object) -> str:
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in str(text))
 
 
-def one_line(text: object) -> str:
-    """The first line of a text, plain."""
+def one_line(text: object, chars_max: int = 1000) -> str:
+    """The first line of a text, plain, cut to `chars_max` characters."""
     lines = str(text).strip().splitlines()
-    return plain(lines[0]) if lines else ""
+    line = plain(lines[0]) if lines else ""
+    return line if len(line) <= chars_max else line[: chars_max - 1] + "…"
 
 
 def state(word: object, extra: str = "") -> Text:
@@ -66,12 +66,10 @@ def count(number: int, bad: bool = True) -> Text:
 
 
 def table(*columns: str) -> Table:
-    """An empty table. A column's name may end in `>` (numbers, to the right) or `…` (may be cut to one line)."""
+    """An empty table. A column whose name ends in `>` holds numbers; in any other, what is too long goes on below."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for column in columns:
-        if column.endswith("…"):
-            made.add_column(column[:-1], overflow="ellipsis", no_wrap=True, min_width=8)
-        elif column.endswith(">"):
+        if column.endswith(">"):
             made.add_column(column[:-1], justify="right", no_wrap=True)
         else:
             made.add_column(column, overflow="fold")
@@ -94,33 +92,23 @@ def titled(title: str, part: RenderableType) -> RenderableType:
 
 
 def watch(interval_s: float, look: Callable[[], RenderableType]) -> None:
-    """Show what `look` returns again every `interval_s` seconds, until Ctrl-C. The first look must find the node."""
+    """Show what `look` returns, again every `interval_s` seconds until Ctrl-C.
+
+    The first look must find the node; later ones may not, and then the last view stays with a line that says so.
+    """
     out = console()
-    shown = look()
     if not out.is_terminal:
-        repeat(interval_s, lambda: show(look()), first=lambda: show(shown))
+        repeat(interval_s, lambda: show(look()))
         return
-    with Live(shown, console=out, auto_refresh=False, vertical_overflow="visible") as live:
-        repeat(interval_s, lambda: live.update(_again(look, live), refresh=True), first=live.refresh)
+    seen = look()
 
+    def refresh() -> None:
+        nonlocal seen
+        try:
+            seen = look()
+            live.update(seen, refresh=True)
+        except NodeUnreachable as error:
+            live.update(Group(seen, Text(f"{error} (still asking)", "red")), refresh=True)
 
-def _again(look: Callable[[], RenderableType], live: Live) -> RenderableType:
-    """A fresh look, or the last one with the time since when there is none."""
-    try:
-        return look()
-    except NodeUnreachable as error:
-        now = time.time()
-        last = live.renderable
-        kept = last.renderables[0] if isinstance(last, Group) and len(last.renderables) == 2 else last
-        return Group(kept, Text(f"{moment(now, now)} {error}; still asking", "red"))
-
-
-def repeat(interval_s: float, act: Callable[[], object], first: Callable[[], object] | None = None) -> None:
-    """Do `first` (default: `act`), then `act` every `interval_s` seconds, until Ctrl-C."""
-    try:
-        (first or act)()
-        while True:
-            time.sleep(interval_s)
-            act()
-    except KeyboardInterrupt:
-        return
+    with Live(seen, console=out, auto_refresh=False) as live:
+        repeat(interval_s, refresh)

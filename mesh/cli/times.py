@@ -1,7 +1,7 @@
 """Times as people write and read them: spans, ages, moments, and the `since` of a subscription.
 
     written   15m  2h  1.5d  90            → seconds
-              now  earliest  2026-01-05T12:00  2026-01-05T12:00:00Z  15m   → `since`, as `mesh.EventBus.subscribe` takes it
+              now  earliest  2026-01-05T12:00  2026-01-05T12:00Z  15m   → `since`, as `EventBus.subscribe` takes it
     read      0.4s  59s  4m10s  2h05m  3d04h           an age
               12:03:04  or  2026-01-05 12:03:04        a moment, in the reader's time zone
 

@@ -1,0 +1,83 @@
+"""`mesh status` and `mesh peers`: how the node is, and whom it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mesh.cli.asked import AsJson, Asked, Node, asked, print_json, print_row
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Row = dict[str, Any]
+
+SKEW_MS_MAX = 1000.0
+"""A peer whose clock differs by more is an issue: people compare times of different machines."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(status)
+    app.command()(peers)
+
+
+def status(context: typer.Context, node: Node = None, as_json: AsJson = False) -> None:
+    """The node at a glance: peers, programs, consumers, letters, log."""
+    ask = asked(context, node, as_json)
+    answer = ask.request("status")
+    if ask.json:
+        print_json(answer)
+        return
+    from mesh.cli import peers_view, screen
+
+    screen.show(peers_view.status(answer))
+
+
+def peers(
+    context: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between refreshes.")] = 2.0,
+    issues_only: Annotated[
+        bool, typer.Option("--issues-only", help="Only peers that are not well: not alive, drops, a clock that is off.")
+    ] = False,
+    node: Node = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who the node's peers are, and how the links to them are."""
+    ask = asked(context, node, as_json)
+    chosen: Callable[[Row], bool] = has_issue if issues_only else lambda row: True
+    if ask.json:
+        _print_json(ask, chosen, interval if watch else None)
+        return
+    from mesh.cli import peers_view, screen
+
+    def look() -> RenderableType:
+        rows = ask.request("peers")["rows"]
+        return peers_view.peers([row for row in rows if chosen(row)], len(rows))
+
+    if watch:
+        screen.watch(interval, look)
+    else:
+        screen.show(look())
+
+
+def _print_json(ask: Asked, chosen: Callable[[Row], bool], interval: float | None) -> None:
+    def rows() -> list[Row]:
+        return [row for row in ask.request("peers")["rows"] if chosen(row)]
+
+    if interval is None:
+        print_json(rows())
+        return
+    from mesh.cli.repeat import repeat
+
+    repeat(interval, lambda: print_row(rows()))
+
+
+def has_issue(row: Row) -> bool:
+    """Whether a peer deserves a look: not alive, no link, events dropped, or a clock far from this one's."""
+    skew_ms = row["clock_skew_ms"]
+    off = skew_ms is not None and abs(skew_ms) > SKEW_MS_MAX
+    return row["state"] != "alive" or row["link"] != "up" or bool(row["dropped"]) or off

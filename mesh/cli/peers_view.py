@@ -1,0 +1,72 @@
+"""How the status and the peers look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mesh.cli.books_view import consumers
+from mesh.cli.dlq_view import summary_line
+from mesh.cli.peers import SKEW_MS_MAX
+from mesh.cli.screen import count, facts, one_line, state, table, titled
+from mesh.cli.times import age, size
+
+Row = dict[str, Any]
+
+
+def peers(rows: list[Row], known: int) -> RenderableType:
+    """A table of peers; below it, why a link is not up. `known`: how many there are, these or others."""
+    if not rows:
+        return Text(f"no issues with {known} peers" if known else "no peers: give this node some with --peer")
+    made = table("peer", "state", "link", "rtt>", "seen>", "sent>", "received>", "dropped>", "address")
+    for row in rows:
+        made.add_row(
+            one_line(row["name"]) or "?",
+            state(row["state"]),
+            state(row["link"]),
+            "-" if row["rtt_ms"] is None else f"{row['rtt_ms']:.1f}ms",
+            age(row["last_seen_s"]),
+            str(row["sent"]),
+            str(row["received"]),
+            count(row["dropped"]),
+            str(row["address"]).removeprefix("tcp://"),
+        )
+    remarks = [remark for row in rows for remark in _remarks(row)]
+    return Group(made, Text("\n".join(remarks), "yellow")) if remarks else made
+
+
+def _remarks(row: Row) -> list[str]:
+    """What does not fit a column: why a link is not up, and a clock that is off."""
+    name = one_line(row["name"]) or row["address"]
+    said = [f"{name}: {one_line(row['reason'])}"] if row["reason"] and row["link"] != "up" else []
+    skew_ms = row["clock_skew_ms"]
+    if skew_ms is not None and abs(skew_ms) > SKEW_MS_MAX:
+        said.append(f"{name}: its clock is {age(abs(skew_ms) / 1000)} {'ahead' if skew_ms > 0 else 'behind'}")
+    return said
+
+
+def status(answer: Row) -> RenderableType:
+    """Everything of `mesh status`, the node first."""
+    node, log = answer["node"], answer["log"]
+    trouble = Text(one_line(node["trouble"]), "bold red") if node["trouble"] else Text("none", "green")
+    books = state("balanced") if answer["balanced"] else Text("do not balance; see `mesh audit`", "red")
+    programs = ", ".join(one_line(each["name"]) for each in answer["sessions"]) or "none"
+    parts: list[RenderableType] = [
+        facts(
+            [
+                ("node", f"{one_line(node['name'])} ({one_line(node['origin'])})"),
+                ("version", f"{node['version']}, up {age(node['uptime_s'])}"),
+                ("trouble", trouble),
+                ("programs", programs),
+                ("log", f"{log['events']} events in {log['batches']} batches, {size(log['bytes'])}"),
+                ("letters", summary_line(answer["dlq"])),
+                ("books", books),
+            ]
+        ),
+        titled("peers", peers(answer["peers"], len(answer["peers"]))),
+    ]
+    if answer["consumers"]:
+        parts.append(titled("consumers", consumers(answer["consumers"])))
+    return Group(*parts)

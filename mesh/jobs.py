@@ -1,0 +1,147 @@
+"""Jobs: one event on its way through a handler, the queue it waits in, and the failure it may end as.
+
+    I/O thread ──put──▶ Inbox ──take──▶ Job ──handler──▶ None │ Failure │ Dropped
+
+What runs the handlers is in `mesh.dispatch`; here is what a thread and a task have in common.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Literal, Protocol
+
+from mesh.event import Event
+from mesh.following import Batch, Key
+from mesh.limits import TRACEBACK_CHARS_MAX
+from mesh.requests import Failure
+
+Handler = Callable[[Event], Any]
+
+ERROR_CHARS_MAX = 2000
+"""What is kept of an exception's message."""
+
+
+class Job:
+    """One event on its way through a handler. `key` is None for what is not settled by sequence."""
+
+    __slots__ = ("event", "key", "letter", "started")
+
+    def __init__(self, event: Event, key: Key | None, letter: int | None) -> None:
+        self.event = event
+        self.key = key
+        self.letter = letter
+        self.started = 0.0
+
+
+class Dropped:
+    """The verdict on a job nobody finished: its loop went away. It is neither done nor failed."""
+
+
+Verdict = Failure | Dropped | None
+"""What became of a job; None is success."""
+
+Finished = Callable[[Job, Verdict], object]
+
+
+class Inbox:
+    """Events that wait for one subscription's handler. The owner holds `lock` around every call."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.closed = False
+        self._waiting: deque[tuple[list[Event], int, Key | None, int | None]] = deque()
+        self._events: list[Event] = []
+        self._at = 0
+        self._key: Key | None = None
+        self._letter: int | None = None
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
+        """Append the events from index `offset` on."""
+        self._waiting.append((events, offset, key, letter))
+        self._count += len(events) - offset
+
+    def take(self) -> Job | None:
+        """The next event, or None when there is none or the inbox is closed."""
+        if not self._count or self.closed:
+            return None
+        while self._at >= len(self._events):
+            self._events, self._at, self._key, self._letter = self._waiting.popleft()
+        job = Job(self._events[self._at], self._key, self._letter)
+        self._at += 1
+        self._count -= 1
+        return job
+
+    def close(self) -> int:
+        """Hand out nothing more; returns how many events were still waiting."""
+        self.closed = True
+        dropped, self._count = self._count, 0
+        self._waiting.clear()
+        return dropped
+
+
+class Runner(Protocol):
+    """What runs a subscription's handler: `Workers` or `Pumps`."""
+
+    late: int
+
+    def put(self, batch: Batch, offset: int) -> None:
+        """Queue the events of a batch from index `offset` on."""
+
+    def put_letter(self, event: Event, letter: int) -> None:
+        """Queue one redelivered event."""
+
+    def overdue(self, now: float) -> None:
+        """Fail what has run too long. `now`: monotonic seconds."""
+
+    def close(self) -> int:
+        """Start nothing more; returns how many queued events will not be handled."""
+
+    def here(self) -> bool:
+        """Whether the caller must not wait for the handler, because it runs where the handler does."""
+
+
+def failure_of(job: Job, error: BaseException) -> Failure:
+    """The failure an exception stands for."""
+    return _failure(job, "error", _qualified(type(error)), _message(error), text_of(error))
+
+
+def timeout_failure(job: Job, timeout_s: float, stack: str) -> Failure:
+    """The failure of a handler that exceeded its time. `stack`: where it was at that moment."""
+    return _failure(job, "timeout", "TimeoutError", f"the handler ran longer than {timeout_s:g} s", stack)
+
+
+def _failure(job: Job, kind: Literal["error", "timeout"], error_type: str, error: str, stack: str) -> Failure:
+    return Failure(
+        sequence=job.event.sequence,
+        attempt=job.event.attempt,
+        kind=kind,
+        error_type=error_type,
+        error=error[:ERROR_CHARS_MAX],
+        traceback=stack[-TRACEBACK_CHARS_MAX:],
+        elapsed_s=round(monotonic() - job.started, 6),
+    )
+
+
+def _qualified(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _message(error: BaseException) -> str:
+    """`str(error)`, made fit for JSON; an exception's own `__str__` may fail."""
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception as second:
+        return f"(its message could not be read: {type(second).__name__})"
+
+
+def text_of(error: BaseException) -> str:
+    """The traceback of an exception, made fit for JSON."""
+    return "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()

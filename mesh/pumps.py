@@ -1,0 +1,136 @@
+"""Pumps: coroutine handlers as tasks on the loop they belong to.
+
+    I/O thread ──put──▶ Inbox, call_soon_threadsafe ──▶ pump tasks, up to `concurrency`, until the inbox is empty
+
+A coroutine that exceeds its time is cancelled, and its event has failed. A pump that is cancelled itself, because its
+loop ends, drops its event: that is neither done nor failed, and a durable consumer is given it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from time import monotonic
+
+from mesh.event import Event
+from mesh.following import Batch, Key
+from mesh.jobs import Dropped, Finished, Handler, Inbox, Job, Verdict, failure_of, text_of, timeout_failure
+
+_log = logging.getLogger("mesh")
+
+EVENTS_PER_STEP = 32
+"""A coroutine that never waits still lets its loop run others this often."""
+
+
+class Pumps:
+    """Runs a coroutine function as up to `concurrency` tasks on one event loop."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        concurrency: int,
+        timeout_s: float,
+        finished: Finished,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.late = 0
+        self._handler = handler
+        self._concurrency = concurrency
+        self._timeout_s = timeout_s
+        self._finished = finished
+        self._loop = loop
+        self._inbox = Inbox()
+        self._called = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def put(self, batch: Batch, offset: int) -> None:
+        """Queue the events of a batch from index `offset` on."""
+        self._put(batch.events, offset, batch.key if batch.first else None, None)
+
+    def put_letter(self, event: Event, letter: int) -> None:
+        """Queue one redelivered event."""
+        self._put([event], 0, None, letter)
+
+    def overdue(self, now: float) -> None:
+        """Tasks keep their own time; nothing to do."""
+
+    def close(self) -> int:
+        """Start nothing more; returns how many queued events will not be handled."""
+        with self._inbox.lock:
+            return self._inbox.close()
+
+    def here(self) -> bool:
+        """Whether the caller runs on the handler's loop, or the loop is gone."""
+        return self._loop.is_closed() or asyncio._get_running_loop() is self._loop
+
+    def _put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
+        with self._inbox.lock:
+            self._inbox.put(events, offset, key, letter)
+        if not self._called:
+            self._called = True
+            try:
+                self._loop.call_soon_threadsafe(self._start)
+            except RuntimeError:
+                _log.warning("the event loop of a handler is closed; its subscription stands still")
+
+    def _start(self) -> None:
+        self._called = False
+        for _ in range(min(len(self._inbox), self._concurrency - len(self._tasks))):
+            task = self._loop.create_task(self._pump())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self) -> None:
+        taken = 0
+        while (job := self._take()) is not None:
+            self._finished(job, await self._attempt(job))
+            taken += 1
+            if taken % EVENTS_PER_STEP == 0:
+                await asyncio.sleep(0)
+
+    def _take(self) -> Job | None:
+        with self._inbox.lock:
+            return self._inbox.take()
+
+    async def _attempt(self, job: Job) -> Verdict:
+        job.started = monotonic()
+        limit = asyncio.timeout(self._timeout_s)
+        try:
+            async with limit:
+                await self._handler(job.event)
+        except BaseException as error:  # whatever a handler lets out is its event's failure
+            if limit.expired():
+                return timeout_failure(job, self._timeout_s, text_of(error))
+            if self._ending():
+                self._finished(job, Dropped())
+                raise
+            return failure_of(job, error)
+        return timeout_failure(job, self._timeout_s, "") if limit.expired() else None
+
+    def _ending(self) -> bool:
+        """Whether this task itself was cancelled, not something the handler waited for."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+
+class LoopThread:
+    """An event loop in a thread of its own, for coroutine handlers subscribed where no loop runs."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=f"mesh loop {name}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+
+    def close(self, timeout: float) -> None:
+        """Stop the loop; what still runs on it is cancelled."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout)

@@ -1,0 +1,84 @@
+"""Reports: telling the node what became of events, for all subscriptions of a session in one message.
+
+    finished ──note──▶ dirty courses ──send, at most every 20 ms──▶ on its way ──answered──▶ confirmed
+                            ▲                                            │
+                            └──────────── refused, or the node went ─────┘
+
+One report is on its way at a time: what finishes meanwhile is the next one. What a report says is made by `Settlement`
+and stays there until the answer is in, so nothing needs to be put back when there is none.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from mesh.link import Link
+from mesh.requests import Json, refusal
+from mesh.subscription import Course
+
+_log = logging.getLogger("mesh")
+
+REPORT_EVERY_S = 0.02
+"""Reports are gathered for so long: a write to the node's disk for every event would be waste."""
+
+REFUSED_AGAIN_S = 1.0
+"""When a report that was refused is repeated."""
+
+SUBS_WITH_FAILURES_MAX = 4
+"""Subscriptions with failures in one report; the bound of `settlement.FAILURES_MAX` is for each of them."""
+
+
+class Reports:
+    """The reports of one session. Times in monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._dirty: dict[int, Course] = {}
+        self._on_its_way: list[Course] | None = None
+        self._next_at = 0.0
+
+    def note(self, course: Course) -> None:
+        """A subscription may have something to report."""
+        self._dirty[course.sub] = course
+
+    def forget(self, course: Course) -> None:
+        """A subscription is gone."""
+        self._dirty.pop(course.sub, None)
+
+    def detached(self) -> None:
+        """The node is gone; what was on its way is made anew for the next one."""
+        self._on_its_way, self._next_at = None, 0.0
+
+    @property
+    def due_at(self) -> float | None:
+        """When there is a report to send; None when there is nothing to say or one is on its way."""
+        return self._next_at if self._on_its_way is None and self._reportable() else None
+
+    def send(self, link: Link, now: float) -> None:
+        """Report what there is, if it is time and no report is on its way."""
+        if self._on_its_way is not None or now < self._next_at:
+            return
+        parts, courses, heavy = [], [], 0
+        for course in self._reportable():
+            part = course.settlement.report()
+            heavy += bool(part["letters"] or any(move[4] for move in part["moves"]))
+            parts.append({"sub": course.sub, **part})
+            courses.append(course)
+            if heavy == SUBS_WITH_FAILURES_MAX:
+                break
+        if parts:
+            self._on_its_way, self._next_at = courses, now + REPORT_EVERY_S
+            link.request("report", {"subs": parts}, self._answered, now)
+
+    def _reportable(self) -> list[Course]:
+        for course in [course for course in self._dirty.values() if not course.settlement.unreported]:
+            del self._dirty[course.sub]
+        return [course for course in self._dirty.values() if course.state == "registered"]
+
+    def _answered(self, reply: Json, _: list[bytes], now: float) -> None:
+        courses, self._on_its_way = self._on_its_way or [], None
+        if not reply.get("ok"):
+            _log.warning("the node refused a report, which will be repeated: %s", refusal(reply))
+            self._next_at = now + REFUSED_AGAIN_S
+            return
+        for course in courses:
+            course.settlement.confirmed()
