@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.frame import PUBLISHER_BYTES
+from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
 from node.announcements import Announcer
 from node.clock import Clock
@@ -70,7 +71,7 @@ class Agent:
         links = Links(greeting, settings.heartbeat_s, settings.dead_after_s)
         links.dial(settings.peers)
         letters = Letters(self.state)
-        sessions = Sessions(self.state, letters, links.up, self._sockets.endpoints)
+        sessions = Sessions(self.state, letters, links.up, self._sockets.endpoints, self._take_marks)
         retention = Retention(self.state, retention_limits(settings), sessions.attached)
         announcer = Announcer(secrets.token_bytes(PUBLISHER_BYTES))
         self.node = Node(self.state, links, letters, sessions, retention, announcer)
@@ -109,6 +110,9 @@ class Agent:
         """End `run` soon. May be called from any thread, or a signal handler."""
         self._stopping = True
         self._sockets.wake()
+
+    def _take_marks(self, session: bytes) -> list[Mark]:
+        return take_marks(marks_path(self.directory.path, session))
 
     def _turn(self) -> None:
         inbox = self._sockets.wait(self._wait_ms())

@@ -74,6 +74,8 @@ class Changes:
     publishers: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
     books: dict[str, Books] = field(default_factory=dict)
     cursors: dict[tuple[str, int], int] = field(default_factory=dict)
+    crashes: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    crashes_passed: list[tuple[str, int, int]] = field(default_factory=list)
     losses: list[tuple[str, str, str, int, int, str, int]] = field(default_factory=list)
     letters: list[LetterRow] = field(default_factory=list)
     letters_again: list[tuple[str, int, str, str, str, str, int, int | None, int]] = field(default_factory=list)

@@ -8,6 +8,7 @@ a mistyped setting that is silently ignored is found out on the worst day.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -16,7 +17,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from mesh.errors import ConfigurationError
 from mesh.limits import DEDUP_WINDOW_S
@@ -39,7 +47,7 @@ class NodeSettings(BaseSettings):
     name: str = ""
     data_dir: Path = Field(default_factory=default_data_dir)
     listen: str = "tcp://127.0.0.1:7270"
-    peers: tuple[str, ...] = ()
+    peers: Annotated[tuple[str, ...], NoDecode] = ()
     local_tcp: str = ""
     durability: Literal["full", "os"] = "full"
     dedup_window_s: Seconds = DEDUP_WINDOW_S
@@ -66,10 +74,18 @@ class NodeSettings(BaseSettings):
     def _endpoint(cls, address: str) -> str:
         return check_address(address) if address else address
 
+    @field_validator("peers", mode="before")
+    @classmethod
+    def _peer_list(cls, peers: object) -> object:
+        """A variable holds a JSON list, or addresses with commas between them."""
+        if not isinstance(peers, str):
+            return peers
+        return json.loads(peers) if peers.startswith("[") else [peer.strip() for peer in peers.split(",") if peer]
+
     @field_validator("peers")
     @classmethod
     def _peers(cls, peers: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(check_address(peer) for peer in peers))
+        return tuple(dict.fromkeys(check_peer(peer) for peer in peers))
 
     @field_validator("dedup_windows")
     @classmethod
@@ -108,6 +124,14 @@ def check_address(address: str) -> str:
     return address
 
 
+def check_peer(address: str) -> str:
+    """Return an address that can be dialled as it is; raise `ValueError` for one that only a listener can use."""
+    host, _, port = check_address(address).removeprefix("tcp://").rpartition(":")
+    if port.strip("0") in ("", "*") or host == "*":
+        raise ValueError(f"{address!r} cannot be dialled; a peer has one host and one port, tcp://HOST:PORT")
+    return address
+
+
 def load_settings(file: Path | None = None, flags: dict[str, Any] | None = None) -> NodeSettings:
     """Gather the settings. `flags` holds only what was given on the command line. Raises `ConfigurationError`."""
     _check_variables()
@@ -120,6 +144,8 @@ def load_settings(file: Path | None = None, flags: dict[str, Any] | None = None)
         settings: NodeSettings = source(**(flags or {}))
     except ValidationError as error:
         raise ConfigurationError(_say(error, file)) from None
+    except SettingsError as error:
+        raise ConfigurationError(f'environment: {error}; a table is written as JSON, {{"PATTERN": 0}}') from None
     return settings
 
 

@@ -89,6 +89,8 @@ class Node:
                 self.state.store.commit(turn.changes)
         except StoreError as error:
             self._in_trouble(error, turn)
+            for act in turn.once_failed:
+                act()
             return turn.without_writes("disk", str(error))
         self._committed(turn)
         return turn
@@ -155,7 +157,7 @@ class Node:
 
     def idle_ms(self, now: Now) -> int:
         """How long nothing is due if nothing arrives, in milliseconds."""
-        if self.sessions.registering:
+        if self.sessions.registrations.waiting:
             return _REGISTERING_MS
         due_us = self.letters.next_due_us()
         return IDLE_MS if due_us is None else max(0, min(IDLE_MS, (due_us - now.wall_us) // 1000 + 1))

@@ -24,23 +24,45 @@ The books of a consumer: passed = handled + failed + lost; failed = resolved + e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from mesh.errors import InvalidOption, MalformedFrame
 from mesh.requests import Failure
-from mesh.retry import RetryPolicy, TryAgain, after_failure
+from mesh.retry import GiveUp, RetryPolicy, TryAgain, after_failure
 from mesh.topic import Pattern
 from node.changes import Books, LetterRow
 from node.relay import Stream
+
+ATTEMPTS_MAX: Final = 1 << 30
+"""More tries than any policy can mean; it keeps the count an integer of the database."""
+_MOMENT_US_MAX: Final = 1 << 60
+"""Some 36,000 years in microseconds: sums of two moments stay integers of the database."""
+
+CRASHES_MAX = 3
+"""Deaths of the consumer's process in a row, each while it handled the same event, after which that event is buried."""
 
 Attachment = tuple[bytes, int]
 """A session and its subscription's number: who is to be given an event."""
 
 
 class Following:
-    """One subscription's progress. `cursors`: stream id → settled sequence; a stream not in it starts at its base."""
+    """One subscription's progress. `cursors`: stream id → settled sequence; a stream not in it starts at its base.
 
-    __slots__ = ("attachment", "consumer", "cursors", "durable", "holder", "pattern", "policy", "since_us", "timeout_s")
+    `crashes`: (stream id, sequence) → deaths in a row, for events beyond the cursor.
+    """
+
+    __slots__ = (
+        "attachment",
+        "consumer",
+        "crashes",
+        "cursors",
+        "durable",
+        "holder",
+        "pattern",
+        "policy",
+        "since_us",
+        "timeout_s",
+    )
 
     def __init__(
         self, consumer: str, pattern: Pattern, durable: bool, policy: RetryPolicy, timeout_s: float, since_us: int
@@ -52,6 +74,7 @@ class Following:
         self.timeout_s = timeout_s
         self.since_us = since_us
         self.cursors: dict[int, int] = {}
+        self.crashes: dict[tuple[int, int], int] = {}
         self.attachment: Attachment | None = None
         self.holder = ""
 
@@ -61,7 +84,31 @@ class Following:
 
     def in_flight(self, streams: Iterable[Stream]) -> int:
         """Events the subscription is still owed."""
-        return sum(stream.head - self.cursor(stream) for stream in streams if self.pattern.matches(stream.topic))
+        wanted = [stream for stream in streams if self.pattern.matches(stream.topic)]
+        return sum(stream.head - self.cursor(stream) - len(buried(self, stream)) for stream in wanted)
+
+
+def buried(following: Following, stream: Stream) -> list[int]:
+    """Sequences of a stream beyond the cursor that are not to be given to the consumer: their letters exist already."""
+    cursor = following.cursor(stream)
+    return sorted(
+        sequence
+        for (stream_id, sequence), count in following.crashes.items()
+        if stream_id == stream.id and sequence > cursor and count >= CRASHES_MAX
+    )
+
+
+def died(sequence: int, attempt: int) -> Failure:
+    """The failure that stands for a death."""
+    return Failure(
+        sequence=sequence,
+        attempt=attempt,
+        kind="crash",
+        error_type="ProcessDied",
+        error=f"the consumer's process ended {attempt} times in a row while it handled this event",
+        traceback="",
+        elapsed_s=0.0,
+    )
 
 
 class Settled(NamedTuple):
@@ -70,6 +117,7 @@ class Settled(NamedTuple):
     stream: Stream
     cursor: int
     handled: int
+    buried: int
     failures: list[Failure]
     lost: list[tuple[int, int]]
 
@@ -84,19 +132,47 @@ def settle(following: Following, stream: Stream, move: Mapping[str, Any]) -> Set
         )
     if last <= cursor:
         return None
-    failures = [failure for failure in move["failures"] if cursor < failure["sequence"] <= last]
-    lost = [(max(first, cursor + 1), min(end, last)) for first, end in move["lost"] if end > cursor and first <= last]
-    handled = last - cursor - len(failures) - sum(end - first + 1 for first, end in lost)
-    if handled < 0:
-        raise MalformedFrame("report", f"{following.consumer} reports more failures than events on {stream.topic}")
-    return Settled(stream, last, handled, failures, lost)
+    lost = _within(move["lost"], cursor + 1, last)
+    every = {failure["sequence"]: failure for failure in map(check_failure, move["failures"])}
+    failures = [every[each] for each in sorted(every) if cursor < each <= last and not _holds(lost, each)]
+    skipped = sum(sequence <= last for sequence in buried(following, stream))
+    handled = last - cursor - skipped - len(failures) - sum(end - first + 1 for first, end in lost)
+    return Settled(stream, last, handled, skipped, failures, lost)
+
+
+def _within(ranges: Iterable[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """The parts of the ranges inside `first`..`last`, in order and without overlap: each event counts once."""
+    parts = []
+    for begin, end in sorted((int(begin), int(end)) for begin, end in ranges):
+        if max(begin, first) <= min(end, last):
+            parts.append((max(begin, first), min(end, last)))
+            first = end + 1
+    return parts
+
+
+def _holds(ranges: Iterable[tuple[int, int]], sequence: int) -> bool:
+    return any(first <= sequence <= last for first, last in ranges)
+
+
+def check_failure(failure: Mapping[str, Any]) -> Failure:
+    """A failure as it travelled, with every field that is kept checked. Raises `MalformedFrame`."""
+    sequence, attempt, kind = failure["sequence"], failure["attempt"], failure["kind"]
+    texts = [failure["error_type"], failure["error"], failure["traceback"]]
+    numbered = type(sequence) is int and type(attempt) is int and 1 <= attempt <= ATTEMPTS_MAX
+    if not numbered or kind not in ("error", "timeout") or not all(isinstance(each, str) for each in texts):
+        raise MalformedFrame("report", f"a failure of event {sequence!r} has a field of a wrong type or range")
+    return cast(Failure, failure)
 
 
 def new_letter(
     following: Following, stream: Stream, failure: Failure, frame: bytes, payload: str, now_us: int, draw: float
 ) -> LetterRow:
-    """The letter of an event that failed for the first time. `draw` in [0, 1) places the next attempt."""
-    verdict = after_failure(following.policy, failure["attempt"], draw)
+    """The letter of an event that failed for the first time, or that killed its consumer once too often (dead at once).
+
+    `draw` in [0, 1) places the next attempt.
+    """
+    crashed = failure["kind"] == "crash"
+    verdict = GiveUp() if crashed else after_failure(following.policy, failure["attempt"], draw)
     waits = isinstance(verdict, TryAgain)
     return LetterRow(
         consumer=following.consumer,
@@ -144,7 +220,7 @@ def check_since(since: object) -> tuple[str, int]:
         return str(since), 0
     if isinstance(since, Mapping) and len(since) == 1:
         ((kind, value),) = since.items()
-        if kind in ("time_us", "ago_us") and isinstance(value, int):
+        if kind in ("time_us", "ago_us") and type(value) is int and abs(value) < _MOMENT_US_MAX:
             return kind, value
     raise InvalidOption(f"since is {since!r}; use now, earliest, a time, or seconds ago")
 

@@ -6,13 +6,17 @@
     interest ──────────────────────────────▶ ◀─────────────────────────── interest
     frames, ping/pong, interest, interest_ack … both ways, until nothing was heard for `dead_after_s`
 
-    connecting ─▶ greeting ─▶ up ─▶ down ─▶ (connected again) greeting …
+    connecting ─▶ greeting ─▶ up ─▶ down ─▶ greeting …      by the dialler, as long as the connection stands
                      ├──▶ refused   the reason is shown; tried again with the next connection
                      └──▶ spare     another connection to the same peer is in use
 
-One TCP connection carries a link, whoever dialled it. When both ends dialled, the one dialled by the lesser name is
-used and the other stays open as a spare: it takes over when the first goes. Control messages are 0x00 and JSON; a frame
-never begins with 0x00. A frame on a connection that has not greeted is not looked at: `who` asks for the greeting.
+One TCP connection carries a link, whoever dialled it. Of several to one peer both ends use the one of least rank (name
+of the dialler, address it dialled): both know it, so they agree without asking. The others stay open as spares, and
+take over when the first goes. An answer says when its sender holds the connection for a spare, and the greeter follows.
+A greeting that is no answer means that its sender does not have the link up, so it begins anew at this end too.
+
+Control messages are 0x00 and JSON; a frame never begins with 0x00. A frame on a connection that has not greeted is not
+looked at: `who` asks for the greeting. A spare has greeted: what was under way when the link changed is not lost.
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ from node.turn import CONTROL, LinkKey, Turn
 
 LINK_PROTOCOL = 1
 _GREETING_S = 2.0
-"""A greeting unanswered for this long is sent again."""
+"""A greeting unanswered for this long is sent again; so often, too, a peer is called that fell silent."""
+_SPARED = "another connection is used"
 _ACCEPTED_SILENT_MAX = 1024
 """Accepted connections that have not greeted; more are not remembered."""
 
@@ -45,10 +50,16 @@ class Identity(NamedTuple):
 
 @dataclass(slots=True)
 class Link:
-    """One connection. Moments in microseconds of the monotonic clock; `rtt_us` and `skew_us` measured by ping."""
+    """One connection. Moments in microseconds of the monotonic clock; `rtt_us` and `skew_us` measured by ping.
+
+    `address` is where the peer may be dialled, `dialled_at` the address by which this connection was made, and
+    `connected` says that it stands.
+    """
 
     key: LinkKey
     address: str
+    dialled_at: str = ""
+    connected: bool = False
     state: LinkState = "connecting"
     name: str = ""
     origin: str = ""
@@ -92,7 +103,7 @@ class Links:
     def dial(self, addresses: Iterable[str]) -> None:
         """Begin with these addresses; the sockets connect by themselves and report."""
         for address in addresses:
-            self.links[address] = Link(address, address)
+            self.links[address] = Link(address, address, dialled_at=address)
 
     def up(self) -> set[LinkKey]:
         """The links in use."""
@@ -102,27 +113,26 @@ class Links:
 
     def connected(self, key: LinkKey, turn: Turn) -> None:
         """A dialled connection stands: greet."""
-        self._greet(self.links[key], turn)
+        link = self.links[key]
+        link.connected, link.reason = True, ""
+        self._greet(link, turn)
 
     def disconnected(self, key: LinkKey, reason: str) -> list[Heard]:
         """A connection is gone (dialled ones are tried again by their sockets)."""
         link = self.links.get(key)
         if link is None:
             return []
-        was_up = link.state == "up"
-        link.reason = reason
-        if link.dialled:
-            link.state = "down" if link.origin or was_up else "connecting"
-        else:
+        if not link.dialled:
             del self.links[key]
-        return [Heard("down", link, {})] if was_up else []
+        link.connected = False
+        return self._lower(link, reason, "down" if link.origin else "connecting")
 
     def receive(self, key: LinkKey, data: bytes, turn: Turn) -> tuple[Link | None, list[Heard]]:
         """Take one message. A link in the answer means: `data` is a frame, and may come in over that link."""
         link = self.links.get(key)
         if data[:1] == CONTROL:
             return None, self._control(key, link, unpack_control(data[1:]), turn)
-        if link is None or link.state != "up":
+        if link is None or link.state not in ("up", "spare"):
             self.strangers += 1
             turn.control(key, {"t": "who"})
             return None, []
@@ -160,11 +170,12 @@ class Links:
         return []
 
     def _greet(self, link: Link, turn: Turn) -> None:
-        link.state, link.acted_us, link.reason = "greeting", turn.now.mono_us, ""
-        turn.control(link.key, self._greeting(False))
+        link.state, link.acted_us = "greeting", turn.now.mono_us
+        turn.control(link.key, self._greeting(link, answer=False))
 
-    def _greeting(self, answer: bool) -> dict[str, Any]:
-        return {"t": "hello", "answer": answer, "protocol": LINK_PROTOCOL, **self.me._asdict()}
+    def _greeting(self, link: Link, answer: bool) -> dict[str, Any]:
+        how = {"answer": answer, "spare": link.state == "spare", "dialled_at": link.dialled_at}
+        return {"t": "hello", "protocol": LINK_PROTOCOL, **how, **self.me._asdict()}
 
     def _hello(self, key: LinkKey, link: Link | None, message: dict[str, Any], turn: Turn) -> list[Heard]:
         refusal = self._objection(message)
@@ -173,13 +184,24 @@ class Links:
         if link is None:
             if sum(not each.dialled for each in self.links.values()) >= _ACCEPTED_SILENT_MAX:
                 return self._refuse(key, link, "this node holds as many links as it may", turn)
-            link = self.links[key] = Link(key, str(message.get("listen", "")))
+            link = self._accept(key, message)
         link.name, link.origin = str(message["name"]), str(message["origin"])
         link.version, link.left, link.reason = str(message.get("version", "")), False, ""
         self._heard(link, turn.now)
-        if not message.get("answer"):
-            turn.control(key, self._greeting(True))
-        return self._choose(link)
+        if message.get("answer"):
+            return self._lower(link, _SPARED, "spare") if message.get("spare") else self._choose(link)
+        heard = [*self._lower(link, "", "greeting"), *self._choose(link)]
+        turn.control(key, self._greeting(link, answer=True))
+        return heard
+
+    def _accept(self, key: LinkKey, message: dict[str, Any]) -> Link:
+        """A connection that another node dialled; a former one on which it said goodbye is forgotten."""
+        for each in [each for each in self.links.values() if each.name == message["name"] and each.left]:
+            if not each.dialled:
+                del self.links[each.key]
+        link = Link(key, str(message.get("listen", "")), str(message.get("dialled_at", "")), True)
+        self.links[key] = link
+        return link
 
     def _objection(self, message: dict[str, Any]) -> str:
         """Why a greeting cannot be accepted, or ""."""
@@ -211,21 +233,22 @@ class Links:
         return heard
 
     def _choose(self, link: Link) -> list[Heard]:
-        """Two connections to one peer: use the one dialled by the lesser name, or the newer of two alike."""
-        rivals = [
-            each for each in self.links.values() if each is not link and each.name == link.name and each.state == "up"
-        ]
-        mine_wins = self.me.name < link.name
-        heard: list[Heard] = []
-        for rival in rivals:
-            if rival.dialled != link.dialled and link.dialled != mine_wins:
-                link.state = "spare"
-                return heard
-            heard += self._lower(rival, "another connection is used", "spare")
-        if link.state != "up":
-            link.state = "up"
-            heard.append(Heard("up", link, {}))
-        return heard
+        """Use this connection unless one of lesser rank is up; of two alike the newer, for its dialler restarted."""
+        rival = self._used(link.name)
+        if link is rival:
+            return []
+        if rival is not None and self._rank(rival) < self._rank(link):
+            return self._lower(link, _SPARED, "spare")
+        heard = self._lower(rival, _SPARED, "spare") if rival else []
+        link.state = "up"
+        return [*heard, Heard("up", link, {})]
+
+    def _used(self, name: str) -> Link | None:
+        """The link to the peer of that name, if one is up."""
+        return next((each for each in self.links.values() if each.name == name and each.state == "up"), None)
+
+    def _rank(self, link: Link) -> tuple[str, str]:
+        return (self.me.name if link.dialled else link.name), link.dialled_at
 
     def _lower(self, link: Link, reason: str, state: LinkState) -> list[Heard]:
         was_up = link.state == "up"
@@ -252,6 +275,8 @@ class Links:
                 heard += self._silent(link)
             elif link.state in ("up", "spare"):
                 turn.control(link.key, {"t": "ping", "at": now_us})
+            elif not link.dialled and not link.left and now_us - link.heard_us > self._dead_after_us:
+                del self.links[link.key]
             if link.dialled and self._greeting_due(link, now_us):
                 self._greet(link, turn)
         return heard
@@ -263,12 +288,11 @@ class Links:
         return heard
 
     def _greeting_due(self, link: Link, now_us: int) -> bool:
-        if link.state == "greeting":
-            return now_us - link.acted_us > _GREETING_S * 1e6
-        taken_over = link.state == "spare" and not any(
-            each.name == link.name and each.state == "up" for each in self.links.values()
-        )
-        return taken_over or (link.state == "down" and not link.left and now_us - link.heard_us < self._dead_after_us)
+        """Whether a standing connection should be greeted: nothing came back, or a spare is needed."""
+        if link.state == "spare":
+            return self._used(link.name) is None
+        waits = link.connected and not link.left and link.state in ("greeting", "down")
+        return waits and now_us - link.acted_us > _GREETING_S * 1e6
 
     def goodbye(self, turn: Turn) -> None:
         """Tell every peer that this node leaves in good order."""

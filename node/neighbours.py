@@ -76,7 +76,7 @@ class Neighbours:
                 interest.announced(link.key, tuple(map(str, fields["patterns"])))
                 turn.control(link.key, {"t": "interest_ack", "version": fields["version"]})
             elif kind == "interest_ack":
-                self._sessions.interest_known(link.key, int(fields["version"]), turn)
+                self._sessions.registrations.interest_known(link.key, int(fields["version"]))
             elif kind == "up":
                 self._tell_interest(link.key, turn)
             else:

@@ -25,7 +25,7 @@ import orjson
 
 from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
-from mesh.frame import EPHEMERAL, Frame, Record, check_hashes, records, select
+from mesh.frame import EPHEMERAL, Frame, Record, checked_hashes, hashes, records, select
 
 
 class Stream:
@@ -127,7 +127,7 @@ class Relay:
     def admit(self, frame: Frame, now_us: int) -> Admission:
         """Decide about a publisher's frame. Raises `MalformedFrame` when an ephemeral one has a wrong content hash."""
         if frame.flags & EPHEMERAL:
-            check_hashes(frame, records(frame))
+            checked_hashes(frame)
             return Passing(frame._replace(origin=self.origin))
         publisher = self.publishers.get(frame.publisher)
         if publisher is None:
@@ -135,12 +135,10 @@ class Relay:
         if frame.number != publisher.number + 1:
             return Repeated(publisher) if frame.number <= publisher.number else OutOfTurn(publisher.number + 1)
         publisher.number = frame.number + frame.count - 1
-        taken = records(frame)
         try:
-            check_hashes(frame, taken)
+            return self._sequence(frame, checked_hashes(frame), now_us)
         except MalformedFrame as error:
             return Rejected(str(error))
-        return self._sequence(frame, taken, now_us)
 
     def admit_forwarded(self, frame: Frame, now_us: int) -> Admission:
         """Decide about a peer's frame: it keeps its origin and sequence, and what is already here is dropped."""
@@ -149,46 +147,47 @@ class Relay:
         stream, new = self._stream(frame.origin, frame.topic, frame.sequence - 1)
         if frame.last <= stream.head:
             return Repeated(None)
-        taken = records(frame)
         known = max(0, stream.head + 1 - frame.sequence)
         if known:
-            frame = select(frame, taken, range(known, frame.count))._replace(
+            frame = select(frame, records(frame), range(known, frame.count))._replace(
                 number=frame.number + known, sequence=frame.sequence + known
             )
         stream.head = frame.last
-        self._remember(frame, taken[known:], now_us)
+        self.window.remember(frame.origin, frame.topic, frame.sequence, hashes(frame), now_us)
         return Admitted(frame, stream, new, [(frame.number, frame.count, frame.sequence)], [])
 
-    def _sequence(self, frame: Frame, taken: list[Record], now_us: int) -> Admitted:
+    def _sequence(self, frame: Frame, contents: list[bytes], now_us: int) -> Admitted:
         """Cut duplicates out, and give the rest this node's origin and the next sequences."""
         known = self.streams.get((self.origin, frame.topic))
         first = known.head + 1 if known else 1
-        keep, duplicates = self._split(frame, taken, first, now_us)
-        if not keep:
-            return Admitted(None, None, False, [], duplicates)
-        runs = [(frame.number, frame.count, first)]
-        if duplicates:
+        runs: list[tuple[int, int, int]] = [(frame.number, frame.count, first)]
+        duplicates: list[tuple[int, Sighting]] = []
+        window_us = self.window_us(frame.topic)
+        if window_us and self._repeats(contents):
+            keep, duplicates = self._split(frame, first, now_us, window_us)
+            if not keep:
+                return Admitted(None, None, False, [], duplicates)
             runs = _runs(frame.number, keep, first)
-            frame = select(frame, taken, keep)._replace(number=frame.number + keep[0])
-            taken = [taken[index] for index in keep]
+            contents = [contents[index] for index in keep]
+            frame = select(frame, records(frame), keep)._replace(number=frame.number + keep[0])
         frame = frame._replace(origin=self.origin, sequence=first)
         stream, new = self._stream(self.origin, frame.topic, 0)
         stream.head = frame.last
-        self._remember(frame, taken, now_us)
+        self.window.remember(self.origin, frame.topic, first, contents, now_us)
         return Admitted(frame, stream, new, runs, duplicates)
 
+    def _repeats(self, contents: list[bytes]) -> bool:
+        """Whether any content was seen before, or comes twice: seldom, and asked of the whole batch at once."""
+        return not self.window.none_of(contents) or len(set(contents)) < len(contents)
+
     def _split(
-        self, frame: Frame, taken: list[Record], first: int, now_us: int
-    ) -> tuple[list[int] | range, list[tuple[int, Sighting]]]:
+        self, frame: Frame, first: int, now_us: int, window_us: int
+    ) -> tuple[list[int], list[tuple[int, Sighting]]]:
         """Indexes of what is news, and the duplicates with what they repeat (also within the frame itself)."""
-        window_us = self.window_us(frame.topic)
-        hashes = {record.hash for record in taken}
-        if not window_us or (len(hashes) == frame.count and self.window.none_of(hashes)):
-            return range(frame.count), []
         keep: list[int] = []
         duplicates: list[tuple[int, Sighting]] = []
         fresh: dict[bytes, int] = {}
-        for index, record in enumerate(taken):
+        for index, record in enumerate(records(frame)):
             sighting = self.window.find(record.hash, now_us, window_us)
             if record.hash in fresh:
                 sighting = Sighting(self.origin, frame.topic, fresh[record.hash], now_us)
@@ -198,10 +197,6 @@ class Relay:
             else:
                 duplicates.append((frame.number + index, sighting))
         return keep, duplicates
-
-    def _remember(self, frame: Frame, taken: list[Record], now_us: int) -> None:
-        hashes = [record.hash for record in taken]
-        self.window.remember(frame.origin, frame.topic, frame.sequence, hashes, now_us)
 
     def _stream(self, origin: str, topic: str, base: int) -> tuple[Stream, bool]:
         stream = self.streams.get((origin, topic))

@@ -16,7 +16,7 @@ from mesh.event import EventId
 from mesh.frame import DIRECTED, decode, encode, records, single
 from mesh.requests import Failure
 from node.announcements import announce_failure
-from node.delivery import Following, Settled, failed_again, new_letter, settle
+from node.delivery import Following, Settled, died, failed_again, new_letter, settle
 from node.letters import Letters
 from node.relay import Stream
 from node.replay import intact
@@ -54,7 +54,7 @@ class Reports:
             ]
         books = self._state.books(following.consumer, turn)
         changes.books[following.consumer] = books._replace(
-            passed=books.passed + settled.cursor - following.cursor(stream),
+            passed=books.passed + settled.cursor - following.cursor(stream) - settled.buried,
             handled=books.handled + settled.handled,
             failed=books.failed + sum(buried),
             lost=books.lost + len(unread) + sum(last - first + 1 for first, last in settled.lost),
@@ -62,7 +62,9 @@ class Reports:
         )
         if following.durable:
             changes.cursors[following.consumer, stream.id] = settled.cursor
-        turn.once_committed.append(lambda: following.cursors.__setitem__(stream.id, settled.cursor))
+        if following.crashes:
+            changes.crashes_passed.append((following.consumer, stream.id, settled.cursor))
+        turn.once_committed.append(lambda: _pass(following, stream, settled.cursor))
 
     def _bury(self, following: Following, stream: Stream, failure: Failure, turn: Turn) -> bool:
         """Write the letter of a first failure; False when the event can no longer be read."""
@@ -78,6 +80,19 @@ class Reports:
             turn, EventId(stream.origin, stream.topic, letter.sequence), following.consumer, failure, letter.state
         )
         return True
+
+    def bury_crashed(self, following: Following, stream: Stream, failure: Failure, turn: Turn) -> None:
+        """Bury an event ahead of the cursor: its consumer will be told to skip it."""
+        books = self._state.books(following.consumer, turn)
+        if self._bury(following, stream, failure, turn):
+            books = books._replace(passed=books.passed + 1, failed=books.failed + 1)
+            turn.changes.books[following.consumer] = books
+
+    def redelivery_died(self, following: Following, id_: int, turn: Turn) -> None:
+        """The process died over a letter: that attempt has failed."""
+        letter = self._state.letters.one(id_)
+        if letter is not None:
+            self._outcome(id_, letter.attempts + 1, died(letter.sequence, 1), following, turn)
 
     def _outcome(self, id_: int, attempt: int, failure: Failure | None, following: Following, turn: Turn) -> None:
         """A redelivery ended. Said twice, or about an attempt that is not the letter's next, it changes nothing."""
@@ -108,3 +123,11 @@ def _announce(turn: Turn, event: EventId, consumer: str, failure: Failure, state
         "state": state,
     }
     announce_failure(turn, failure["kind"], fields)
+
+
+def _pass(following: Following, stream: Stream, cursor: int) -> None:
+    """Move the cursor; deaths over events behind it are forgotten."""
+    following.cursors[stream.id] = cursor
+    for stream_id, sequence in list(following.crashes):
+        if stream_id == stream.id and sequence <= cursor:
+            del following.crashes[stream_id, sequence]

@@ -54,6 +54,14 @@ CREATE TABLE cursors (                  -- how far a durable consumer has settle
     PRIMARY KEY (consumer, stream)
 ) WITHOUT ROWID;
 
+CREATE TABLE crashes (                  -- events a durable consumer's process died of, beyond its cursor
+    consumer TEXT NOT NULL,
+    stream   INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    count    INTEGER NOT NULL,          -- in a row; from 3 on the event has a letter and is skipped
+    PRIMARY KEY (consumer, stream, sequence)
+) WITHOUT ROWID;
+
 CREATE TABLE losses (                   -- ranges a consumer was owed and did not get, each with its reason
     id       INTEGER PRIMARY KEY,
     consumer TEXT NOT NULL,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from mesh.dedup import DedupWindow
 from mesh.errors import MalformedFrame
-from mesh.frame import decode, records
+from mesh.frame import decode, hashes
 from mesh.retry import RetryPolicy
 from mesh.topic import check_pattern
 from node.changes import Books
@@ -100,9 +100,8 @@ class State:
                 frame = decode(row.frame)
             except MalformedFrame:
                 continue  # named when somebody asks for it
-            hashes = [record.hash for record in records(frame)]
             seen_us = now.mono_us - max(0, now.wall_us - row.appended_us)
-            window.remember(frame.origin, frame.topic, frame.sequence, hashes, seen_us)
+            window.remember(frame.origin, frame.topic, frame.sequence, hashes(frame), seen_us)
 
     def _load_consumers(self) -> None:
         for books in self.store.consumers():
@@ -116,6 +115,9 @@ class State:
         for name, stream, sequence in self.store.cursors():
             for following in self.consumers[name].followings:
                 following.cursors[stream] = sequence
+        for name, stream, sequence, count in self.store.crashes():
+            for following in self.consumers[name].followings:
+                following.crashes[stream, sequence] = count
 
 
 def policy_text(following: Following) -> str:

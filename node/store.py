@@ -31,6 +31,9 @@ _WAL_PAGES = 4000
 _WAL_BYTES_KEPT = 64 << 20
 _SYNCHRONOUS = {"full": 2, "os": 1}
 
+_NO_SQL_VALUE = (OverflowError, TypeError, ValueError)
+"""What apsw raises for a value that the database cannot hold."""
+
 Durability = Literal["full", "os"]
 
 _WRITE = {
@@ -40,6 +43,8 @@ _WRITE = {
     "publishers": "INSERT OR REPLACE INTO publishers VALUES (?, ?, ?, ?)",
     "books": "INSERT OR REPLACE INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "cursors": "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)",
+    "crashes": "INSERT OR REPLACE INTO crashes VALUES (?, ?, ?, ?)",
+    "crashes_passed": "DELETE FROM crashes WHERE consumer = ? AND stream = ? AND sequence <= ?",
     "losses": "INSERT INTO losses (consumer, origin, topic, first, last, reason, at_us) VALUES (?, ?, ?, ?, ?, ?, ?)",
     "letters": "INSERT INTO letters (consumer, state, origin, topic, sequence, frame, payload, attempts, "
     "retries, kind, error_type, error, traceback, first_failed_us, last_failed_us, next_attempt_us) "
@@ -80,7 +85,11 @@ class Store:
         self.path = str(path)
         try:
             self._db = apsw.Connection(self.path)
-            self._prepare(durability)
+            try:
+                self._prepare(durability)
+            except BaseException:
+                self._db.close()
+                raise
         except apsw.NotADBError:
             raise ConfigurationError(
                 f"{self.path} is not a database; move it away or choose another --data-dir"
@@ -144,6 +153,8 @@ class Store:
             "publishers": [(key, *value) for key, value in changes.publishers.items()],
             "books": changes.books.values(),
             "cursors": [(*key, value) for key, value in changes.cursors.items()],
+            "crashes": [(*key, value) for key, value in changes.crashes.items()],
+            "crashes_passed": changes.crashes_passed,
             "losses": changes.losses,
             "letters": changes.letters,
             "letters_again": changes.letters_again,
@@ -161,7 +172,7 @@ class Store:
             if changes.vacuum_pages:
                 self._db.pragma("incremental_vacuum", changes.vacuum_pages)
             self._db.execute("COMMIT")
-        except apsw.Error as error:
+        except (apsw.Error, *_NO_SQL_VALUE) as error:
             self._roll_back()
             raise _store_error(error) from error
 
@@ -176,7 +187,7 @@ class Store:
         """Read. For the readers of one part each: `node.log_reader`, `node.letter_reader`."""
         try:
             yield from self._db.execute(sql, tuple(values))
-        except apsw.Error as error:
+        except (apsw.Error, *_NO_SQL_VALUE) as error:
             raise _store_error(error) from error
 
     # ── what the node knows about itself ─────────────────────────────────────────────────────────────────────────────
@@ -212,10 +223,14 @@ class Store:
         """Every consumer's books."""
         return [Books(row[0], row[1], bool(row[2]), *row[3:]) for row in self.rows("SELECT * FROM consumers")]
 
+    def crashes(self) -> Iterator[tuple[str, int, int, int]]:
+        """consumer, stream, sequence, deaths in a row."""
+        return self.rows("SELECT consumer, stream, sequence, count FROM crashes")
+
     def cursors(self) -> Iterator[tuple[str, int, int]]:
         """consumer, stream, settled sequence, for every durable consumer."""
         return self.rows("SELECT consumer, stream, sequence FROM cursors")
 
 
-def _store_error(error: apsw.Error) -> StoreError:
+def _store_error(error: Exception) -> StoreError:
     return StoreError(type(error).__name__.removesuffix("Error"), str(error))

@@ -55,6 +55,7 @@ class Turn:
     passing_links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
     announcements: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     once_committed: list[Callable[[], None]] = field(default_factory=list)
+    once_failed: list[Callable[[], None]] = field(default_factory=list)
 
     def reply(self, request: Request, fields: dict[str, Any], blobs: list[bytes] | None = None) -> None:
         """Answer a request with yes."""

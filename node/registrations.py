@@ -1,0 +1,194 @@
+"""Registrations: subscriptions on their way in, and where each begins.
+
+    asked ─▶ pending ──(its marker arrived, linked peers know the interest, or 1 s is over)──▶ complete ──commit──▶ in force
+
+A registration is a barrier. When the reply leaves, the subscriber's filter is in force at this node, the peers know of its
+interest, and the reply says for each stream which sequence comes first:
+
+    continued (durable, or the same program attached anew)   behind the cursor; streams begun meanwhile from their base
+    new, since="now"                                         behind the head
+    new, since earliest / a time                             the first event of the log that fits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mesh.errors import InvalidOption, InvalidTopic
+from mesh.retry import check_policy
+from mesh.topic import check_pattern
+from node.crashes import skips
+from node.delivery import Consumer, Following, check_since
+from node.relay import Stream
+from node.state import State
+from node.store import StoreError
+from node.turn import LinkKey, Request, Turn
+
+INTEREST_WAIT_S = 1.0
+"""How long a registration waits for linked peers to answer; one that does not answer by then is not waited for."""
+
+Starts = list[tuple[str, str, int, int]]
+"""origin, topic, first sequence owed, head"""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """One subscription on its way in. `waiting_for`: links whose peers have not answered interest `version` yet."""
+
+    request: Request
+    session: bytes
+    following: Following
+    marker: bytes
+    waiting_for: set[LinkKey]
+    deadline_us: int
+    version: int
+
+
+class Registrations:
+    """Subscriptions on their way in. `links_up` names the links whose peers must know; `in_force` takes the finished."""
+
+    def __init__(
+        self, state: State, links_up: Callable[[], set[LinkKey]], in_force: Callable[[Following], bool]
+    ) -> None:
+        self._state = state
+        self._links_up = links_up
+        self._in_force = in_force
+        self._pending: list[_Pending] = []
+        self.markers: set[bytes] = set()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any subscription is on its way in."""
+        return bool(self._pending)
+
+    def ask(self, request: Request, session: bytes, holder: str, turn: Turn) -> None:
+        """A program asks to subscribe; `holder` names it to others who want the same durable name."""
+        try:
+            following = _following(request.fields, turn.now.wall_us)
+            check_since(request.fields.get("since", "now"))
+        except (InvalidTopic, InvalidOption) as error:
+            turn.refuse(request, "invalid", str(error))
+            return
+        refusal = self._objection(following)
+        if refusal:
+            turn.refuse(request, *refusal)
+            return
+        following.holder = holder
+        following.attachment = (session, int(request.fields["sub"]))
+        interest = self._state.interest
+        interest.want(following.pattern.text)
+        marker, deadline_us = str(request.fields["marker"]).encode(), turn.now.later(INTEREST_WAIT_S)
+        pending = _Pending(request, session, following, marker, self._links_up(), deadline_us, interest.version)
+        self._pending.append(pending)
+
+    def _objection(self, following: Following) -> tuple[str, str] | None:
+        """Why the name cannot be had: code and sentence."""
+        known = self._state.consumers.get(following.consumer)
+        there = list(known.followings) if known else []
+        there += [each.following for each in self._pending if each.following.consumer == following.consumer]
+        if not following.durable and not any(each.durable for each in there):
+            return None
+        held = next((each for each in there if each.attachment), None)
+        name = following.consumer
+        if held:
+            return "held", f"durable consumer {name!r} is attached by {held.holder}; stop it, or use another name"
+        if not following.durable:
+            return "invalid", f"consumer {name!r} is durable; subscribe with durable=True, or use another name"
+        return None
+
+    def withdraw(self, session: bytes, sub: int | None = None) -> None:
+        """The program, or one subscription of it, is gone before it was registered."""
+        for each in list(self._pending):
+            if each.following.attachment == (session, sub) or (sub is None and each.session == session):
+                self._pending.remove(each)
+                self._state.interest.unwant(each.following.pattern.text)
+
+    def interest_known(self, link: LinkKey, version: int) -> None:
+        """A peer has answered an announcement."""
+        for each in self._pending:
+            if version >= each.version:
+                each.waiting_for.discard(link)
+
+    def complete(self, turn: Turn) -> None:
+        """Complete every registration whose barrier is reached."""
+        if not self._pending:
+            return
+        up = self._links_up()
+        for each in list(self._pending):
+            known = not (each.waiting_for & up) or turn.now.mono_us >= each.deadline_us
+            if known and each.marker in self.markers:
+                self._pending.remove(each)
+                self._complete(each, turn)
+
+    def _complete(self, pending: _Pending, turn: Turn) -> None:
+        state, following = self._state, pending.following
+        turn.once_failed.append(lambda: state.interest.unwant(following.pattern.text))
+        consumer = state.consumer(following, turn)
+        former = [each for each in consumer.followings if each.durable]
+        for each in former:
+            following.cursors, following.crashes = dict(each.cursors), dict(each.crashes)
+        try:
+            rows = self._starts(following, former, pending.request.fields, turn)
+        except StoreError as error:
+            turn.refuse(pending.request, "disk", str(error))
+            state.interest.unwant(following.pattern.text)
+            return
+        turn.reply(pending.request, {"streams": rows, "skip": skips(following, state.matching(following))})
+        turn.once_committed.append(lambda: self._enter(following, consumer, former))
+
+    def _enter(self, following: Following, consumer: Consumer, former: list[Following]) -> None:
+        """The consumer is on disk: its letters may go out, its reports may come in."""
+        for each in former:
+            consumer.followings.remove(each)
+            self._state.interest.unwant(each.pattern.text)
+        consumer.next_due_us = 0
+        if self._in_force(following) or following.durable:
+            consumer.followings.append(following)
+        else:
+            self._state.interest.unwant(following.pattern.text)
+
+    def _starts(self, following: Following, former: list[Following], fields: Mapping[str, Any], turn: Turn) -> Starts:
+        """Place the cursor of every matching stream (see the module's picture); the rows of the reply."""
+        resume = fields.get("resume")
+        self._resume(following, resume or [])
+        position = self._position(fields.get("since", "now"), turn)
+        rows = []
+        for stream in self._state.matching(following):
+            owed = resume is not None or any(each.pattern.matches(stream.topic) for each in former)
+            if stream.id not in following.cursors:
+                following.cursors[stream.id] = stream.base if owed else self._first(stream, position) - 1
+                if following.durable:
+                    turn.changes.cursors[following.consumer, stream.id] = following.cursors[stream.id]
+            rows.append((stream.origin, stream.topic, following.cursor(stream) + 1, stream.head))
+        return rows
+
+    def _resume(self, following: Following, settled: list[tuple[str, str, int]]) -> None:
+        """A program attached anew says what it has settled; a durable consumer's own cursors are on disk."""
+        for origin, topic, sequence in () if following.durable else settled:
+            stream = self._state.relay.streams.get((origin, topic))
+            if stream:
+                following.cursors[stream.id] = min(int(sequence), stream.head)
+
+    def _position(self, since: object, turn: Turn) -> int | None:
+        """The first position a new subscription wants, or None for "from now on"."""
+        kind, value = check_since(since)
+        if kind in ("now", "earliest"):
+            return None if kind == "now" else 0
+        return self._state.log.position_at(value if kind == "time_us" else turn.now.wall_us - value)
+
+    def _first(self, stream: Stream, position: int | None) -> int:
+        found = None if position is None else self._state.log.first_sequence(stream.id, position)
+        return stream.head + 1 if found is None else found
+
+
+def _following(fields: Mapping[str, Any], now_us: int) -> Following:
+    policy = check_policy(int(fields["attempts"]), (float(fields["backoff"][0]), float(fields["backoff"][1])))
+    timeout_s = float(fields["timeout_s"])
+    if timeout_s <= 0:
+        raise InvalidOption(f"timeout is {timeout_s} s; give the handler some time")
+    name = str(fields["consumer"])
+    if not name or len(name) > 200 or not name.isprintable():
+        raise InvalidOption(f"consumer name {name[:60]!r} is empty, longer than 200 or not printable; choose another")
+    return Following(name, check_pattern(fields["pattern"]), bool(fields.get("durable")), policy, timeout_s, now_us)
