@@ -1,0 +1,113 @@
+"""`mesh status` and `mesh peers` against real nodes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mesh.cli.peers import has_issue
+from node.testing import LocalMesh
+from tests.conditions import eventually
+from tests.mesh.cli.shell import Shell, Terminal
+
+PEER_KEYS = [
+    *("name", "state", "role", "address", "link", "rtt_ms", "last_seen_s", "clock_skew_ms"),
+    *("sent", "received", "dropped", "repaired", "version", "via", "reason"),
+]
+WELL = {"state": "alive", "link": "up", "dropped": 0, "clock_skew_ms": 3.0}
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[LocalMesh]:
+    with LocalMesh(2) as mesh:
+        yield mesh
+
+
+@pytest.fixture
+def pair(two_nodes: LocalMesh, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    return Shell(two_nodes.nodes[0].data_dir, capsys, monkeypatch)
+
+
+def test_peers_as_json_is_a_list_of_rows(pair: Shell) -> None:
+    said = pair("peers", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert [list(row) for row in said.json] == [PEER_KEYS]
+    assert {key: said.json[0][key] for key in ("name", "state", "link")} == {
+        "name": "n1",
+        "state": "alive",
+        "link": "up",
+    }
+
+
+def test_peers_for_people_is_a_table_of_80_columns(pair: Shell) -> None:
+    said = pair("peers")
+    header, row = said.out.splitlines()
+    assert header.split() == ["peer", "state", "link", "rtt", "seen", "sent", "received", "dropped", "address"]
+    assert row.split()[:3] == ["n1", "alive", "up"]
+    assert max(len(header), len(row)) <= 80
+
+
+def test_peers_with_issues_only_leaves_out_who_is_well(pair: Shell) -> None:
+    assert pair("peers", "--issues-only", "--json").json == []
+    assert pair("peers", "--issues-only").out == "no issues with 1 peers\n"
+
+
+def test_a_peer_that_left_is_an_issue_and_its_reason_stands_below_the_table(pair: Shell, two_nodes: LocalMesh) -> None:
+    two_nodes.nodes[1].stop()
+    rows = eventually(lambda: pair("peers", "--issues-only", "--json").json, what="an issue")
+    assert [row["name"] for row in rows] == ["n1"]
+    said = pair("peers", "--issues-only")
+    assert said.out.splitlines()[1].split()[0] == "n1"
+
+
+@pytest.mark.parametrize(
+    ("change", "issue"),
+    [
+        ({}, False),
+        ({"clock_skew_ms": None}, False),
+        ({"state": "suspect"}, True),
+        ({"link": "connecting"}, True),
+        ({"dropped": 1}, True),
+        ({"clock_skew_ms": -1500.0}, True),
+    ],
+)
+def test_an_issue_is_whatever_deserves_a_look(change: dict[str, Any], issue: bool) -> None:
+    assert has_issue({**WELL, **change}) is issue
+
+
+def test_a_node_without_peers_says_how_to_get_some(shell: Shell) -> None:
+    assert shell("peers").out == "no peers: give this node some with --peer\n"
+
+
+def test_status_as_json_has_every_part(shell: Shell) -> None:
+    said = shell("status", "--json")
+    assert said.code == 0
+    parts = {"node", "peers", "sessions", "consumers", "dlq", "dedup", "log", "counts", "interest", "balanced"}
+    assert parts <= set(said.json)
+    assert {"name", "origin", "version", "uptime_s", "trouble"} <= set(said.json["node"])
+
+
+def test_status_for_people_begins_with_the_node(pair: Shell, two_nodes: LocalMesh) -> None:
+    two_nodes.connect(name="trainer").subscribe("A", print, name="feedback")
+    said = pair("status")
+    lines = said.out.splitlines()
+    assert lines[0].startswith("node      n0 (n0.")
+    assert [line.split()[0] for line in lines[:7]] == [
+        *("node", "version", "trouble", "programs", "log", "letters", "books"),
+    ]
+    assert "programs  trainer" in lines
+    assert ["peers", "consumers"] == [line for line in lines if line in ("peers", "consumers")]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("arguments", [("peers", "--watch", "--interval", "0.1", "--json"), ("peers", "--watch")])
+def test_watching_peers_ends_with_ctrl_c_and_0(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    process = terminal.start(*arguments)
+    process.wait_lines(1)
+    process.signal(signal.SIGINT)
+    said = process.end()
+    assert (said.code, said.err) == (0, "")
+    assert set(said.out.splitlines()) == {"[]" if "--json" in arguments else "no peers: give this node some with --peer"}

@@ -1,0 +1,150 @@
+"""Settlement: cursors that move without gaps, and reports that merge."""
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.requests import Failure
+from mesh.settlement import FAILURES_MAX, Settlement
+from mesh.streams import Range
+
+KEY = ("n.1", "A")
+
+
+def failure(sequence: int) -> Failure:
+    return Failure(
+        sequence=sequence, attempt=1, kind="error", error_type="ValueError", error="", traceback="", elapsed_s=0.0
+    )
+
+
+def test_a_report_is_json():
+    settlement = begun()
+    settlement.skip(KEY, 1, 2, Range(1, 2))
+    settlement.finish(KEY, 3, failure(3))
+    assert orjson.loads(orjson.dumps(settlement.report()))["moves"][0][5] == [[1, 2]]
+
+
+def begun(settled: int = 0) -> Settlement:
+    settlement = Settlement()
+    settlement.begin(KEY, settled)
+    return settlement
+
+
+def moves(settlement: Settlement) -> list[tuple[int, int]]:
+    return [(move[2], move[3]) for move in settlement.report()["moves"]]
+
+
+def test_events_in_order_move_the_cursor():
+    settlement = begun(4)
+    settlement.finish(KEY, 5)
+    settlement.finish(KEY, 6)
+    assert settlement.report() == {"moves": [("n.1", "A", 4, 6, [], [])], "letters": []}
+
+
+def test_an_event_that_still_runs_holds_the_cursor_back():
+    settlement = begun()
+    for sequence in (2, 3, 5):
+        settlement.finish(KEY, sequence)
+    assert not settlement.unreported
+    settlement.finish(KEY, 1)
+    assert moves(settlement) == [(0, 3)]
+
+
+def test_a_failure_is_reported_when_the_cursor_passes_it():
+    settlement = begun()
+    settlement.finish(KEY, 2, failure(2))
+    assert settlement.report()["moves"] == []
+    settlement.finish(KEY, 1)
+    assert settlement.report()["moves"] == [("n.1", "A", 0, 2, [failure(2)], [])]
+
+
+def test_a_lost_range_waits_for_what_is_before_it():
+    settlement = begun()
+    settlement.skip(KEY, 2, 4, Range(2, 4))
+    settlement.finish(KEY, 5)
+    settlement.finish(KEY, 1)
+    assert settlement.report()["moves"] == [("n.1", "A", 0, 5, [], [(2, 4)])]
+
+
+def test_a_skipped_range_that_was_never_owed_is_no_loss():
+    settlement = Settlement()
+    settlement.skip(KEY, 1, 6, None)
+    settlement.finish(KEY, 7)
+    assert settlement.report()["moves"] == [("n.1", "A", 0, 7, [], [])]
+
+
+def test_a_confirmed_report_is_not_made_again():
+    settlement = begun()
+    settlement.finish(KEY, 1, failure(1))
+    settlement.finish_letter((9, 2, None))
+    settlement.report()
+    settlement.confirmed()
+    assert not settlement.unreported
+    assert settlement.report() == {"moves": [], "letters": []}
+
+
+def test_what_finishes_while_a_report_is_under_way_is_in_the_next_one():
+    settlement = begun()
+    settlement.finish(KEY, 1)
+    settlement.finish_letter((1, 2, None))
+    settlement.report()
+    settlement.finish(KEY, 2)
+    settlement.finish_letter((2, 2, None))
+    settlement.confirmed()
+    assert settlement.report() == {"moves": [("n.1", "A", 1, 2, [], [])], "letters": [(2, 2, None)]}
+
+
+def test_a_report_without_answer_is_contained_in_the_next_one():
+    settlement = begun()
+    settlement.finish(KEY, 1, failure(1))
+    settlement.finish_letter((1, 2, None))
+    settlement.report()
+    settlement.finish(KEY, 2)
+    assert settlement.report() == {
+        "moves": [("n.1", "A", 0, 2, [failure(1)], [])],
+        "letters": [(1, 2, None)],
+    }
+
+
+def test_a_report_stops_before_the_failure_that_is_one_too_many():
+    settlement = begun()
+    for sequence in range(1, FAILURES_MAX + 11):
+        settlement.finish(KEY, sequence, failure(sequence))
+    (move,) = settlement.report()["moves"]
+    assert (move[3], len(move[4])) == (FAILURES_MAX, FAILURES_MAX)
+    settlement.confirmed()
+    (move,) = settlement.report()["moves"]
+    assert (move[2], move[3], len(move[4])) == (FAILURES_MAX, FAILURES_MAX + 10, 10)
+
+
+def test_resume_lists_every_stream_that_was_begun():
+    settlement = begun(3)
+    settlement.finish(KEY, 4)
+    settlement.begin(("n.1", "B"), 0)
+    assert settlement.resume() == [("n.1", "A", 4), ("n.1", "B", 0)]
+
+
+@given(
+    st.permutations(range(1, 12)), st.sets(st.integers(1, 11)), st.sets(st.integers(0, 10)), st.sets(st.integers(0, 10))
+)
+def test_in_any_order_every_event_is_reported_once_and_every_failure_with_it(order, bad, reported_after, lost_reports):
+    settlement, cursor, failed = begun(), 0, []
+
+    def report(lost: bool) -> None:
+        nonlocal cursor
+        for _, _, from_, to, failures, _ in settlement.report()["moves"]:
+            assert from_ == cursor < to
+            if not lost:
+                cursor = to
+                failed.extend(each["sequence"] for each in failures)
+        if not lost:
+            settlement.confirmed()
+
+    for index, sequence in enumerate(order):
+        settlement.finish(KEY, sequence, failure(sequence) if sequence in bad else None)
+        if index in reported_after:
+            report(lost=index in lost_reports)
+    report(lost=False)
+    assert cursor == 11
+    assert failed == sorted(bad)
+    assert not settlement.unreported

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic_core import PydanticUndefined
+
+from mesh.errors import ConfigurationError, MeshError
+from mesh.location import default_data_dir
+from node.config import ENV_PREFIX, NodeSettings, default_name, load_settings
+
+EXAMPLE = Path(__file__).parents[2] / "configs" / "node.toml"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [name for name in os.environ if name.upper().startswith(ENV_PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "node.toml"
+    file.write_text(text)
+    return file
+
+
+# ── where a value comes from ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_said_gives_the_defaults() -> None:
+    settings = load_settings()
+    assert (settings.name, settings.listen, settings.peers) == ("", "tcp://127.0.0.1:7270", ())
+    assert settings.data_dir == default_data_dir()
+
+
+def test_flags_override_variables_those_the_file_and_that_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, 'name = "file"\nheartbeat_s = 2.0\ndead_after_s = 20\nlisten = "tcp://127.0.0.1:1"')
+    monkeypatch.setenv("MESH_NODE_NAME", "variable")
+    monkeypatch.setenv("MESH_NODE_HEARTBEAT_S", "3")
+    settings = load_settings(file, {"name": "flag"})
+    assert (settings.name, settings.heartbeat_s, settings.dead_after_s) == ("flag", 3.0, 20.0)
+    assert (settings.listen, settings.log_level) == ("tcp://127.0.0.1:1", "INFO")
+    assert load_settings(file).name == "variable"
+    monkeypatch.delenv("MESH_NODE_NAME")
+    assert load_settings(file).name == "file"
+
+
+def test_a_file_read_once_leaves_nothing_behind(tmp_path: Path) -> None:
+    load_settings(write(tmp_path, 'name = "file"'))
+    assert load_settings().name == ""
+
+
+def test_lists_and_tables_come_from_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path, 'peers = ["tcp://b:1", "tcp://c:1", "tcp://b:1"]\n[dedup_windows]\n"gpu.*" = 0\nA = 600')
+    settings = load_settings(file)
+    assert settings.peers == ("tcp://b:1", "tcp://c:1")
+    assert list(settings.dedup_windows.items()) == [("gpu.*", 0.0), ("A", 600.0)]
+    monkeypatch.setenv("MESH_NODE_PEERS", '["tcp://d:1"]')
+    monkeypatch.setenv("MESH_NODE_DEDUP_WINDOWS", '{"B": 5}')
+    settings = load_settings(file)
+    assert (settings.peers, settings.dedup_windows["B"]) == (("tcp://d:1",), 5.0)
+    assert load_settings(file, {"peers": ["tcp://e:1"]}).peers == ("tcp://e:1",)
+
+
+def test_a_variable_of_several_peers_may_be_a_plain_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESH_NODE_PEERS", "tcp://b:1, tcp://c:2")
+    assert load_settings().peers == ("tcp://b:1", "tcp://c:2")
+    monkeypatch.setenv("MESH_NODE_PEERS", "")
+    assert load_settings().peers == ()
+
+
+# ── what is wrong with it ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("nmae = 'a'", ["nmae", "unknown", "dedup_window_s"]),
+        ("name = 'two words'", ["name", "'two words'", "letters"]),
+        ("name = '-a'", ["name", "'-a'"]),
+        ("name = 5", ["name", "string"]),
+        ("listen = 'localhost:7270'", ["listen", "'localhost:7270'", "tcp://HOST:PORT"]),
+        ("listen = 'tcp://h:99999'", ["listen", "99999"]),
+        ("listen = 'udp://h:1'", ["listen", "tcp://HOST:PORT"]),
+        ("local_tcp = 'tcp://h'", ["local_tcp", "tcp://HOST:PORT"]),
+        ("peers = ['tcp://b:1', 'b']", ["peers", "'b'"]),
+        ("peers = ['tcp://b:0']", ["peers", "'tcp://b:0'", "port"]),
+        ("peers = ['tcp://b:*']", ["peers", "'tcp://b:*'"]),
+        ("peers = ['tcp://*:7270']", ["peers", "'tcp://*:7270'"]),
+        ("peers = 5", ["peers"]),
+        ("durability = 'maybe'", ["durability", "'full'", "'os'"]),
+        ("log_level = 'LOUD'", ["log_level", "'DEBUG'"]),
+        ("dedup_window_s = -1", ["dedup_window_s", "greater than or equal to 0"]),
+        ("dedup_window_s = nan", ["dedup_window_s"]),
+        ("heartbeat_s = 'often'", ["heartbeat_s", "number"]),
+        ("heartbeat_s = 6.0", ["dead_after_s", "heartbeat_s", "twice"]),
+        ("link_queue_bytes = 5", ["link_queue_bytes", "1048576"]),
+        ("[dedup_windows]\n'a b' = 5", ["dedup_windows", "'a b'", "white space"]),
+        ("[dedup_windows]\n'A' = -5", ["dedup_windows.A"]),
+    ],
+)
+def test_a_wrong_value_is_one_clear_line(tmp_path: Path, line: str, words: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings(write(tmp_path, line))
+    message = str(refusal.value)
+    assert [word for word in words if word not in message] == []
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"name = ", ["no TOML"]), (b"\xff\xfe", ["no TOML"]), (None, ["cannot be read", "No such file"])],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, words: list[str]) -> None:
+    file = tmp_path / "node.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings(file)
+    assert [word for word in [str(file), *words] if word not in str(refusal.value)] == []
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_settings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["MESH_NODE_NMAE", "MESH_NODE_", "MESH_NODE_DATADIR"])
+def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(ConfigurationError, match=f"environment variable {name} is not known.*MESH_NODE_DATA_DIR"):
+        load_settings()
+
+
+def test_the_librarys_variable_is_not_one_of_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESH_NODE", "/somewhere")
+    assert load_settings().data_dir == default_data_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PEERS", "[1"), ("DEDUP_WINDOWS", "{"), ("DEDUP_WINDOWS", "5"), ("HEARTBEAT_S", "often"), ("LISTEN", "here")],
+)
+def test_a_wrong_variable_is_one_clear_line_that_names_the_key(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"MESH_NODE_{name}", value)
+    with pytest.raises(ConfigurationError, match=name.lower()) as refusal:
+        load_settings()
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_unknown_flag_is_an_error() -> None:
+    with pytest.raises(MeshError, match="nmae"):
+        load_settings(None, {"nmae": "a"})
+
+
+def test_settings_do_not_change(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().name = "other"
+
+
+def test_the_host_name_makes_a_node_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for host, name in [("gpu-17.lan", "gpu-17"), ("_strange host!", "strange-host"), ("é", "node"), ("", "node")]:
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        assert default_name() == name
+        assert load_settings(None, {"name": default_name()}).name == name
+
+
+# ── the example file ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def example() -> dict[str, Any]:
+    """The example's keys, those in comments (`# key = value`) too: they show what has no default worth copying."""
+    lines = EXAMPLE.read_text().splitlines()
+    shown = tomllib.loads(EXAMPLE.read_text())
+    commented = [line[2:] for line in lines if line.startswith("# ") and line[2:].partition(" = ")[0].isidentifier()]
+    return {**tomllib.loads("\n".join(commented)), **shown}
+
+
+def test_the_example_shows_every_key_and_no_other() -> None:
+    assert sorted(example()) == sorted(NodeSettings.model_fields)
+
+
+def test_the_examples_values_are_the_defaults() -> None:
+    shown = tomllib.loads(EXAMPLE.read_text())
+    for key, field in NodeSettings.model_fields.items():
+        if key in shown:
+            assert field.default is not PydanticUndefined, key
+            assert shown[key] == (list(field.default) if isinstance(field.default, tuple) else field.default), key
+    assert set(NodeSettings.model_fields) - set(shown) == {"data_dir"}
+
+
+def test_the_example_can_be_used_as_it_is() -> None:
+    assert load_settings(EXAMPLE).model_dump() == load_settings().model_dump()

@@ -1,0 +1,276 @@
+"""`Node.turn` when the disk refuses: nothing leaves, everything is asked for again, and nothing comes twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh.frame import decode
+from mesh.requests import Json, unpack_beacon, unpack_control
+from node.changes import Changes
+from node.store import Store, StoreError
+from node.turn import Turn
+from tests.node.workbench import Author, Bench, Program, answer, directed, failure, forwarded, live, runs, sent, values
+
+
+class FragileStore(Store):
+    """A store whose disk can be full, and whose file can be unreadable."""
+
+    full = False
+    unreadable = False
+
+    def commit(self, changes: Changes) -> None:
+        if self.full:
+            raise StoreError("Full", "database or disk is full")
+        super().commit(changes)
+
+    def write_meta(self, values: dict[str, str]) -> None:
+        if self.full:
+            raise StoreError("Full", "database or disk is full")
+        super().write_meta(values)
+
+    def rows(self, sql: str, values: Iterable[Any] = ()) -> Iterator[Any]:
+        if self.unreadable:
+            raise StoreError("IO", "disk I/O error")
+        return super().rows(sql, values)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FragileStore:
+    return FragileStore(tmp_path / "a.db")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, store: FragileStore) -> Bench:
+    return Bench(tmp_path, store=store)
+
+
+@pytest.fixture
+def author(bench: Bench) -> Author:
+    made = Author()
+    bench.greet(made)
+    return made
+
+
+@pytest.fixture
+def program(bench: Bench) -> Program:
+    made = Program(bench, "reader")
+    made.attach()
+    return made
+
+
+def in_log(bench: Bench) -> list[object]:
+    return [value for row in bench.state.log.rows_since(0) for value in values(decode(row.frame))]
+
+
+def left(turn: Turn) -> tuple[list[list[bytes]], list[object]]:
+    return turn.out, turn.links
+
+
+def test_nothing_of_a_turn_that_was_not_written_leaves_the_node(
+    bench: Bench, store: FragileStore, author: Author, program: Program
+) -> None:
+    program.subscribe("c", "A")
+    bench.peer("b", "A")
+    store.full = True
+    turn = bench.turn(author.frame("A", "x"))
+    assert left(turn) == ([], [])
+    assert bench.node.trouble is not None
+    assert bench.node.counts["store Full"] == 1
+
+
+def test_requests_of_such_a_turn_are_refused_with_the_reason(
+    bench: Bench, store: FragileStore, author: Author, program: Program
+) -> None:
+    store.full = True
+    reply = answer(bench.turn(author.frame("A", "x"), requests=[bench.request("peers")]))
+    assert (reply["ok"], reply["code"]) == (False, "disk")
+    assert "full" in reply["message"]
+
+
+def test_what_needs_no_disk_goes_on(bench: Bench, store: FragileStore, author: Author, program: Program) -> None:
+    link = bench.peer("b", "A")
+    store.full = True
+    bench.turn(author.frame("A", "x"))
+    turn = bench.turn(author.ephemeral("A", "y"), requests=[bench.request("peers")], later_s=2)
+    assert answer(turn)["ok"]
+    assert [values(decode(parts[0][:-8])) for parts in turn.passing_out] == [["y"]]
+    assert "ping" in [message["t"] for message in sent(turn, link)]
+
+
+def test_events_in_trouble_get_no_receipt_and_are_admitted_once_when_sent_again(
+    bench: Bench, store: FragileStore, author: Author
+) -> None:
+    frames = [author.frame("A", "x"), author.frame("A", "y")]
+    bench.turn(frames[0])
+    store.full = True
+    for _ in range(3):
+        assert left(bench.turn(*frames, later_s=0.1)) == ([], [])
+    store.full = False
+    assert left(bench.turn(*frames, later_s=0.1)) == ([], [])
+    turn = bench.turn(*frames, later_s=1.5)
+    assert runs(turn, author) == [[1, 2, "A", 1]]
+    assert (in_log(bench), bench.node.trouble) == (["x", "y"], None)
+    assert bench.ask("audit")["balanced"]
+
+
+def test_a_disk_that_stays_full_is_tried_once_a_second(bench: Bench, store: FragileStore, author: Author) -> None:
+    store.full = True
+    bench.turn(author.frame("A", "x"))
+    for _ in range(40):
+        bench.turn(later_s=0.1)
+    assert 3 <= bench.node.counts["store Full"] <= 6
+
+
+def test_a_first_frame_that_could_not_be_written_is_taken_when_sent_again(
+    bench: Bench, store: FragileStore, author: Author
+) -> None:
+    frame = author.frame("A", "x")
+    store.full = True
+    bench.turn(frame)
+    store.full = False
+    bench.turn(later_s=2)
+    assert bench.node.trouble is None
+    assert runs(bench.turn(frame), author) == [[1, 1, "A", 1]]
+
+
+def test_sequences_and_positions_are_not_used_up_by_a_failed_turn(
+    bench: Bench, store: FragileStore, author: Author, program: Program
+) -> None:
+    program.subscribe("c", "*")
+    bench.turn(author.frame("A", "x"))
+    store.full = True
+    lost = [author.frame("A", "y"), author.frame("B", "z")]
+    bench.turn(*lost)
+    store.full = False
+    bench.turn(later_s=2)
+    turn = bench.turn(*lost)
+    assert runs(turn, author) == [[2, 1, "A", 2], [3, 1, "B", 1]]
+    assert [row.position for row in bench.state.log.rows_since(0)] == [1, 2, 3]
+
+
+def test_content_of_a_failed_turn_is_no_duplicate_later(bench: Bench, store: FragileStore, author: Author) -> None:
+    other = Author("other")
+    bench.greet(other)
+    store.full = True
+    bench.turn(author.frame("A", "x"))
+    store.full = False
+    bench.turn(later_s=2)
+    assert runs(bench.turn(other.frame("A", "x")), other) == [[1, 1, "A", 1]]
+
+
+def test_no_head_is_announced_that_is_not_on_disk(
+    bench: Bench, store: FragileStore, author: Author, program: Program
+) -> None:
+    program.subscribe("c", "A")
+    bench.turn(author.frame("A", "x"))
+    bench.turn(later_s=2)
+    store.full = True
+    bench.turn(author.frame("A", "y"))
+    store.full = False
+    said = [parts[0] for _ in range(30) for parts in bench.turn(later_s=0.1).out if parts[0][:1] == b"~"]
+    assert [head for beacon in said for _, _, head in unpack_beacon(beacon) if head > 1] == []
+
+
+def test_what_is_not_on_disk_is_not_called_gone(
+    bench: Bench, store: FragileStore, author: Author, program: Program
+) -> None:
+    program.subscribe("c", "A")
+    bench.turn(author.frame("A", "x"))
+    store.full = True
+    bench.turn(author.frame("A", "y"))
+    reply = answer(bench.turn(requests=[program.request("replay", ranges=[[bench.origin, "A", 1, 2]], bytes_max=9999)]))
+    assert (reply["rows"], reply["gone"]) == ([1], [])
+
+
+def test_a_forwarded_event_of_a_failed_turn_is_taken_when_it_comes_again(
+    bench: Bench, store: FragileStore, program: Program
+) -> None:
+    program.subscribe("c", "A")
+    link = bench.peer("b", "A")
+    data = forwarded(Author("far").at(1, "A", "x"), "b.1", 1)
+    store.full = True
+    assert left(bench.turn(links=[(link, data)])) == ([], [])
+    store.full = False
+    bench.turn(later_s=2)
+    assert [frame.origin for frame in live(bench.turn(links=[(link, data)]))] == ["b.1"]
+
+
+def test_a_registration_that_could_not_be_written_leaves_no_interest_and_can_be_tried_again(
+    bench: Bench, store: FragileStore, program: Program
+) -> None:
+    store.full = True
+    assert program.subscribe("c", "A")[1]["code"] == "disk"
+    assert bench.state.interest.patterns == ()
+    store.full = False
+    bench.turn(later_s=2)
+    sub, reply = program.subscribe("c", "A")
+    assert reply["ok"]
+    bench.turn(requests=[program.request("unsubscribe", sub=sub)])
+    assert bench.state.interest.patterns == ()
+
+
+def test_a_report_that_could_not_be_written_counts_once_when_repeated(
+    bench: Bench, store: FragileStore, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A", durable=True)
+    bench.turn(author.frame("A", 1, 2, 3))
+    move = [bench.origin, "A", 0, 3, [failure(2)], []]
+    store.full = True
+    assert program.report(sub, move)["code"] == "disk"
+    store.full = False
+    bench.turn(later_s=2)
+    assert program.report(sub, move)["ok"]
+    (books,) = bench.ask("audit")["consumers"]
+    assert (books["published"], books["settled"], books["waiting"], books["balanced"]) == (3, 2, 1, True)
+
+
+def redelivered(turn: Turn, program: Program) -> list[Json]:
+    return [message for message in directed(turn, program.session) if message["t"] == "redeliver"]
+
+
+def test_a_redelivery_that_did_not_leave_is_sent_after_the_recovery(
+    bench: Bench, store: FragileStore, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A")
+    bench.turn(author.frame("A", 1))
+    program.report(sub, [bench.origin, "A", 0, 1, [failure(1)], []])
+    store.full = True
+    assert redelivered(bench.turn(author.frame("A", 2), later_s=0.6), program) == []
+    store.full = False
+    found = [each for _ in range(30) for each in redelivered(bench.turn(later_s=0.1), program)]
+    assert [(each["letter"], each["attempt"]) for each in found] == [(1, 2)]
+
+
+@pytest.mark.parametrize("do", ["resend", "subscribe", "status", "replay", "report", "redeliver"])
+def test_a_file_that_cannot_be_read_never_ends_the_node(
+    bench: Bench, store: FragileStore, author: Author, program: Program, do: str
+) -> None:
+    sub, _ = program.subscribe("c", "A")
+    frame = author.frame("A", 1, 2)
+    bench.turn(frame)
+    program.report(sub, [bench.origin, "A", 0, 1, [failure(1)], []])
+    other, subscribing = program.subscribing("d", "A", since="earliest")
+    requests = {
+        "subscribe": [subscribing],
+        "status": [bench.request("status")],
+        "replay": [program.request("replay", ranges=[[bench.origin, "A", 1, 2]], bytes_max=99)],
+        "report": [program.reporting(sub, [bench.origin, "A", 1, 2, [failure(2)], []], letters=[[1, 2, None]])],
+    }
+    store.unreadable = True
+    turn = bench.turn(
+        *([frame] if do == "resend" else []),
+        requests=requests.get(do, []),
+        subscriptions=[program.marker(other)],
+        later_s=1,
+    )
+    assert [unpack_control(parts[0])["code"] for _, parts in turn.replies] == ["disk"] * len(requests.get(do, []))
+    store.unreadable = False
+    bench.turn(later_s=2)
+    bench.turn(later_s=2)
+    assert bench.node.trouble is None
+    assert bench.ask("status")["ok"]
+    assert runs(bench.turn(frame), author) == [[1, 2, "A", 1]]

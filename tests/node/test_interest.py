@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.interest import Interest
+
+PATTERNS = ("A", "B", "gpu.*", "gpu.1", "*")
+TOPICS = ("A", "B", "C", "gpu.1", "gpu.2.x")
+
+
+def test_nothing_is_wanted_at_first() -> None:
+    interest: Interest[str] = Interest()
+    assert (interest.version, interest.patterns) == (0, ())
+    assert not interest.wanted_here("A")
+    assert interest.links_wanting("A") == ()
+
+
+def test_a_pattern_wanted_twice_is_announced_once_and_leaves_with_the_last() -> None:
+    interest: Interest[str] = Interest()
+    interest.want("A")
+    interest.want("A")
+    assert (interest.version, interest.patterns) == (1, ("A",))
+    interest.unwant("A")
+    assert (interest.version, interest.patterns) == (1, ("A",))
+    interest.unwant("A")
+    assert (interest.version, interest.patterns) == (2, ())
+    assert not interest.wanted_here("A")
+
+
+def test_an_announcement_replaces_the_one_before() -> None:
+    interest: Interest[str] = Interest()
+    interest.announced("b", ("A", "gpu.*"))
+    interest.announced("c", ("A",))
+    assert interest.links_wanting("A") == ("b", "c")
+    assert interest.links_wanting("gpu.7") == ("b",)
+    interest.announced("b", ("B",))
+    assert interest.of("b") == ("B",)
+    assert interest.links_wanting("A") == ("c",)
+    assert interest.links_wanting("gpu.7") == ()
+
+
+def test_a_link_that_goes_takes_its_interest_along() -> None:
+    interest: Interest[str] = Interest()
+    interest.announced("b", ("*",))
+    assert interest.links_wanting("A") == ("b",)
+    interest.forget("b")
+    interest.forget("b")
+    assert interest.links_wanting("A") == ()
+    assert interest.of("b") == ()
+
+
+def test_what_peers_want_is_not_wanted_here() -> None:
+    interest: Interest[str] = Interest()
+    interest.announced("b", ("A",))
+    assert not interest.wanted_here("A")
+    assert interest.patterns == ()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(PATTERNS)), max_size=30))
+def test_what_is_announced_is_what_was_wanted_more_often_than_not(steps: list[tuple[bool, str]]) -> None:
+    interest: Interest[str] = Interest()
+    counts = dict.fromkeys(PATTERNS, 0)
+    for more, pattern in steps:
+        before = interest.version, interest.patterns
+        if more:
+            interest.want(pattern)
+            counts[pattern] += 1
+        elif counts[pattern]:
+            interest.unwant(pattern)
+            counts[pattern] -= 1
+        assert interest.patterns == tuple(sorted(pattern for pattern, count in counts.items() if count))
+        assert (interest.version > before[0]) == (interest.patterns != before[1])
+
+
+@given(st.dictionaries(st.sampled_from("bcd"), st.lists(st.sampled_from(PATTERNS), max_size=3)))
+def test_a_topic_goes_to_the_links_with_a_pattern_for_it_and_no_others(announced: dict[str, list[str]]) -> None:
+    interest: Interest[str] = Interest()
+    for link, patterns in announced.items():
+        interest.announced(link, tuple(patterns))
+
+    def wants(patterns: list[str], topic: str) -> bool:
+        return any(
+            pattern == topic or (pattern.endswith("*") and topic.startswith(pattern[:-1])) for pattern in patterns
+        )
+
+    for topic in TOPICS:
+        wanted = {link for link, patterns in announced.items() if wants(patterns, topic)}
+        assert set(interest.links_wanting(topic)) == wanted

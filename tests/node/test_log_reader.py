@@ -1,0 +1,138 @@
+"""The log's questions against naive models over a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.changes import Changes, LogRow
+from node.log_reader import LogReader
+from node.store import Store
+
+P, Q = b"p" * 8, b"q" * 8
+
+batches_of = st.lists(
+    st.tuples(
+        st.integers(1, 3),  # stream
+        st.integers(1, 5),  # events
+        st.integers(0, 4),  # holes in the stream before it
+        st.integers(0, 3),  # microseconds since the last one was taken in
+        st.booleans(),  # whose it is
+        st.booleans(),  # whether retention deletes it
+    ),
+    max_size=14,
+)
+
+
+def build(plan: list[tuple[int, int, int, int, bool, bool]]) -> list[LogRow]:
+    """Rows as a node would write them: positions dense, sequences and times ascending; and a trimmed beginning."""
+    rows, position, moment, heads, numbers = [], 1, 1000, {1: 0, 2: 0, 3: 0}, {P: 1, Q: 1}
+    for stream, count, hole, pause, mine, _ in plan:
+        moment += pause
+        publisher = P if mine else Q
+        sequence = heads[stream] + 1 + hole
+        rows.append(LogRow(position, stream, sequence, count, moment, publisher, numbers[publisher], b"f%d" % position))
+        heads[stream] = sequence + count - 1
+        numbers[publisher] += count
+        position += count
+    trimmed = 0
+    while trimmed < len(plan) and plan[trimmed][5]:
+        trimmed += 1
+    return rows[trimmed if trimmed < len(plan) else 0 :]
+
+
+@contextmanager
+def log_with(rows: list[LogRow]) -> Iterator[LogReader]:
+    store = Store(":memory:")
+    try:
+        if rows:
+            store.commit(Changes(log=rows))
+        yield LogReader(store)
+    finally:
+        store.close()
+
+
+def test_an_empty_log_begins_at_position_1() -> None:
+    with log_with([]) as log:
+        assert (log.next_position(), log.position_at(0), log.position_at(10**18)) == (1, 1, 1)
+        assert (list(log.rows_since(0)), list(log.batches(1, 1, 9)), log.first_sequence(1, 0)) == ([], [], None)
+        assert (list(log.tail(9, 9)), list(log.after(0, 9)), log.stream_sizes()) == ([], [], {})
+        size = log.log_size()
+        assert (size["batches"], size["events"], size["first_position"], size["last_position"]) == (0, 0, 0, 0)
+
+
+@given(batches_of)
+def test_positions_and_moments(plan: list[tuple[int, int, int, int, bool, bool]]) -> None:
+    rows = build(plan)
+    end = rows[-1].position + rows[-1].count if rows else 1
+    with log_with(rows) as log:
+        assert log.next_position() == end
+        for moment in range(999, (rows[-1].appended_us if rows else 1000) + 2):
+            wanted = [row for row in rows if row.appended_us >= moment]
+            assert list(log.rows_since(moment)) == wanted
+            at = log.position_at(moment)
+            before = max((row.position for row in rows if row.appended_us < moment), default=0)
+            assert before < at <= (wanted[0].position if wanted else end)
+
+
+@given(batches_of)
+def test_batches_of_a_stream(plan: list[tuple[int, int, int, int, bool, bool]]) -> None:
+    rows = build(plan)
+    with log_with(rows) as log:
+        for stream in (1, 2, 3):
+            mine = [row for row in rows if row.stream == stream]
+            last = mine[-1].sequence + mine[-1].count if mine else 3
+            for first in range(last + 2):
+                for end in (first, first + 2, last + 1):
+                    wanted = [row for row in mine if row.sequence <= end and row.sequence + row.count > first]
+                    assert list(log.batches(stream, first, end)) == wanted
+
+
+@given(batches_of)
+def test_the_first_sequence_of_a_stream_from_a_position_on(plan: list[tuple[int, int, int, int, bool, bool]]) -> None:
+    rows = build(plan)
+    with log_with(rows) as log:
+        for stream in (1, 2, 3):
+            for position in range(log.next_position() + 2):
+                wanted = [row.sequence for row in rows if row.stream == stream and row.position >= position]
+                assert log.first_sequence(stream, position) == (wanted[0] if wanted else None)
+
+
+@given(batches_of)
+def test_a_publishers_batches_back_to_a_number(plan: list[tuple[int, int, int, int, bool, bool]]) -> None:
+    rows = build(plan)
+    mine = [row for row in rows if row.publisher == P]
+    with log_with(rows) as log:
+        for row in mine:
+            for number in (row.number, row.number + row.count - 1):
+                wanted = [each for each in mine if each.number >= row.number]
+                assert list(log.receipts(P, mine[-1].position, number)) == wanted[::-1]
+
+
+@given(batches_of, st.integers(1, 5))
+def test_pages_forwards_and_backwards(plan: list[tuple[int, int, int, int, bool, bool]], limit: int) -> None:
+    rows = build(plan)
+    with log_with(rows) as log:
+        for position in range(1, log.next_position() + 2):
+            before = [row for row in rows if row.position < position]
+            assert list(log.tail(position, limit)) == before[::-1][:limit]
+            behind = [row for row in rows if row.position + row.count > position]
+            assert list(log.after(position, limit)) == behind[:limit]
+
+
+@given(batches_of)
+def test_sizes(plan: list[tuple[int, int, int, int, bool, bool]]) -> None:
+    rows = build(plan)
+    with log_with(rows) as log:
+        size = log.log_size()
+        assert (size["batches"], size["events"]) == (len(rows), sum(row.count for row in rows))
+        assert size["first_position"] == (rows[0].position if rows else 0)
+        assert size["last_position"] == log.next_position() - 1
+        wanted = {}
+        for row in rows:
+            first, _, held = wanted.get(row.stream, (row.sequence, 0, 0))
+            wanted[row.stream] = (first, row.sequence + row.count - 1, held + row.count)
+        assert log.stream_sizes() == wanted

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.dedup import DedupWindow, Sighting
+from mesh.errors import MalformedFrame
+from mesh.frame import EPHEMERAL, Frame, decode
+from node.relay import Admitted, OutOfTurn, Passing, Publisher, Rejected, Relay, Repeated
+from tests.node.workbench import Author, values
+
+NOW = 1_000_000_000
+WINDOW_US = 60_000_000
+
+
+def relay_of(*authors: Author, window_us: int = WINDOW_US) -> Relay:
+    relay = Relay("a.1", DedupWindow(WINDOW_US), lambda topic: window_us)
+    for author in authors:
+        relay.greet(author.id, 1)
+    return relay
+
+
+def admitted(relay: Relay, frame: Frame, now: int = NOW) -> Admitted:
+    admission = relay.admit(frame, now)
+    assert isinstance(admission, Admitted)
+    return admission
+
+
+def test_a_first_event_gets_this_nodes_origin_and_sequence_1() -> None:
+    author = Author()
+    relay = relay_of(author)
+    found = admitted(relay, author.at(1, "A", "x"))
+    assert found.frame is not None
+    assert (found.frame.origin, found.frame.sequence, found.frame.number) == ("a.1", 1, 1)
+    assert (found.new_stream, found.runs, found.duplicates) == (True, [(1, 1, 1)], [])
+
+
+def test_sequences_count_per_topic_and_over_all_publishers() -> None:
+    first, second = Author("first"), Author("second")
+    relay = relay_of(first, second)
+    frames = [first.at(1, "A", 1, 2), second.at(1, "A", 3), first.at(3, "B", 4), second.at(2, "A", 5)]
+    taken = [admitted(relay, frame).frame for frame in frames]
+    assert [(frame.topic, frame.sequence, frame.count) for frame in taken if frame] == [
+        ("A", 1, 2),
+        ("A", 3, 1),
+        ("B", 1, 1),
+        ("A", 4, 1),
+    ]
+
+
+def test_an_unknown_publisher_is_asked_to_say_hello() -> None:
+    assert relay_of().admit(Author().at(1, "A", 1), NOW) == OutOfTurn(0)
+
+
+def test_a_number_ahead_of_its_turn_asks_for_the_missing_one() -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", 1, 2))
+    assert relay.admit(author.at(4, "A", 4), NOW) == OutOfTurn(3)
+
+
+def test_a_number_already_admitted_is_repeated_whatever_it_holds() -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", 1, 2))
+    for frame in (author.at(1, "A", 1, 2), author.at(2, "A", 2)):
+        assert isinstance(relay.admit(frame, NOW), Repeated)
+    assert relay.streams["a.1", "A"].head == 2
+
+
+def test_a_publisher_begins_where_its_hello_says() -> None:
+    author = Author()
+    relay = relay_of()
+    relay.greet(author.id, 7)
+    assert relay.admit(author.at(8, "A", 8), NOW) == OutOfTurn(7)
+    assert admitted(relay, author.at(7, "A", 7)).runs == [(7, 1, 1)]
+
+
+def test_a_second_hello_does_not_take_a_publisher_back() -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", 1, 2))
+    relay.greet(author.id, 1)
+    assert isinstance(relay.admit(author.at(1, "A", 1, 2), NOW), Repeated)
+
+
+def test_a_publisher_that_has_receipts_this_node_lost_goes_on_after_them() -> None:
+    author = Author()
+    relay = relay_of(author)
+    relay.greet(author.id, 9)
+    assert admitted(relay, author.at(9, "A", 9)).runs == [(9, 1, 1)]
+
+
+def test_the_same_content_within_the_window_is_a_duplicate_of_the_first() -> None:
+    author, other = Author("one"), Author("other")
+    relay = relay_of(author, other)
+    admitted(relay, author.at(1, "A", "x", "y"))
+    again = admitted(relay, other.at(1, "A", "y"), NOW + 1)
+    assert (again.frame, again.runs) == (None, [])
+    assert again.duplicates == [(1, Sighting("a.1", "A", 2, NOW))]
+    assert relay.streams["a.1", "A"].head == 2
+
+
+@pytest.mark.parametrize(("later_us", "known"), [(WINDOW_US - 1, True), (WINDOW_US, False)])
+def test_the_window_ends_exactly_after_its_length(later_us: int, known: bool) -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", "x"))
+    assert (admitted(relay, author.at(2, "A", "x"), NOW + later_us).frame is None) is known
+
+
+def test_the_same_content_on_another_topic_is_news() -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", "x"))
+    assert admitted(relay, author.at(2, "B", "x")).duplicates == []
+
+
+def test_a_window_of_zero_turns_deduplication_off() -> None:
+    author = Author()
+    relay = relay_of(author, window_us=0)
+    found = admitted(relay, author.at(1, "A", "x", "x"))
+    assert (found.runs, found.duplicates) == ([(1, 2, 1)], [])
+
+
+def test_an_event_that_opts_out_is_kept_though_known() -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", "x"))
+    assert admitted(relay, author.at(2, "A", "x", dedup=False)).runs == [(2, 1, 2)]
+
+
+def test_meta_that_only_looks_like_opting_out_is_no_error() -> None:
+    author = Author()
+    relay = relay_of(author)
+    frame = author.at(1, "A", "x")
+    admitted(relay, frame)
+    for number, meta in enumerate((b'"dedup" no json', b'["dedup"]', b'{"dedup":0}'), 2):
+        record = frame.events[:24] + len(meta).to_bytes(2, "big") + frame.events[26:30] + meta + frame.events[30:]
+        found = admitted(relay, frame._replace(number=number, events=record))
+        assert [each for each, _ in found.duplicates] == [number]
+
+
+def test_duplicates_inside_a_frame_are_cut_out_and_the_rest_stays_dense() -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", "x"))
+    found = admitted(relay, author.at(2, "A", "x", "y", "y", "z", "w", "x"), NOW + 5)
+    assert found.frame is not None
+    assert values(found.frame) == ["y", "z", "w"]
+    assert (found.frame.sequence, found.frame.number, found.frame.count) == (2, 3, 3)
+    assert found.runs == [(3, 1, 2), (5, 2, 3)]
+    assert found.duplicates == [
+        (2, Sighting("a.1", "A", 1, NOW)),
+        (4, Sighting("a.1", "A", 2, NOW + 5)),
+        (7, Sighting("a.1", "A", 1, NOW)),
+    ]
+
+
+def test_a_wrong_content_hash_rejects_the_frame_and_takes_no_sequence() -> None:
+    author = Author()
+    relay = relay_of(author)
+    frame = author.at(1, "A", "x")
+    wrong = frame._replace(events=frame.events[:8] + bytes(16) + frame.events[24:])
+    assert isinstance(relay.admit(wrong, NOW), Rejected)
+    assert relay.streams == {}
+    assert admitted(relay, author.at(2, "A", "y")).runs == [(2, 1, 1)]
+
+
+def test_an_ephemeral_frame_passes_with_the_origin_and_leaves_no_trace() -> None:
+    author = Author()
+    relay = relay_of(author)
+    frame = decode(author.ephemeral("A", "x"))
+    assert relay.admit(frame, NOW) == Passing(frame._replace(origin="a.1"))
+    assert (relay.streams, len(relay.window)) == ({}, 0)
+
+
+def test_an_ephemeral_frame_with_a_wrong_hash_is_malformed() -> None:
+    frame = Author().at(0, "A", "x")._replace(flags=EPHEMERAL)
+    with pytest.raises(MalformedFrame, match="hash"):
+        relay_of().admit(frame._replace(events=frame.events[:8] + bytes(16) + frame.events[24:]), NOW)
+
+
+# ── a peer's frames ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def from_peer(first: int, *payloads: str) -> Frame:
+    return Author("far").at(first, "A", *payloads)._replace(origin="b.1", sequence=first)
+
+
+def test_a_forwarded_frame_keeps_origin_and_sequence_and_tells_where_its_stream_begins() -> None:
+    relay = relay_of()
+    frame = from_peer(41, "x", "y")
+    found = relay.admit_forwarded(frame, NOW)
+    assert isinstance(found, Admitted)
+    assert (found.frame, found.new_stream) == (frame, True)
+    stream = relay.streams["b.1", "A"]
+    assert (stream.base, stream.head) == (40, 42)
+
+
+def test_a_forwarded_frame_that_is_here_already_is_dropped() -> None:
+    relay = relay_of()
+    relay.admit_forwarded(from_peer(1, "x", "y"), NOW)
+    assert relay.admit_forwarded(from_peer(1, "x", "y"), NOW) == Repeated(None)
+    assert relay.admit_forwarded(from_peer(2, "y"), NOW) == Repeated(None)
+
+
+def test_of_a_forwarded_frame_only_the_new_end_is_taken() -> None:
+    relay = relay_of()
+    relay.admit_forwarded(from_peer(1, "x", "y"), NOW)
+    found = relay.admit_forwarded(from_peer(2, "y", "z"), NOW)
+    assert isinstance(found, Admitted)
+    assert found.frame is not None
+    assert (values(found.frame), found.frame.sequence, found.frame.number) == (["z"], 3, 3)
+
+
+def test_content_that_a_peer_announced_first_is_a_duplicate_here() -> None:
+    author = Author()
+    relay = relay_of(author)
+    relay.admit_forwarded(from_peer(4, "x"), NOW)
+    assert admitted(relay, author.at(1, "A", "x")).duplicates == [(1, Sighting("b.1", "A", 4, NOW))]
+
+
+def test_load_goes_on_with_streams_ids_and_publishers() -> None:
+    author = Author()
+    relay = relay_of()
+    relay.load([(3, "a.1", "A", 0, 10)], [(author.id, 5, 77)])
+    found = admitted(relay, author.at(6, "A", "x"))
+    assert found.runs == [(6, 1, 11)]
+    assert found.stream is relay.by_id[3]
+    new = admitted(relay, author.at(7, "B", "x")).stream
+    assert new is not None
+    assert new.id == 4
+    assert isinstance(relay.publishers[author.id], Publisher)
+
+
+@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=6), max_size=12))
+def test_every_event_gets_one_sequence_or_one_duplicate_and_sequences_are_dense(batches: list[list[int]]) -> None:
+    author = Author()
+    relay = relay_of(author)
+    number, sequence, first_of = 1, 0, {}
+    for batch in batches:
+        found = admitted(relay, author.at(number, "A", *batch))
+        receipted = {
+            each: start + i for begin, n, start in found.runs for i, each in enumerate(range(begin, begin + n))
+        }
+        repeated = {each: sighting.sequence for each, sighting in found.duplicates}
+        for index, value in enumerate(batch):
+            if value in first_of:
+                assert repeated[number + index] == first_of[value]
+                assert number + index not in receipted
+            else:
+                sequence += 1
+                first_of[value] = sequence
+                assert receipted[number + index] == sequence
+        number += len(batch)
+    assert sequence == (relay.streams["a.1", "A"].head if batches else 0)

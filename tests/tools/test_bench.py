@@ -1,0 +1,207 @@
+import json
+import os
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+
+from tools.bench.child import Child
+from tools.bench.contender import BenchFailed
+from tools.bench.contenders import CONTENDERS
+from tools.bench.figures import Spread, make_run, percentile, percentiles, spread, summarise
+from tools.bench.report import as_json
+from tools.bench.roles import Tally
+from tools.bench.runner import Plan, in_turns
+from tools.bench.workloads import WORKLOADS, make_templates, publish_burst, publish_paced
+
+ROOT = Path(__file__).parents[2]
+LOSSLESS = ("zmq-proxy", "meshbus", "meshbus-singles")
+PROCESSES = {"publisher", "broker", "subscriber"}
+
+
+class Recorder:
+    """A publisher that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.payloads: list[dict] = []
+
+    def publish(self, payload: dict) -> None:
+        self.payloads.append(payload)
+
+
+def report_of(delivered: int, seconds: float, arrived: int | None = None) -> dict:
+    latency = {"p50": 1.0, "p99": 2.0, "p99_9": 3.0, "max": 4.0}
+    arrived = delivered if arrived is None else arrived
+    return {"arrived": arrived, "delivered": delivered, "seconds": seconds, "latency_us": latency}
+
+
+def run_of(delivered: int, seconds: float = 2.0):
+    return make_run(1000, report_of(delivered, seconds), 0.0, {"publisher": 0.5, "broker": 0.2, "subscriber": 1.0})
+
+
+# ---- workloads
+
+
+def test_every_event_has_100_to_300_bytes_and_a_content_of_its_own():
+    recorder = Recorder()
+    done = publish_burst(recorder, 5, 0.05)
+    bodies = [orjson.dumps(payload) for payload in recorder.payloads]
+    assert done.published == len(bodies) == len(set(bodies))
+    assert [payload["n"] for payload in recorder.payloads] == list(range(5, 5 + len(bodies)))
+    assert 100 <= min(map(len, bodies)) <= max(map(len, bodies)) <= 300
+
+
+def test_events_are_the_same_in_every_process():
+    assert make_templates(20) == make_templates(20)
+
+
+def test_a_paced_publisher_keeps_its_schedule():
+    recorder = Recorder()
+    done = publish_paced(recorder, 0, 0.2, 100)
+    assert done.published == len(recorder.payloads) == len(done.late_us) == 20
+    first, last = recorder.payloads[0]["sent_ns"], recorder.payloads[-1]["sent_ns"]
+    assert last - first >= 190_000_000 - done.late_us[0] * 1e3
+    assert min(done.late_us) >= 0
+
+
+# ---- figures
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([], 0.5, 0.0), ([7], 0.999, 7), ([1, 2, 3, 4], 0.5, 2), ([1, 2, 3, 4], 0.99, 4), (range(1, 1001), 0.99, 990)],
+)
+def test_a_percentile_is_the_nearest_rank(values, share, expected):
+    assert percentile(values, share) == expected
+
+
+def test_percentiles_take_values_in_any_order():
+    assert percentiles([3, 1, 2]) == {"p50": 2, "p99": 3, "p99_9": 3, "max": 3}
+
+
+def test_what_was_published_and_did_not_arrive_is_lost_and_what_arrived_again_is_repeated():
+    run = make_run(100, report_of(90, 3.0, arrived=95), 0.0, {"broker": 0.9})
+    assert (run.lost, run.repeated, run.events_per_s, run.cpu_us) == (10, 5, 30.0, {"broker": 10_000.0})
+
+
+def test_a_run_that_delivered_nothing_has_no_rate():
+    run = make_run(100, report_of(0, 0.0), 0.0, {"broker": 0.0})
+    assert (run.lost, run.events_per_s) == (100, 0.0)
+
+
+def test_the_ratio_is_taken_within_each_round():
+    ours, theirs = [run_of(100), run_of(400), run_of(90)], [run_of(200), run_of(500), run_of(100)]
+    summary = summarise("a", "burst", ours, theirs)
+    assert summary.ratio == 0.8
+    assert summary.events_per_s == Spread(median=50.0, least=45.0, greatest=200.0)
+    assert (summary.published, summary.lost, summary.repeated) == (3000, 2410, 0)
+
+
+def test_the_spread_is_median_least_and_greatest():
+    assert spread([5, 1, 2]) == Spread(2, 1, 5)
+
+
+def test_contenders_take_turns_and_each_round_begins_with_another():
+    contenders = [CONTENDERS[name] for name in LOSSLESS]
+    order = [(round_, contender.name) for round_, contender in in_turns(contenders, 2)]
+    assert order == [
+        (0, "zmq-proxy"),
+        (0, "meshbus"),
+        (0, "meshbus-singles"),
+        (1, "meshbus"),
+        (1, "meshbus-singles"),
+        (1, "zmq-proxy"),
+    ]
+
+
+def test_a_tally_counts_from_the_number_it_was_told():
+    tally, clock = Tally(), count(1)
+    tally({"n": 1, "sent_ns": next(clock)})
+    tally.begin(10)
+    for number in (9, 10, 11, 11, 12):
+        tally({"n": number, "sent_ns": next(clock)})
+    report = tally.report()
+    assert (report["arrived"], report["delivered"]) == (4, 3)
+    assert report["seconds"] > 0
+
+
+def test_the_json_names_every_contender_and_the_plan():
+    summary = summarise("meshbus", "burst", [run_of(5)], [run_of(5)])
+    found = as_json([CONTENDERS["meshbus"]], Plan(rounds=1), [summary])
+    assert found["contenders"] == {"meshbus": CONTENDERS["meshbus"].about}
+    assert found["plan"] == {"rounds": 1, "seconds": 3.0, "warmup_s": 1.0, "quiet_s": 3.0}
+    assert json.loads(json.dumps(found))["results"][0]["runs"][0]["delivered"] == 5
+
+
+# ---- children
+
+
+@pytest.mark.processes
+def test_a_child_that_ends_too_early_is_an_error_with_its_last_words(tmp_path):
+    with pytest.raises(BenchFailed, match=r"^the broker ended: ValueError: no such port$"):
+        Child("the broker", ["-c", "raise ValueError('no such port')"], tmp_path / "log")
+
+
+@pytest.mark.processes
+def test_a_child_ends_when_its_input_does(tmp_path):
+    script = "import sys; print('{}', flush=True); sys.stdin.read()"
+    with Child("the reader", ["-c", script], tmp_path / "log") as child:
+        process = psutil.Process(child.pid)
+        assert process.is_running()
+    assert not process.is_running()
+
+
+# ---- the whole
+
+
+def run_bench(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tools.bench", *options],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(directory)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def processes_that_name(directory: Path) -> list[list[str]]:
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if any(str(directory) in part for part in line)]
+
+
+@pytest.mark.processes
+def test_a_tiny_run_of_everything_prints_the_stated_json_and_leaves_nothing_behind(tmp_path):
+    done = run_bench(tmp_path, "--json", "--rounds", "1", "--seconds", "0.2", "--warmup", "0.05", "--quiet", "1.5")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) == {"machine", "plan", "contenders", "results"}
+    assert set(found["machine"]) == {"cpus", "python", "platform", "load_1m"}
+    assert list(found["contenders"]) == list(CONTENDERS)
+    expected = [(workload, contender) for workload in WORKLOADS for contender in CONTENDERS]
+    assert [(each["workload"], each["contender"]) for each in found["results"]] == expected
+    for each in found["results"]:
+        assert set(each["events_per_s"]) == {"median", "least", "greatest"}
+        assert set(each["latency_us"]) == {"p50", "p99", "p99_9", "max"}
+        assert set(each["cpu_us"]) == PROCESSES
+        (run,) = each["runs"]
+        assert run["delivered"] > 100
+        assert run["delivered"] + run["lost"] == run["published"] == each["published"]
+        if each["contender"] in LOSSLESS:
+            assert (run["lost"], run["repeated"]) == (0, 0)
+        if each["workload"] == "latency":
+            assert run["published"] == 200
+    assert list(tmp_path.iterdir()) == []
+    assert processes_that_name(tmp_path) == []
+
+
+@pytest.mark.processes
+def test_an_unknown_contender_is_refused_with_the_known_ones(tmp_path):
+    done = run_bench(tmp_path, "-c", "carrier-pigeon")
+    assert done.returncode == 2
+    assert "carrier-pigeon" in done.stderr
+    assert "zmq-proxy" in done.stderr
