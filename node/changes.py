@@ -71,6 +71,7 @@ class Changes:
     streams: list[tuple[int, str, str, int, int]] = field(default_factory=list)
     log: list[LogRow] = field(default_factory=list)
     heads: dict[int, int] = field(default_factory=dict)
+    bases: dict[int, int] = field(default_factory=dict)
     publishers: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
     books: dict[str, Books] = field(default_factory=dict)
     cursors: dict[tuple[str, int], int] = field(default_factory=dict)

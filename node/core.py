@@ -88,9 +88,8 @@ class Node:
             if turn.changes:
                 self.state.store.commit(turn.changes)
         except StoreError as error:
+            self._take_back(turn)
             self._in_trouble(error, turn)
-            for act in turn.once_failed:
-                act()
             return turn.without_writes("disk", str(error))
         self._committed(turn)
         return turn
@@ -102,10 +101,16 @@ class Node:
         for key, data in inbox.links:
             self._neighbours.receive(key, data, turn)
         for data in inbox.subscriptions:
-            self.sessions.subscription(data, turn)
+            self._subscription(data, turn)
         for parts in inbox.requests:
             self._request(parts, turn)
         self._tick(turn)
+
+    def _subscription(self, data: bytes, turn: Turn) -> None:
+        try:
+            self.sessions.subscription(data, turn)
+        except MalformedFrame as error:
+            self.counts[f"malformed {error.kind}"] += 1
 
     def _request(self, parts: list[bytes], turn: Turn) -> None:
         try:
@@ -122,7 +127,7 @@ class Node:
             verb(request, parts[2:], turn)
         except StoreError as error:
             turn.refuse(request, "disk", str(error))
-        except (MalformedFrame, KeyError, TypeError, ValueError, IndexError) as error:
+        except NONSENSE as error:
             self.counts["malformed request"] += 1
             turn.refuse(request, "malformed", f"request {name!r} is malformed: {type(error).__name__} {error}")
 
@@ -170,8 +175,23 @@ class Node:
 
     # ── when the disk refuses ────────────────────────────────────────────────────────────────────────────────────────
 
+    def _take_back(self, turn: Turn) -> None:
+        """Forget what the turn decided. In trouble nothing is admitted, so the first time is enough to read back."""
+        for act in turn.once_failed:
+            act()
+        if not self._intake.closed:
+            self._intake.forget_heads()
+            try:
+                self._read_back(turn)
+            except StoreError:
+                pass  # nor can it be read: the probe tries again
+
+    def _read_back(self, turn: Turn) -> None:
+        self.state.load(turn.now)
+        self.sessions.greet_again()
+
     def _in_trouble(self, error: StoreError, turn: Turn) -> None:
-        """Take no more events until the disk does; what was decided and not written is read back before that."""
+        """Take no more events until the disk does."""
         self.counts[f"store {error.code}"] += 1
         self.trouble = error
         self._intake.closed = True
@@ -183,7 +203,7 @@ class Node:
             return
         try:
             self.state.store.write_meta({"recovered_us": str(turn.now.wall_us)})
-            self.state.load(turn.now)
+            self._read_back(turn)
             self.trouble = None
             self._intake.closed = False
         except StoreError as error:

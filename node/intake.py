@@ -27,6 +27,8 @@ from node.state import State
 from node.store import StoreError
 from node.turn import LinkKey, Turn
 
+BEACON_TIMES = 3
+"""A head is announced in so many beacons: one may be dropped like any message to a slow subscriber."""
 _NOT_LOGGED = POSITION.pack(0)
 
 
@@ -39,7 +41,7 @@ class Intake:
         self._state = state
         self._counts = counts
         self._receipts = Receipts(state)
-        self._moved: dict[int, Stream] = {}
+        self._moved: dict[int, tuple[Stream, int]] = {}
 
     def published(self, frames: list[bytes], turn: Turn) -> None:
         """Frames of local publishers."""
@@ -127,7 +129,7 @@ class Intake:
         )
         if state.interest.wanted_here(frame.topic):
             turn.out.append([data + POSITION.pack(position)])
-            self._moved[stream.id] = stream
+            self._moved[stream.id] = (stream, BEACON_TIMES)
         for link in links:
             turn.links.append((link, data))
 
@@ -138,6 +140,18 @@ class Intake:
         turn.passing_out.append([data + _NOT_LOGGED])
         turn.passing_links += [(link, data) for link in links]
 
+    def begin_stream(self, origin: str, topic: str, head: int, turn: Turn) -> None:
+        """A stream of another node begins here behind `head`."""
+        if self.closed or origin == self._state.origin:
+            return
+        begun = self._state.relay.begin_at(origin, topic, head)
+        if begun is None:
+            return
+        stream, new = begun
+        if new:
+            turn.changes.streams.append((stream.id, origin, topic, head, head))
+        turn.changes.heads[stream.id] = turn.changes.bases[stream.id] = head
+
     def announce(self, turn: Turn) -> None:
         """The node's own events, through the same door."""
         state, mine = self._state, self._announcer.publisher
@@ -147,9 +161,13 @@ class Intake:
                 case Admitted(news, stream, new) if news is not None and stream is not None:
                     self._append(news, stream, new, state.interest.links_wanting(topic), turn)
 
+    def forget_heads(self) -> None:
+        """The heads that moved may not be on disk: announce none of them."""
+        self._moved.clear()
+
     def beacon(self, turn: Turn) -> None:
         """Announce the heads of the streams that moved since the last beacon."""
         if self._moved:
-            heads = [(stream.origin, stream.topic, stream.head) for stream in self._moved.values()]
+            heads = [(stream.origin, stream.topic, stream.head) for stream, _ in self._moved.values()]
             turn.out.append([pack_beacon(heads)])
-            self._moved.clear()
+            self._moved = {id_: (stream, left - 1) for id_, (stream, left) in self._moved.items() if left > 1}

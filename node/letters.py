@@ -67,6 +67,7 @@ class Letters:
         session, sub = attachment
         timeout_s = max(each.timeout_s for each in consumer.followings) + GRACE_S
         self._out[letter.id] = _Out(attachment, letter.consumer, turn.now.later(timeout_s))
+        turn.once_failed.append(lambda: self.ended(letter.id))
         message = {"t": "redeliver", "sub": sub, "letter": letter.id, "attempt": letter.attempts + 1}
         turn.direct(session, message, [letter.frame])
 

@@ -110,10 +110,10 @@ class LogReader:
         }
 
     def stream_sizes(self) -> dict[int, tuple[int, int, int]]:
-        """Per stream: lowest sequence in the log, highest, and how many events stand between. Reads an index."""
+        """Per stream, beyond its base: lowest sequence in the log, highest, events in between. Reads an index."""
         sql = (
-            "SELECT stream, min(sequence), max(sequence + count - 1), sum(count) FROM log INDEXED BY log_by_stream "
-            "GROUP BY stream"
+            "SELECT stream, min(sequence), max(sequence + count - 1), sum(count) FROM streams CROSS JOIN log "
+            "INDEXED BY log_by_stream ON log.stream = streams.id AND log.sequence > streams.base GROUP BY stream"
         )
         return {row[0]: (row[1], row[2], row[3]) for row in self._rows(sql)}
 

@@ -8,10 +8,12 @@ frame ──────────▶ the intake                    our intere
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from mesh.errors import MalformedFrame
+from mesh.topic import PatternSet
 from node.intake import Intake
-from node.links import Heard, Links
+from node.links import Heard, Link, Links
 from node.sessions import Sessions
 from node.state import State
 from node.turn import LinkKey, Turn
@@ -30,6 +32,7 @@ class Neighbours:
         self._intake = intake
         self._counts = counts
         self._announced = -1
+        self._wanted: dict[str, PatternSet] = {}
 
     def happened(self, event: LinkEvent, turn: Turn) -> None:
         """Something happened to a connection."""
@@ -73,14 +76,34 @@ class Neighbours:
         interest = self._state.interest
         for kind, link, fields in heard:
             if kind == "interest":
-                interest.announced(link.key, tuple(map(str, fields["patterns"])))
-                turn.control(link.key, {"t": "interest_ack", "version": fields["version"]})
+                self._answer_interest(link, fields, turn)
             elif kind == "interest_ack":
+                self._begin_streams(link, fields["heads"], turn)
                 self._sessions.registrations.interest_known(link.key, int(fields["version"]))
             elif kind == "up":
                 self._tell_interest(link.key, turn)
             else:
                 interest.forget(link.key)
+
+    def _answer_interest(self, link: Link, fields: dict[str, Any], turn: Turn) -> None:
+        """Note what the peer wants; tell it where our streams of topics it did not want before stand."""
+        interest, patterns = self._state.interest, tuple(map(str, fields["patterns"]))
+        before, now = PatternSet(interest.of(link.key)), PatternSet(patterns)
+        interest.announced(link.key, patterns)
+        relay = self._state.relay
+        heads = relay.heads_of(self._state.origin, lambda topic: now.matches(topic) and not before.matches(topic))
+        turn.control(link.key, {"t": "interest_ack", "version": fields["version"], "heads": heads})
+
+    def _begin_streams(self, link: Link, heads: list[tuple[str, int]], turn: Turn) -> None:
+        """Streams nobody here wanted until now begin at the head their origin names.
+
+        What this node wanted all along is left alone: there, whatever is missing was lost on the way and is no beginning.
+        """
+        wanted_before = self._wanted.get(link.origin, PatternSet(()))
+        for topic, head in heads:
+            if not wanted_before.matches(topic):
+                self._intake.begin_stream(link.origin, str(topic), int(head), turn)
+        self._wanted[link.origin] = PatternSet(self._state.interest.patterns)
 
     def _tell_interest(self, key: LinkKey, turn: Turn) -> None:
         interest = self._state.interest

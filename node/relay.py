@@ -156,6 +156,19 @@ class Relay:
         self.window.remember(frame.origin, frame.topic, frame.sequence, hashes(frame), now_us)
         return Admitted(frame, stream, new, [(frame.number, frame.count, frame.sequence)], [])
 
+    def heads_of(self, origin: str, wanted: Callable[[str], bool]) -> list[tuple[str, int]]:
+        """topic and head of an origin's streams whose topic is wanted."""
+        mine = (stream for stream in self.streams.values() if stream.origin == origin)
+        return [(stream.topic, stream.head) for stream in mine if wanted(stream.topic)]
+
+    def begin_at(self, origin: str, topic: str, head: int) -> tuple[Stream, bool] | None:
+        """Nobody here wanted the stream up to `head`: it begins behind that. None when it is further already."""
+        stream, new = self._stream(origin, topic, head)
+        if not new and stream.head >= head:
+            return None
+        stream.base = stream.head = head
+        return stream, new
+
     def _sequence(self, frame: Frame, contents: list[bytes], now_us: int) -> Admitted:
         """Cut duplicates out, and give the rest this node's origin and the next sequences."""
         known = self.streams.get((self.origin, frame.topic))

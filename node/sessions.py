@@ -35,11 +35,15 @@ STRANGER_S = 1.0
 
 @dataclass(slots=True)
 class Session:
-    """One attached program. `hello` waits here until the program can hear the answer."""
+    """One attached program. `hello` waits here until the program can hear the answer.
+
+    `first` is the oldest number it had no receipt for when it attached.
+    """
 
     id: bytes
     name: str
     pid: int
+    first: int
     hello: Request | None
     subs: dict[int, Following] = field(default_factory=dict)
 
@@ -75,8 +79,10 @@ class Sessions:
     # ── what the XPUB tells ──────────────────────────────────────────────────────────────────────────────────────────
 
     def subscription(self, data: bytes, turn: Turn) -> None:
-        """Take a subscription message of the `out` socket: 0x01 or 0x00, then the prefix."""
+        """Take a subscription message of the `out` socket: 0x01 or 0x00, then the prefix. Raises `MalformedFrame`."""
         on, prefix = data[:1] == b"\x01", data[1:]
+        if not on and data[:1] != b"\x00":
+            raise MalformedFrame("subscription", "neither 0x01 nor 0x00 comes first")
         if prefix.startswith(DIRECTED) and len(prefix) == 18:
             session = _session_id(prefix[1:-1].decode("ascii", "replace"))
             if on:
@@ -117,9 +123,15 @@ class Sessions:
         fields = request.fields
         session = _session_id(fields["session"])
         self._leave(session, turn)
-        self.sessions[session] = Session(session, str(fields.get("name", "")), int(fields.get("pid", 0)), request)
-        self._state.relay.greet(session, max(1, int(fields.get("first", 1))))
+        name, pid, first = str(fields.get("name", "")), int(fields.get("pid", 0)), max(1, int(fields.get("first", 1)))
+        self.sessions[session] = Session(session, name, pid, first, request)
+        self._state.relay.greet(session, first)
         self._attach(session, turn)
+
+    def greet_again(self) -> None:
+        """The state was read back from the disk, where nothing stands of who has not published yet."""
+        for session in self.sessions.values():
+            self._state.relay.greet(session.id, session.first)
 
     def _goodbye(self, request: Request, _: list[bytes], turn: Turn) -> None:
         self._leave(_session_id(request.fields["session"]), turn)
