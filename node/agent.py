@@ -120,8 +120,9 @@ class Agent:
         self._sockets.send(self.node.turn(inbox, self._clock.now()))
         if self.node.trouble is not trouble:
             _tell(self.node.trouble)
-        for link in self._sockets.blocked - self.node.links.up():
-            self._sockets.forget(link)
+        for link in self._sockets.blocked:
+            if link not in self.node.links.up():
+                self._sockets.forget(link)
 
     def _wait_ms(self) -> int:
         return 5 if self._sockets.blocked else self.node.idle_ms(self._clock.now())

@@ -11,8 +11,7 @@ what was under way, so an operator's kill between two events blames none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
 from mesh.marks import EVENT, Mark
 from node.delivery import CRASHES_MAX, Following, buried, died
@@ -20,9 +19,6 @@ from node.relay import Stream
 from node.reports import Reports
 from node.state import State
 from node.turn import Turn
-
-if TYPE_CHECKING:
-    from node.sessions import Session
 
 
 class Crashes:
@@ -33,11 +29,11 @@ class Crashes:
         self._reports = reports
         self._take_marks = take_marks
 
-    def ended(self, session: Session, in_order: bool, turn: Turn) -> None:
+    def ended(self, session: bytes, subs: Mapping[int, Following], in_order: bool, turn: Turn) -> None:
         """A session is over; unless it said goodbye, whatever it was handling is held against the event."""
-        marks = self._take_marks(session.id)
+        marks = self._take_marks(session)
         for mark in () if in_order else marks:
-            following = session.subs.get(mark.sub)
+            following = subs.get(mark.sub)
             if following is None:
                 continue
             if mark.kind == EVENT:

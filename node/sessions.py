@@ -113,7 +113,7 @@ class Sessions:
 
     def _hold_against(self, session: Session, in_order: bool, turn: Turn) -> None:
         try:
-            self._crashes.ended(session, in_order, turn)
+            self._crashes.ended(session.id, session.subs, in_order, turn)
         except StoreError as error:
             _log.error("the end of %s could not be looked into: %s", session.name, error)
 

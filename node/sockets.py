@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections import deque
 from pathlib import Path
 
 import zmq
@@ -24,6 +23,7 @@ from zmq.utils.monitor import parse_monitor_message
 from mesh.errors import ConfigurationError
 from mesh.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX
 from node.core import Inbox
+from node.link_queues import LinkQueues
 from node.turn import LinkKey, Turn
 
 _DRAIN_MAX = 512
@@ -47,22 +47,11 @@ _FAILURES: dict[int, str] = {
 }
 
 
-class _Queue:
-    """What waits for one link's socket. `bytes` is bounded; `dropped` counts what was not taken since last asked."""
-
-    __slots__ = ("bytes", "dropped", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: deque[bytes] = deque()
-        self.bytes = 0
-        self.dropped = 0
-
-
 class Sockets:
     """All sockets of one node. Bound when constructed; raises `ConfigurationError` when an address cannot be bound."""
 
     def __init__(self, data_dir: Path, listen: str, local_tcp: str, link_queue_bytes: int) -> None:
-        self._queue_bytes_max = link_queue_bytes
+        self._queues = LinkQueues(link_queue_bytes, self._try)
         self._context = zmq.Context()
         self._poller = zmq.Poller()
         self._waker = -1
@@ -92,8 +81,6 @@ class Sockets:
         self._acceptor_monitor = self._monitor(self._acceptor)
         self._dealers: dict[str, zmq.Socket[bytes]] = {}
         self._monitors: dict[zmq.Socket[bytes], str] = {}
-        self._queues: dict[LinkKey, _Queue] = {}
-        self._blocked: set[LinkKey] = set()
         self._events: list[tuple[LinkKey, str, str]] = []
         self.listen = _bind(self._acceptor, listen) if listen else ""
         for socket in (self._in, self._out, self._ctl, self._acceptor, self._acceptor_monitor, self._waker):
@@ -174,8 +161,8 @@ class Sockets:
                 found: list[bytes] = []
                 _drain(dealer, found)
                 inbox.links += [(address, data) for data in found]
-        for link in list(self._blocked):
-            self._retry(link)
+        self._queues.flush()
+        self._events += [(link, "dropped", str(count)) for link, count in self._queues.dropped()]
         inbox.link_events, self._events = self._events, []
         return inbox
 
@@ -193,7 +180,7 @@ class Sockets:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._events.append((address, "connected", ""))
         else:
-            self.forget(address)
+            self._queues.forget(address)
             self._events.append((address, "disconnected", _FAILURES.get(event, "the connection was closed")))
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,24 +194,11 @@ class Sockets:
             else:
                 out.send_multipart(parts, zmq.NOBLOCK)
         for link, data in turn.passing_links:
-            self._to_link(link, data)
+            self._queues.send(link, data)
         for link, data in turn.links:
-            self._to_link(link, data)
+            self._queues.send(link, data)
         for request, reply in turn.replies:
             self._ctl.send_multipart([request.client, *reply], zmq.NOBLOCK)
-
-    def _to_link(self, link: LinkKey, data: bytes) -> None:
-        queue = self._queues.get(link)
-        if (queue is None or not queue.waiting) and self._try(link, data):
-            return
-        if queue is None:
-            queue = self._queues[link] = _Queue()
-        if queue.bytes + len(data) > self._queue_bytes_max:
-            queue.dropped += 1
-        else:
-            queue.waiting.append(data)
-            queue.bytes += len(data)
-        self._blocked.add(link)
 
     def _try(self, link: LinkKey, data: bytes) -> bool:
         """Hand a message to the link's socket; False when it is full."""
@@ -238,38 +212,18 @@ class Sockets:
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            self.forget(link)
+            self._queues.forget(link)
             self._events.append((link, "disconnected", "the connection was closed"))
         return True
 
     @property
-    def blocked(self) -> set[LinkKey]:
+    def blocked(self) -> list[LinkKey]:
         """The links for which something waits: the next turn should not be long in coming."""
-        return self._blocked
-
-    def _retry(self, link: LinkKey) -> None:
-        """Give a link's socket what waits for it; report what was dropped."""
-        queue = self._queues[link]
-        while queue.waiting and self._try(link, queue.waiting[0]):
-            if queue.waiting:
-                queue.bytes -= len(queue.waiting.popleft())
-        self._report_dropped(link, queue)
-        if not queue.waiting:
-            self._blocked.discard(link)
-
-    def _report_dropped(self, link: LinkKey, queue: _Queue) -> None:
-        if queue.dropped:
-            self._events.append((link, "dropped", str(queue.dropped)))
-            queue.dropped = 0
+        return self._queues.blocked
 
     def forget(self, link: LinkKey) -> None:
         """The link is down: what waits for it is dropped, and counted."""
-        queue = self._queues.pop(link, None)
-        self._blocked.discard(link)
-        if queue is not None:
-            queue.dropped += len(queue.waiting)
-            queue.waiting.clear()
-            self._report_dropped(link, queue)
+        self._queues.forget(link)
 
     def close(self, linger_ms: int = 0) -> None:
         """Close every socket, giving what is on its way `linger_ms`, and remove the Unix sockets' files."""
@@ -302,7 +256,7 @@ def _socket_dir(data_dir: Path) -> tuple[Path, bool]:
 def _drain(socket: zmq.Socket[bytes], into: list[bytes]) -> None:
     try:
         for _ in range(_DRAIN_MAX):
-            into.append(socket.recv(zmq.NOBLOCK))
+            into.append(socket.recv(zmq.NOBLOCK))  # noqa: PERF401  (what was received before the socket is empty stays)
     except zmq.Again:
         pass
 
@@ -310,7 +264,7 @@ def _drain(socket: zmq.Socket[bytes], into: list[bytes]) -> None:
 def _drain_parts(socket: zmq.Socket[bytes], into: list[list[bytes]]) -> None:
     try:
         for _ in range(_DRAIN_MAX):
-            into.append(socket.recv_multipart(zmq.NOBLOCK))
+            into.append(socket.recv_multipart(zmq.NOBLOCK))  # noqa: PERF401  (as above)
     except zmq.Again:
         pass
 
