@@ -83,6 +83,7 @@ class Changes:
     letters_retried: list[tuple[int, int]] = field(default_factory=list)
     letters_ended: list[tuple[int]] = field(default_factory=list)
     actions: list[tuple[int, str, str, int, str]] = field(default_factory=list)
+    consumers_forgotten: list[tuple[str]] = field(default_factory=list)
     publishers_forgotten: list[tuple[bytes]] = field(default_factory=list)
     trim_before: int = 0
     vacuum_pages: int = 0

@@ -30,7 +30,7 @@ from node.retention import Retention
 from node.sessions import Sessions
 from node.state import State
 from node.store import StoreError
-from node.turn import LinkKey, Request, Turn, Verb
+from node.turn import NONSENSE, LinkKey, Request, Turn, Verb
 
 BEACON_S = 1.0
 IDLE_MS = 500

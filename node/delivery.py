@@ -82,6 +82,10 @@ class Following:
         """The settled sequence of a stream."""
         return self.cursors.get(stream.id, stream.base)
 
+    def behind(self, streams: Iterable[Stream]) -> list[Stream]:
+        """The streams of which something is not settled."""
+        return [each for each in streams if each.head > self.cursor(each) and self.pattern.matches(each.topic)]
+
     def in_flight(self, streams: Iterable[Stream]) -> int:
         """Events the subscription is still owed."""
         wanted = [stream for stream in streams if self.pattern.matches(stream.topic)]

@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from mesh.errors import MalformedFrame
 from mesh.requests import unpack_control
 from node.clock import Now
 from node.turn import CONTROL, LinkKey, Turn
@@ -33,6 +34,7 @@ LINK_PROTOCOL = 1
 _GREETING_S = 2.0
 """A greeting unanswered for this long is sent again; so often, too, a peer is called that fell silent."""
 _SPARED = "another connection is used"
+_WALL_US_MAX = 1 << 62
 _ACCEPTED_SILENT_MAX = 1024
 """Accepted connections that have not greeted; more are not remembered."""
 
@@ -257,9 +259,11 @@ class Links:
 
     def _measure(self, link: Link, message: dict[str, Any], now: Now) -> None:
         """Round trip, and the far clock against ours at its middle (Cristian 1989)."""
-        rtt_us = max(0, now.mono_us - int(message["at"]))
-        link.rtt_us = rtt_us
-        link.skew_us = int(message["wall_us"]) - (now.wall_us - rtt_us // 2)
+        at_us, wall_us = int(message["at"]), int(message["wall_us"])
+        if not 0 <= at_us <= now.mono_us or not 0 <= wall_us < _WALL_US_MAX:
+            raise MalformedFrame("pong", f"at {at_us}, wall clock {wall_us}; neither a ping of ours nor a time of day")
+        link.rtt_us = now.mono_us - at_us
+        link.skew_us = wall_us - (now.wall_us - link.rtt_us // 2)
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -102,11 +102,19 @@ def event_rows(batch: LogRow) -> list[Row]:
             "publisher": frame.publisher.hex(),
             "number": frame.number + index,
             "hash": record.hash.hex(),
-            "meta": orjson.loads(record.meta) if record.meta else {},
-            "payload": orjson.loads(record.body),
+            "meta": readable(record.meta) if record.meta else {},
+            "payload": readable(record.body),
         }
         for index, record in enumerate(records(frame))
     ]
+
+
+def readable(data: bytes | str) -> Any:
+    """A payload as people are shown it: its JSON, or the text where a foreign publisher sent something else."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return data if isinstance(data, str) else data.decode(errors="replace")
 
 
 def start_of(log: LogReader, fields: Mapping[str, Any], now_us: int) -> int | None:

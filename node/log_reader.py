@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mesh.limits import BATCH_EVENTS_MAX
 from node.changes import LogRow
 from node.store import Store
 
@@ -125,6 +126,6 @@ class LogReader:
 
     def appended_us(self, stream: int, sequence: int) -> int | None:
         """When this node took in the batch that holds a sequence, or the next one after it."""
-        sql = "SELECT appended_us FROM log WHERE stream = ? AND sequence + count > ? ORDER BY sequence LIMIT 1"
-        row = next(self._rows(sql, (stream, sequence)), None)
+        sql = "SELECT appended_us FROM log WHERE stream = ? AND sequence > ? AND sequence + count > ? ORDER BY sequence LIMIT 1"
+        row = next(self._rows(sql, (stream, sequence - BATCH_EVENTS_MAX, sequence)), None)
         return int(row[0]) if row else None

@@ -16,7 +16,7 @@ from node.intake import Intake
 from node.links import Heard, Link, Links
 from node.sessions import Sessions
 from node.state import State
-from node.turn import LinkKey, Turn
+from node.turn import NONSENSE, LinkKey, Turn
 
 LinkEvent = tuple[LinkKey, str, str]
 """What the sockets saw happen to a connection: key, one of connected, disconnected, dropped, stranger, and a detail."""
@@ -61,7 +61,7 @@ class Neighbours:
             self._heed(heard, turn)
         except MalformedFrame as error:
             self._counts[f"malformed {error.kind}"] += 1
-        except (KeyError, TypeError, ValueError):
+        except NONSENSE:
             self._counts["malformed control"] += 1
 
     def tick(self, turn: Turn) -> None:

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from mesh.event import EventId
 from mesh.limits import REPLAY_BYTES_MAX
 from mesh.topic import check_pattern
 from node.audit import audit
 from node.core import Node
 from node.letter_reader import Letter, LetterFilter
-from node.log_pages import event_rows, page_after, page_before, start_of
+from node.log_pages import event_rows, page_after, page_before, readable, start_of
 from node.status import Row, consumer_rows, dlq_summary, peer_rows, status
 from node.turn import Request, Turn, Verb
 
@@ -40,6 +38,7 @@ class Operators:
             "status": self._status,
             "peers": self._peers,
             "consumers": self._consumers,
+            "consumers.forget": self._forget_consumer,
             "audit": self._audit,
             "dlq.summary": self._summary,
             "dlq.list": self._list,
@@ -61,6 +60,23 @@ class Operators:
     def _consumers(self, request: Request, _: list[bytes], turn: Turn) -> None:
         turn.reply(request, {"rows": consumer_rows(self._state, turn.now)})
 
+    def _forget_consumer(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        """End a consumer for good: its cursors, its interest, its books. Not while it is attached or has letters."""
+        name = str(request.fields["consumer"])
+        consumer = self._state.consumers.get(name)
+        if consumer is None:
+            turn.refuse(request, "no such consumer", f"there is no consumer {name!r}; see `mesh consumers`")
+        elif consumer.attached:
+            turn.refuse(request, "held", f"consumer {name!r} is attached; stop its program first")
+        elif self._state.letters.some(LetterFilter(consumer=name), 1):
+            turn.refuse(
+                request, "letters", f"consumer {name!r} has letters; `mesh dlq discard --all --consumer {name}`"
+            )
+        else:
+            turn.changes.consumers_forgotten.append((name,))
+            turn.once_committed.append(lambda: self._state.forget_consumer(name))
+            turn.reply(request, {})
+
     def _audit(self, request: Request, _: list[bytes], turn: Turn) -> None:
         turn.reply(request, audit(self._state))
 
@@ -73,7 +89,7 @@ class Operators:
         """As many letters as one answer holds; who wants more asks again `after` the last. `payloads`: False omits them."""
         wanted, rows, room = bool(request.fields.get("payloads", True)), [], REPLAY_BYTES_MAX
         for letter in self._chosen(request, turn, {}):
-            rows.append({**self._row(letter), "payload": orjson.loads(letter.payload) if wanted else None})
+            rows.append({**self._row(letter), "payload": readable(letter.payload) if wanted else None})
             room -= len(letter.payload) if wanted else 0
             if room <= 0:
                 break
@@ -93,7 +109,7 @@ class Operators:
             "first_failed_at": letter.first_failed_us / 1e6,
             "last_failed_at": letter.last_failed_us / 1e6,
         }
-        payload = orjson.loads(letter.payload)
+        payload = readable(letter.payload)
         turn.reply(request, {"letter": {**self._row(letter), "payload": payload, **details}})
 
     def _errors(self, request: Request, _: list[bytes], turn: Turn) -> None:

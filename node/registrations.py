@@ -20,7 +20,7 @@ from mesh.errors import InvalidOption, InvalidTopic
 from mesh.retry import check_policy
 from mesh.topic import check_pattern
 from node.crashes import skips
-from node.delivery import Consumer, Following, check_since
+from node.delivery import ATTEMPTS_MAX, Consumer, Following, check_since
 from node.relay import Stream
 from node.state import State
 from node.store import StoreError
@@ -28,6 +28,11 @@ from node.turn import LinkKey, Request, Turn
 
 INTEREST_WAIT_S = 1.0
 """How long a registration waits for linked peers to answer; one that does not answer by then is not waited for."""
+
+DURATION_S_MAX = 10 * 365 * 86400.0
+"""Ten years: longer than any handler or backoff is meant, short enough to be a moment in the database."""
+_SUBS_END = 1 << 32
+"""What a mark holds (`mesh.marks`)."""
 
 Starts = list[tuple[str, str, int, int]]
 """origin, topic, first sequence owed, head"""
@@ -40,6 +45,7 @@ class _Pending:
     request: Request
     session: bytes
     following: Following
+    resume: list[tuple[str, str, int]] | None
     marker: bytes
     waiting_for: set[LinkKey]
     deadline_us: int
@@ -68,6 +74,7 @@ class Registrations:
         try:
             following = _following(request.fields, turn.now.wall_us)
             check_since(request.fields.get("since", "now"))
+            _check_resume(request.fields.get("resume"))
         except (InvalidTopic, InvalidOption) as error:
             turn.refuse(request, "invalid", str(error))
             return
@@ -76,11 +83,11 @@ class Registrations:
             turn.refuse(request, *refusal)
             return
         following.holder = holder
-        following.attachment = (session, int(request.fields["sub"]))
-        interest = self._state.interest
+        following.attachment = (session, _number(request.fields["sub"]))
+        resume, marker = request.fields.get("resume"), str(request.fields["marker"]).encode()
+        interest, deadline_us = self._state.interest, turn.now.later(INTEREST_WAIT_S)
         interest.want(following.pattern.text)
-        marker, deadline_us = str(request.fields["marker"]).encode(), turn.now.later(INTEREST_WAIT_S)
-        pending = _Pending(request, session, following, marker, self._links_up(), deadline_us, interest.version)
+        pending = _Pending(request, session, following, resume, marker, self._links_up(), deadline_us, interest.version)
         self._pending.append(pending)
 
     def _objection(self, following: Following) -> tuple[str, str] | None:
@@ -124,19 +131,19 @@ class Registrations:
 
     def _complete(self, pending: _Pending, turn: Turn) -> None:
         state, following = self._state, pending.following
-        turn.once_failed.append(lambda: state.interest.unwant(following.pattern.text))
         consumer = state.consumer(following, turn)
         former = [each for each in consumer.followings if each.durable]
         for each in former:
             following.cursors, following.crashes = dict(each.cursors), dict(each.crashes)
         try:
-            rows = self._starts(following, former, pending.request.fields, turn)
+            rows = self._starts(pending, former, turn)
         except StoreError as error:
             turn.refuse(pending.request, "disk", str(error))
             state.interest.unwant(following.pattern.text)
             return
         turn.reply(pending.request, {"streams": rows, "skip": skips(following, state.matching(following))})
         turn.once_committed.append(lambda: self._enter(following, consumer, former))
+        turn.once_failed.append(lambda: state.interest.unwant(following.pattern.text))
 
     def _enter(self, following: Following, consumer: Consumer, former: list[Following]) -> None:
         """The consumer is on disk: its letters may go out, its reports may come in."""
@@ -149,11 +156,11 @@ class Registrations:
         else:
             self._state.interest.unwant(following.pattern.text)
 
-    def _starts(self, following: Following, former: list[Following], fields: Mapping[str, Any], turn: Turn) -> Starts:
+    def _starts(self, pending: _Pending, former: list[Following], turn: Turn) -> Starts:
         """Place the cursor of every matching stream (see the module's picture); the rows of the reply."""
-        resume = fields.get("resume")
+        following, resume = pending.following, pending.resume
         self._resume(following, resume or [])
-        position = self._position(fields.get("since", "now"), turn)
+        position = self._position(pending.request.fields.get("since", "now"), turn)
         rows = []
         for stream in self._state.matching(following):
             owed = resume is not None or any(each.pattern.matches(stream.topic) for each in former)
@@ -169,7 +176,7 @@ class Registrations:
         for origin, topic, sequence in () if following.durable else settled:
             stream = self._state.relay.streams.get((origin, topic))
             if stream:
-                following.cursors[stream.id] = min(int(sequence), stream.head)
+                following.cursors[stream.id] = max(stream.base, min(sequence, stream.head))
 
     def _position(self, since: object, turn: Turn) -> int | None:
         """The first position a new subscription wants, or None for "from now on"."""
@@ -183,11 +190,32 @@ class Registrations:
         return stream.head + 1 if found is None else found
 
 
+def _check_resume(resume: Any) -> None:
+    """Check that it holds rows of origin, topic and settled sequence; raises `InvalidOption` or what a wrong shape raises."""
+    for origin, topic, sequence in resume or ():
+        if not (isinstance(origin, str) and isinstance(topic, str) and isinstance(sequence, int) and sequence >= 0):
+            raise InvalidOption(
+                f"resume has the row {[origin, topic, sequence]!r}; origin, topic, sequence is expected"
+            )
+
+
+def _number(sub: object) -> int:
+    """A subscription's number, counted by its program. Raises `ValueError`."""
+    if type(sub) is not int or not 0 <= sub < _SUBS_END:
+        raise ValueError(f"subscription number {sub!r} is not from 0 to {_SUBS_END - 1}")
+    return sub
+
+
 def _following(fields: Mapping[str, Any], now_us: int) -> Following:
     policy = check_policy(int(fields["attempts"]), (float(fields["backoff"][0]), float(fields["backoff"][1])))
     timeout_s = float(fields["timeout_s"])
-    if timeout_s <= 0:
-        raise InvalidOption(f"timeout is {timeout_s} s; give the handler some time")
+    if not 0 < timeout_s <= DURATION_S_MAX:
+        raise InvalidOption(f"timeout is {timeout_s:g} s; use more than 0 and at most {DURATION_S_MAX:g}")
+    if policy.cap_s > DURATION_S_MAX or policy.attempts > ATTEMPTS_MAX:
+        raise InvalidOption(
+            f"{policy.attempts} attempts with backoff up to {policy.cap_s:g} s; "
+            f"use at most {ATTEMPTS_MAX} attempts and {DURATION_S_MAX:g} s"
+        )
     name = str(fields["consumer"])
     if not name or len(name) > 200 or not name.isprintable():
         raise InvalidOption(f"consumer name {name[:60]!r} is empty, longer than 200 or not printable; choose another")

@@ -72,7 +72,7 @@ class Reports:
         if row is None or not intact(row):
             return False
         event = single(decode(row.frame), failure["sequence"] - row.sequence, DIRECTED)
-        payload = records(event)[0].body.decode()
+        payload = records(event)[0].body.decode(errors="replace")
         draw = self._state.draw()
         letter = new_letter(following, stream, failure, encode(event), payload, turn.now.wall_us, draw)
         turn.changes.letters.append(letter)

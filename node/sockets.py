@@ -155,7 +155,7 @@ class Sockets:
         if self._acceptor in ready:
             parts: list[list[bytes]] = []
             _drain_parts(self._acceptor, parts)
-            inbox.links += [(each[0], each[1]) for each in parts if len(each) == 2]
+            inbox.links += [(each[0], b"".join(each[1:])) for each in parts]  # of several parts is no message of ours
         for address, dealer in self._dealers.items():
             if dealer in ready:
                 found: list[bytes] = []

@@ -90,6 +90,11 @@ class State:
         )
         return consumer
 
+    def forget_consumer(self, name: str) -> None:
+        """The consumer is gone from the store: let go of it and of what it wanted."""
+        for following in self.consumers.pop(name).followings:
+            self.interest.unwant(following.pattern.text)
+
     def books(self, consumer: str, turn: Turn) -> Books:
         """A consumer's books as this turn has them so far."""
         return turn.changes.books.get(consumer) or self.consumers[consumer].books

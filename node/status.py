@@ -7,11 +7,15 @@ from typing import Any
 from node.audit import audit
 from node.clock import Now
 from node.core import Node
+from node.delivery import Consumer
 from node.links import Link
+from node.relay import Stream
 from node.state import State
 
 Row = dict[str, Any]
 
+_LAG_STREAMS_MAX = 100
+"""Streams looked at for the age of the oldest unsettled event; a consumer that is behind in more is behind anyway."""
 _LINK_WORDS = {"up": "up", "spare": "up", "connecting": "connecting", "greeting": "connecting"}
 
 
@@ -36,7 +40,7 @@ def status(node: Node, version: str, started_us: int, now: Now) -> Row:
         "dlq": dlq_summary(state, now),
         "dedup": {"remembered": len(state.relay.window)},
         "log": state.log.log_size(),
-        "counts": dict(sorted(node.counts.items())),
+        "counts": dict(sorted({**node.counts, "from strangers": node.links.strangers}.items())),
         "interest": list(state.interest.patterns),
         "balanced": books["balanced"],
     }
@@ -78,6 +82,7 @@ def consumer_rows(state: State, now: Now) -> list[Row]:
     rows = []
     for name, consumer in sorted(state.consumers.items()):
         books = consumer.books
+        lag, oldest_us = _lag(state, consumer, streams)
         holders = [each.holder for each in consumer.followings if each.attachment]
         rows.append(
             {
@@ -86,7 +91,9 @@ def consumer_rows(state: State, now: Now) -> list[Row]:
                 "durable": books.durable,
                 "state": "attached" if holders else "detached",
                 "process": ", ".join(sorted(set(holders))),
-                "lag": sum(each.in_flight(streams) for each in consumer.followings),
+                "lag": lag,
+                "lag_s": round((now.wall_us - oldest_us) / 1e6, 3) if oldest_us else 0.0,
+                "in_flight": lag if holders else 0,
                 "settled": books.handled + books.resolved,
                 "failed": books.failed,
                 "lost": books.lost,
@@ -94,6 +101,19 @@ def consumer_rows(state: State, now: Now) -> list[Row]:
             }
         )
     return rows
+
+
+def _lag(state: State, consumer: Consumer, streams: list[Stream]) -> tuple[int, int | None]:
+    """Events a consumer has not settled, and when this node took in the oldest of them."""
+    lag, oldest_us = 0, None
+    for following in consumer.followings:
+        behind = following.behind(streams)
+        lag += following.in_flight(behind)
+        for stream in behind[:_LAG_STREAMS_MAX]:
+            taken_us = state.log.appended_us(stream.id, following.cursor(stream) + 1)
+            if taken_us is not None:
+                oldest_us = taken_us if oldest_us is None else min(oldest_us, taken_us)
+    return lag, oldest_us
 
 
 def dlq_summary(state: State, now: Now) -> Row:

@@ -55,6 +55,9 @@ _WRITE = {
     "letters_retried": "UPDATE letters SET state = 'waiting', retries = retries + 1, next_attempt_us = ?1 "
     "WHERE id = ?2",
     "letters_ended": "DELETE FROM letters WHERE id = ?",
+    "consumers_forgotten": "DELETE FROM consumers WHERE name = ?",
+    "cursors_forgotten": "DELETE FROM cursors WHERE consumer = ?",
+    "crashes_forgotten": "DELETE FROM crashes WHERE consumer = ?",
     "publishers_forgotten": "DELETE FROM publishers WHERE publisher = ?",
     "trim": "DELETE FROM log WHERE position < ?",
     "actions": "INSERT INTO actions (at_us, actor, action, letter, detail) VALUES (?, ?, ?, ?, ?)",
@@ -163,6 +166,9 @@ class Store:
             "letters_retried": changes.letters_retried,
             "letters_ended": changes.letters_ended,
             "actions": changes.actions,
+            "consumers_forgotten": changes.consumers_forgotten,
+            "cursors_forgotten": changes.consumers_forgotten,
+            "crashes_forgotten": changes.consumers_forgotten,
             "publishers_forgotten": changes.publishers_forgotten,
             "trim": [(changes.trim_before,)] if changes.trim_before else (),
         }

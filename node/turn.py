@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from mesh.errors import MalformedFrame
 from mesh.requests import pack_directed, pack_refusal, pack_reply
 from node.changes import Changes
 from node.clock import Now
@@ -23,6 +24,9 @@ LinkKey = str | bytes
 
 CONTROL = b"\x00"
 """First byte of every control message on a link; no topic is empty."""
+
+NONSENSE = (MalformedFrame, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
+"""What comes of reading a message that has not the shape it should have."""
 
 
 @dataclass(slots=True)
