@@ -24,7 +24,7 @@ import traceback
 from time import monotonic
 
 from mesh.event import Event
-from mesh.following import Batch, Key
+from mesh.following import Key
 from mesh.jobs import Finished, Handler, Inbox, Job, Verdict, failure_of, timeout_failure
 
 
@@ -43,13 +43,11 @@ class Workers:
         self._idle = self._threads = 0
         self._running: dict[int, Job] = {}
 
-    def put(self, batch: Batch, offset: int) -> None:
-        """Queue the events of a batch from index `offset` on."""
-        self._put(batch.events, offset, batch.key if batch.first else None, None)
-
-    def put_letter(self, event: Event, letter: int) -> None:
-        """Queue one redelivered event."""
-        self._put([event], 0, None, letter)
+    def put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
+        """Queue the events from index `offset` on; `letter` is the id of the letter when they are a redelivery."""
+        with self._filled:
+            self._inbox.put(events, offset, key, letter)
+            self._staff()
 
     def overdue(self, now: float) -> None:
         """Fail what has run too long and replace its thread."""
@@ -69,11 +67,6 @@ class Workers:
     def here(self) -> bool:
         """Whether the caller is one of the handler's threads."""
         return threading.get_ident() in self._running
-
-    def _put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
-        with self._filled:
-            self._inbox.put(events, offset, key, letter)
-            self._staff()
 
     def _staff(self) -> None:
         """Wake or start as many threads as there is work for; the lock is held."""

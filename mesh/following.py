@@ -14,11 +14,14 @@ First contact. A stream the node did not list when it registered the subscriptio
 event is owed: its tracker starts at 0. If its origin is another node, the log here may begin later than the stream
 does, and the node calls the part before it gone. That part was never promised: it is skipped and not reported as lost
 (`after_gone`). Anything that goes missing once a stream was promised is lost, and is reported.
+
+An event the node has buried arrives in its frame like any other, live or replayed, and is left out when the frame is
+handed on (`pieces`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from mesh.event import Event
@@ -108,6 +111,7 @@ class Following:
         self._trackers: dict[Key, StreamTracker[Batch]] = {}
         self._promised: set[Key] = set()
         self._behind: dict[Key, None] = {}
+        self._buried: dict[Key, set[int]] = {}
         self._held = 0
         self._ask_at = 0.0
         self._ask_again_s = ASK_AFTER_S
@@ -171,6 +175,23 @@ class Following:
         self._note(key, tracker, now)
         return skip, runs
 
+    def bury(self, key: Key, sequence: int) -> None:
+        """The node says that an event is not to be handled, whenever and on whichever way it arrives."""
+        if sequence > self._tracker(key).head:
+            self._buried.setdefault(key, set()).add(sequence)
+
+    def pieces(self, run: Run[Batch]) -> list[tuple[int, int]]:
+        """What of a run is to be handled: pairs of indexes into the batch, the second exclusive. Ask once per run."""
+        batch, offset = run
+        buried = self._buried.get(batch.key)
+        if buried is None:
+            return [(offset, batch.count)]
+        last = batch.first + batch.count - 1
+        parts = without(Range(batch.first + offset, last), buried)
+        if max(buried) <= last:
+            del self._buried[batch.key]
+        return [(part.first - batch.first, part.last + 1 - batch.first) for part in parts]
+
     def ask(self, queued: int, now: float) -> list[tuple[Key, Range]]:
         """What to ask the log for now: nothing while an answer is awaited or the queue is more than half full."""
         room = self.room_max - queued
@@ -222,3 +243,13 @@ class Following:
 def replay_rows(wanted: Sequence[tuple[Key, Range]]) -> list[tuple[str, str, int, int]]:
     """The ranges of a `replay` request."""
     return [(key[0], key[1], range_.first, range_.last) for key, range_ in wanted]
+
+
+def without(range_: Range, holes: Collection[int]) -> list[Range]:
+    """The parts of a range that are left when single sequences are taken out, in order."""
+    parts, first = [], range_.first
+    for hole in sorted(hole for hole in holes if range_.first <= hole <= range_.last):
+        if hole > first:
+            parts.append(Range(first, hole - 1))
+        first = hole + 1
+    return [*parts, Range(first, range_.last)] if first <= range_.last else parts

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, Literal, Protocol
 
 from mesh.event import Event
-from mesh.following import Batch, Key
+from mesh.following import Key
 from mesh.limits import TRACEBACK_CHARS_MAX
 from mesh.requests import Failure
 
@@ -92,11 +92,8 @@ class Runner(Protocol):
 
     late: int
 
-    def put(self, batch: Batch, offset: int) -> None:
-        """Queue the events of a batch from index `offset` on."""
-
-    def put_letter(self, event: Event, letter: int) -> None:
-        """Queue one redelivered event."""
+    def put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
+        """Queue the events from index `offset` on; `letter` is the id of the letter when they are a redelivery."""
 
     def overdue(self, now: float) -> None:
         """Fail what has run too long. `now`: monotonic seconds."""

@@ -14,7 +14,7 @@ import threading
 from time import monotonic
 
 from mesh.event import Event
-from mesh.following import Batch, Key
+from mesh.following import Key
 from mesh.jobs import Dropped, Finished, Handler, Inbox, Job, Verdict, failure_of, text_of, timeout_failure
 
 _log = logging.getLogger("mesh")
@@ -44,13 +44,16 @@ class Pumps:
         self._called = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def put(self, batch: Batch, offset: int) -> None:
-        """Queue the events of a batch from index `offset` on."""
-        self._put(batch.events, offset, batch.key if batch.first else None, None)
-
-    def put_letter(self, event: Event, letter: int) -> None:
-        """Queue one redelivered event."""
-        self._put([event], 0, None, letter)
+    def put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
+        """Queue the events from index `offset` on; `letter` is the id of the letter when they are a redelivery."""
+        with self._inbox.lock:
+            self._inbox.put(events, offset, key, letter)
+        if not self._called:
+            self._called = True
+            try:
+                self._loop.call_soon_threadsafe(self._start)
+            except RuntimeError:
+                _log.warning("the event loop of a handler is closed; its subscription stands still")
 
     def overdue(self, now: float) -> None:
         """Tasks keep their own time; nothing to do."""
@@ -63,16 +66,6 @@ class Pumps:
     def here(self) -> bool:
         """Whether the caller runs on the handler's loop, or the loop is gone."""
         return self._loop.is_closed() or asyncio._get_running_loop() is self._loop
-
-    def _put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
-        with self._inbox.lock:
-            self._inbox.put(events, offset, key, letter)
-        if not self._called:
-            self._called = True
-            try:
-                self._loop.call_soon_threadsafe(self._start)
-            except RuntimeError:
-                _log.warning("the event loop of a handler is closed; its subscription stands still")
 
     def _start(self) -> None:
         self._called = False

@@ -10,13 +10,16 @@ at a time events finish in order; with several a late one holds the cursor back,
 What is reported is a move `from → to` per stream with the failures and lost ranges it passes over. Nothing is forgotten
 before the node has confirmed it: a report that got no answer is made anew from the same state, larger by what happened
 since, so reports merge by themselves and a repeated one changes nothing.
+
+An event the node has buried is passed like one that was handled, and nothing is said of it: its letter is written and
+the node subtracts it from what the move passes. It is in no report, neither as a failure nor inside a lost range.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from mesh.following import Key
+from mesh.following import Key, without
 from mesh.requests import Failure
 from mesh.streams import Range
 
@@ -33,12 +36,13 @@ Letter = tuple[int, int, Failure | None]
 class Ledger:
     """One stream of one subscription. `settled`: finished without a gap; `confirmed`: what of that the node knows."""
 
-    __slots__ = ("_spans", "confirmed", "failures", "lost", "settled")
+    __slots__ = ("_spans", "buried", "confirmed", "failures", "lost", "settled")
 
     def __init__(self, settled: int) -> None:
         self.settled = self.confirmed = settled
         self.failures: list[Failure] = []
         self.lost: list[Range] = []
+        self.buried: set[int] = set()
         self._spans: dict[int, int] = {}
 
     def finish(self, first: int, last: int) -> None:
@@ -49,6 +53,22 @@ class Ledger:
         self.settled = max(self.settled, last)
         while self._spans and (last := self._spans.pop(self.settled + 1, 0)):
             self.settled = last
+
+    def fail(self, failure: Failure) -> None:
+        """An event failed; what is said of one that is finished or buried already is no news."""
+        if failure["sequence"] > self.settled and failure["sequence"] not in self.buried:
+            self.failures.append(failure)
+
+    def lose(self, range_: Range) -> None:
+        """Events were owed and will not come."""
+        self.lost += without(range_, self.buried)
+
+    def bury(self, sequence: int) -> None:
+        """The node has taken an event out of the stream for this consumer; whatever was to be said of it is not."""
+        if sequence > self.confirmed:
+            self.buried.add(sequence)
+            self.failures = [failure for failure in self.failures if failure["sequence"] != sequence]
+            self.lost = [part for range_ in self.lost for part in without(range_, {sequence})]
 
     def move(self, failures_max: int) -> tuple[int, list[Failure], list[tuple[int, int]]]:
         """How far the cursor may go, and what it passes: at most `failures_max` failures."""
@@ -61,6 +81,7 @@ class Ledger:
         self.confirmed = max(self.confirmed, to)
         self.failures = [failure for failure in self.failures if failure["sequence"] > to]
         self.lost = [range_ for range_ in self.lost if range_.last > to]
+        self.buried = {sequence for sequence in self.buried if sequence > to}
 
 
 class Settlement:
@@ -85,16 +106,22 @@ class Settlement:
     def finish(self, key: Key, sequence: int, failure: Failure | None = None) -> None:
         """The handler is done with one event, well or badly."""
         ledger = self._ledger(key)
-        if failure is not None and sequence > ledger.settled:
-            ledger.failures.append(failure)
+        if failure is not None:
+            ledger.fail(failure)
         self._advance(key, ledger, sequence, sequence)
 
     def skip(self, key: Key, first: int, last: int, lost: Range | None) -> None:
         """The events from `first` to `last` will never come; `lost` is what of them was owed."""
         ledger = self._ledger(key)
         if lost is not None:
-            ledger.lost.append(lost)
+            ledger.lose(lost)
         self._advance(key, ledger, first, last)
+
+    def bury(self, key: Key, sequence: int) -> None:
+        """The node says that an event is not to be handled, because its letter exists already."""
+        ledger = self._ledger(key)
+        ledger.bury(sequence)
+        self._advance(key, ledger, sequence, sequence)
 
     def finish_letter(self, letter: Letter) -> None:
         """The handler is done with a redelivered event."""

@@ -138,6 +138,9 @@ class Course:
         """The node has taken the subscription in and says where its streams stand."""
         for key, settled in self.following.registered([tuple(row) for row in reply["streams"]], now):
             self.settlement.begin(key, settled)
+        for origin, topic, sequence in reply.get("skip", ()):
+            self.following.bury((origin, topic), sequence)
+            self.settlement.bury((origin, topic), sequence)
         self.state, self.resuming = "registered", True
         self.settled.set()
         early, self._early = self._early, []
@@ -165,7 +168,8 @@ class Course:
         if self.ending:
             return
         if not batch.first:
-            self._hand_on([Run(batch, 0)] if self.pending < self.options.queue else [])
+            if self.pending < self.options.queue:
+                self._put(batch, 0, batch.count)
         elif self.state != "registered":
             self._keep(batch)
         else:
@@ -198,7 +202,7 @@ class Course:
         if not self.ending and (letter, attempt) not in self._letters:
             self._letters.add((letter, attempt))
             self.pending += 1
-            self.runner.put_letter(batch.make_events(attempt)[0], letter)
+            self.runner.put(batch.make_events(attempt)[:1], 0, None, letter)
 
     def finished(self, job: Job, verdict: Verdict) -> None:
         """A handler is done with one event."""
@@ -223,10 +227,15 @@ class Course:
             self.pending -= self.runner.close()
 
     def _hand_on(self, runs: list[Run[Batch]]) -> None:
-        for batch, offset in runs:
-            if not self.ending:
-                self.pending += batch.count - offset
-                self.runner.put(batch, offset)
+        if not self.ending:
+            for run in runs:
+                for start, stop in self.following.pieces(run):
+                    self._put(run.item, start, stop)
+
+    def _put(self, batch: Batch, start: int, stop: int) -> None:
+        self.pending += stop - start
+        events = batch.events if stop == batch.count else batch.events[:stop]
+        self.runner.put(events, start, batch.key if batch.first else None, None)
 
     def _keep(self, what: Batch | tuple[Key, int]) -> None:
         if self.state == "registering" and len(self._early) < EARLY_MAX:

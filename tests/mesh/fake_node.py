@@ -1,9 +1,9 @@
 """A node for tests of the library: real sockets, the protocol of `mesh.requests`, everything else in memory.
 
 It admits, numbers, logs, forwards and replays, and it misbehaves on request: `lose_frames`, `lose_receipts` and
-`lose_live` count down what it drops, `refuse` answers a verb with a refusal, `muted` verbs get no answer. `stop` closes
-the sockets as a killed process does; `start` comes back with what was known before. One thread owns the sockets; `tell`
-runs a function there.
+`lose_live` count down what it drops, `refuse` answers a verb with a refusal, `muted` verbs get no answer, `skip` is in
+the reply to every registration. `stop` closes the sockets as a killed process does; `start` comes back with what was
+known before. One thread owns the sockets; `tell` runs a function there.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class FakeNode:
         self.refuse: dict[str, tuple[str, str]] = {}
         self.reject: set[str] = set()
         self.gone_to: dict[str, int] = {}
+        self.skip: list[tuple[str, str, int]] = []
         self._log: list[tuple[int, Frame]] = []
         self._heads: dict[str, int] = {}
         self._last: dict[bytes, int] = {}
@@ -221,7 +222,7 @@ class FakeNode:
             if pattern.matches(topic):
                 rows.append((ORIGIN, topic, resumed.get(topic, (start or head + 1) - 1) + 1, head))
         self.subscriptions[request["sub"]] = request
-        self._reply(peer, request, {"streams": rows})
+        self._reply(peer, request, {"streams": rows, "skip": self.skip})
 
     def _replay(self, peer: bytes, request: Json) -> None:
         rows, blobs, gone = [], [], []

@@ -475,6 +475,21 @@ def test_a_handler_may_publish(node, bus):
     eventually(lambda: handled.payloads == [{"from": 1}])
 
 
+def test_buried_events_are_passed_without_the_handler_live_and_replayed_and_reported_as_nothing(node, bus):
+    node.skip = [(ORIGIN, "A", sequence) for sequence in (2, 3, 6, 8)]
+    for n in range(1, 5):
+        bus.publish("A", {"n": n}).wait(10.0)
+    handled = Handled()
+    bus.subscribe("A", handled, durable=True, since="earliest")
+    bus.publish("A", {"n": 5}).wait(10.0)
+    bus.publish("A", {"n": 6}).wait(10.0)
+    for n in range(7, 10):
+        bus.publish("A", {"n": n})
+    eventually(lambda: node.settled("A") == 9)
+    assert handled.sequences == [1, 4, 5, 7, 9]
+    assert [move[4:] for move in node.moves()] == [[[], []]] * len(node.moves())
+
+
 # ---- failing
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mesh.following import ASK_AFTER_S, Batch, Following, Skip, after_gone, replay_rows
 from mesh.frame import Frame, content_hash, decode, encode, pack_record
-from mesh.streams import Range
+from mesh.streams import Range, Run
 from mesh.topic import check_topic
 
 KEY = ("n.1", "A")
@@ -146,6 +146,37 @@ def test_after_a_detachment_what_was_asked_is_asked_again():
     assert followed.ask(0, 0.0)
     followed.detached()
     assert followed.ask(0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("buried", "first", "offset", "pieces"),
+    [
+        ([], 1, 0, [(0, 4)]),
+        ([2], 1, 0, [(0, 1), (2, 4)]),
+        ([1, 4], 1, 0, [(1, 3)]),
+        ([2, 3], 1, 0, [(0, 1), (3, 4)]),
+        ([1, 2, 3, 4], 1, 0, []),
+        ([1], 1, 2, [(2, 4)]),
+        ([9], 1, 0, [(0, 4)]),
+        ([7], 5, 1, [(1, 2), (3, 4)]),
+    ],
+)
+def test_a_run_is_handed_on_without_its_buried_events(buried, first, offset, pieces):
+    followed = following(("n.1", "A", 1, 0))
+    for sequence in buried:
+        followed.bury(KEY, sequence)
+    assert followed.pieces(Run(batch(first, 4), offset)) == pieces
+
+
+def test_buried_events_of_several_frames_are_left_out_of_each():
+    followed = following(("n.1", "A", 1, 0))
+    for sequence in (2, 5):
+        followed.bury(KEY, sequence)
+    assert [followed.pieces(Run(batch(first, 3), 0)) for first in (1, 4, 7)] == [
+        [(0, 1), (2, 3)],
+        [(0, 1), (2, 3)],
+        [(0, 3)],
+    ]
 
 
 def test_the_events_of_a_batch_know_their_place():

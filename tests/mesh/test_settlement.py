@@ -73,6 +73,42 @@ def test_a_skipped_range_that_was_never_owed_is_no_loss():
     assert settlement.report()["moves"] == [("n.1", "A", 0, 7, [], [])]
 
 
+def test_a_buried_event_is_passed_when_the_cursor_reaches_it_and_nothing_is_said_of_it():
+    settlement = begun()
+    settlement.bury(KEY, 3)
+    assert not settlement.unreported
+    settlement.finish(KEY, 1)
+    settlement.finish(KEY, 2)
+    assert settlement.report()["moves"] == [("n.1", "A", 0, 3, [], [])]
+
+
+def test_a_buried_event_next_to_the_cursor_moves_it_at_once():
+    settlement = begun(4)
+    settlement.bury(KEY, 5)
+    assert settlement.report()["moves"] == [("n.1", "A", 4, 5, [], [])]
+    settlement.confirmed()
+    settlement.bury(KEY, 5)
+    assert not settlement.unreported
+
+
+def test_a_lost_range_does_not_count_the_buried_events_in_it():
+    settlement = begun()
+    settlement.bury(KEY, 3)
+    settlement.skip(KEY, 1, 5, Range(1, 5))
+    assert settlement.report()["moves"] == [("n.1", "A", 0, 5, [], [(1, 2), (4, 5)])]
+
+
+def test_what_was_to_be_said_of_an_event_is_not_said_once_it_is_buried():
+    settlement = begun()
+    settlement.finish(KEY, 2, failure(2))
+    settlement.skip(KEY, 3, 4, Range(3, 4))
+    for sequence in (2, 3):
+        settlement.bury(KEY, sequence)
+    settlement.finish(KEY, 2, failure(2))
+    settlement.finish(KEY, 1)
+    assert settlement.report()["moves"] == [("n.1", "A", 0, 4, [], [(4, 4)])]
+
+
 def test_a_confirmed_report_is_not_made_again():
     settlement = begun()
     settlement.finish(KEY, 1, failure(1))
