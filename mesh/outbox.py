@@ -30,7 +30,7 @@ from typing import Any
 from mesh.errors import BufferFull, BusClosed, EventRejected, MeshError
 from mesh.frame import EPHEMERAL, Frame, encode
 from mesh.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
-from mesh.receipt import Receipt
+from mesh.receipt import Receipt, accept_run
 
 RESEND_AFTER_S = 5.0
 """A frame that is out for so long without any receipt coming in is sent again: its receipt may have been dropped."""
@@ -225,8 +225,9 @@ class Outbox:
         """Resolve what a `receipts` message speaks of; numbers that are already resolved are passed over."""
         for number, count, topic, sequence in message.get("runs", ()):
             prefix, shift = f"{message['origin']}/{topic}/", sequence - number
-            for receipt, receipted in self._pending(number, count):
-                receipt.accept(prefix, receipted + shift)
+            for framed, start, stop in self._covering(number, number + count):
+                framed.left -= accept_run(framed.receipts[start:stop], prefix, framed.number + start + shift)
+            self._forget()  # at once: the next run is then looked for where it begins, not behind all of this
         for number, first_id in message.get("duplicates", ()):
             for receipt, _ in self._pending(number, 1):
                 receipt.duplicate(first_id)
