@@ -183,7 +183,7 @@ class Relay:
             runs = _runs(frame.number, keep, first)
             contents = [contents[index] for index in keep]
             frame = select(frame, records(frame), keep)._replace(number=frame.number + keep[0])
-        frame = frame._replace(origin=self.origin, sequence=first)
+        frame = _sequenced(frame, self.origin, first)
         stream, new = self._stream(self.origin, frame.topic, 0)
         stream.head = frame.last
         self.window.remember(self.origin, frame.topic, first, contents, now_us)
@@ -219,6 +219,12 @@ class Relay:
         self._next_id += 1
         self.streams[origin, topic] = self.by_id[stream.id] = stream
         return stream, True
+
+
+def _sequenced(frame: Frame, origin: str, sequence: int) -> Frame:
+    """The frame with its place in the mesh (spelled out: `_replace` costs twice as much, and every frame comes by)."""
+    topic, flags, hops, publisher, number, _, count, _, events = frame
+    return Frame(topic, flags, hops, publisher, number, sequence, count, origin, events)
 
 
 def _runs(number: int, keep: list[int] | range, first: int) -> list[tuple[int, int, int]]:
