@@ -97,11 +97,12 @@ class Neighbours:
     def _begin_streams(self, link: Link, heads: list[tuple[str, int]], turn: Turn) -> None:
         """Streams nobody here wanted until now begin at the head their origin names.
 
-        What this node wanted all along is left alone: there, whatever is missing was lost on the way and is no beginning.
+        What this node wanted all along is left alone: there, whatever is missing was lost on the way, it is no
+        beginning. A durable consumer wanted it all along also where the node was down meanwhile and remembers nothing.
         """
         wanted_before = self._wanted.get(link.origin, PatternSet(()))
         for topic, head in heads:
-            if not wanted_before.matches(topic):
+            if not wanted_before.matches(topic) and not self._state.owed(link.origin, topic):
                 self._intake.begin_stream(link.origin, str(topic), int(head), turn)
         self._wanted[link.origin] = PatternSet(self._state.interest.patterns)
 

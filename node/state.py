@@ -66,6 +66,11 @@ class State:
         """The streams a subscription's pattern takes in."""
         return [stream for stream in self.relay.by_id.values() if following.pattern.matches(stream.topic)]
 
+    def owed(self, origin: str, topic: str) -> bool:
+        """Whether a durable consumer, here or away, is owed what follows in a stream that is known here."""
+        names = self.consumers.values() if (origin, topic) in self.relay.streams else ()
+        return any(each.durable and each.pattern.matches(topic) for name in names for each in name.followings)
+
     def consumer(self, following: Following, turn: Turn) -> Consumer:
         """The consumer a following belongs to; a new name gets books of its own."""
         consumer = self.consumers.get(following.consumer)
