@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from node.store import Store
@@ -70,13 +71,13 @@ class LetterReader:
         sql = f"SELECT * FROM letters WHERE {where} AND id > ? ORDER BY id LIMIT ?"
         return [Letter(*row) for row in self._rows(sql, (*values, after, limit))]
 
-    def due(self, consumer: str, now_us: int, limit: int) -> list[Letter]:
+    def due(self, consumer: str, now_us: int, limit: int) -> Iterator[Letter]:
         """A consumer's waiting letters whose next attempt is due, the most overdue first."""
         sql = (
             "SELECT * FROM letters WHERE state = 'waiting' AND consumer = ? AND next_attempt_us <= ? "
             "ORDER BY next_attempt_us LIMIT ?"
         )
-        return [Letter(*row) for row in self._rows(sql, (consumer, now_us, limit))]
+        return (Letter(*row) for row in self._rows(sql, (consumer, now_us, limit)))
 
     def next_due_us(self, consumer: str, after_us: int) -> int | None:
         """When the consumer's next waiting letter falls due, later than `after_us`."""

@@ -86,7 +86,7 @@ class Operators:
         turn.reply(request, dlq_summary(self._state, turn.now))
 
     def _list(self, request: Request, _: list[bytes], turn: Turn) -> None:
-        """As many letters as one answer holds; who wants more asks again `after` the last. `payloads`: False omits them."""
+        """As many letters as one answer holds; ask again `after` the last for more. `payloads`: False omits them."""
         wanted, rows, room = bool(request.fields.get("payloads", True)), [], REPLAY_BYTES_MAX
         for letter in self._chosen(request, turn, {}):
             rows.append({**self._row(letter), "payload": readable(letter.payload) if wanted else None})
@@ -185,7 +185,7 @@ class Operators:
         turn.reply(request, {**self._state.log.log_size(), "streams": streams})
 
     def _log_tail(self, request: Request, _: list[bytes], turn: Turn) -> None:
-        """A page of the log: the last `limit` events of a pattern `before` a position, or the first `after` or `since`."""
+        """The last `limit` events of a pattern `before` a position, or the first ones `after` it or `since` a time."""
         log, fields = self._state.log, request.fields
         pattern = check_pattern(str(fields.get("pattern") or "*"))
         limit = max(1, min(int(fields.get("limit", 10)), LIST_MAX))

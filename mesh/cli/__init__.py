@@ -40,27 +40,27 @@ _COMPLETE = "_MESH_COMPLETE"
 def make_app() -> typer.Typer:
     """All commands."""
     app = typer.Typer(rich_markup_mode=None, invoke_without_command=True, pretty_exceptions_enable=False)
-    app.callback()(mesh)
+    app.callback()(root)
     for group in (peers, pub_sub, dlq, log, books):
         group.register(app)
-    app.command()(demo)
+    app.command("demo")(run_demo)
     return app
 
 
-def mesh(context: typer.Context, node: Node = None, as_json: AsJson = False) -> None:
+def root(context: typer.Context, node: Node = None, as_json: AsJson = False) -> None:
     """Look after a meshbus node: peers, events, dead letters, the log, the books."""
     context.obj = asked(context, node, as_json)
     need_command(context)
 
 
-def demo(context: typer.Context, as_json: AsJson = False) -> None:
+def run_demo(context: typer.Context, as_json: AsJson = False) -> None:
     """See it work: three real nodes, events, a failing handler.
 
     The nodes run on loopback and leave nothing behind; it ends with a retry and the books balanced.
     """
-    from mesh.cli.demo import demo as run
+    from mesh.cli.demo import demo
 
-    raise typer.Exit(run(asked(context, None, as_json).json))
+    raise typer.Exit(demo(asked(context, None, as_json).json))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,13 +17,13 @@ def consumers(rows: list[Row]) -> RenderableType:
     """A table of consumers."""
     if not rows:
         return Text("no consumers: nobody has subscribed at this node")
-    made = table("consumer", "pattern", "state", "lag>", "settled>", "failed>", "lost>", "seen>")
+    made = table("consumer, pattern", "state", "lag>", "behind>", "settled>", "failed>", "lost>", "seen>")
     for row in rows:
         made.add_row(
-            one_line(row["consumer"]),
-            one_line(row["pattern"]),
+            Text.assemble(one_line(row["consumer"]), ("\n" + one_line(row["pattern"]), "dim")),
             state(row["state"], "durable" if row["durable"] else ""),
             str(row["lag"]),
+            age(row["lag_s"]) if row["lag"] else "-",
             str(row["settled"]),
             count(row["failed"]),
             count(row["lost"]),

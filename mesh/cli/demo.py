@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -21,13 +20,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 import mesh
+from mesh.cli.interrupts import Free, interrupts
 from mesh.client import NodeClient
 from mesh.node_process import NodeProcess
 
@@ -82,15 +82,12 @@ class Curriculum:
 def demo(as_json: bool) -> int:
     """Run the whole story; returns the exit code."""
     console = Console(stderr=as_json)
-    former = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with _cluster(console) as nodes:
+        with interrupts() as free, _cluster(console, free) as nodes, free():
             summary = _story(nodes, console)
     except KeyboardInterrupt:
         console.print("interrupted; the nodes are stopped and their files removed")
         return 130
-    finally:
-        signal.signal(signal.SIGTERM, former)
     if as_json:
         print(json.dumps(asdict(summary)))
     else:
@@ -99,19 +96,17 @@ def demo(as_json: bool) -> int:
     return 0 if summary.balanced and not summary.lost else 1
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 @contextmanager
-def _cluster(console: Console) -> Iterator[list[NodeProcess]]:
-    """Three nodes in a full mesh; stopped and removed however this ends."""
+def _cluster(console: Console, free: Free) -> Iterator[list[NodeProcess]]:
+    """Three nodes in a full mesh; stopped and removed however this ends. Interruptible between two nodes, `free`."""
     root = Path(tempfile.mkdtemp(prefix="mesh-demo-"))
     nodes: list[NodeProcess] = []
     try:
         for name in ("a", "b", "c"):
             node = NodeProcess(root / name, name, [each.listen for each in nodes])
             nodes.append(node)
+            with free():
+                pass
             node.start()
             console.print(f"node [bold]{name}[/] is ready: {node.origin} at {node.listen}")
         yield nodes
@@ -195,7 +190,12 @@ def _show_peers(client: NodeClient, console: Console) -> None:
 
 def _show_letter(client: NodeClient, console: Console) -> dict[str, Any]:
     letter: dict[str, Any] = client.request("dlq.list", state="dead")["rows"][0]
-    row = (letter["event_id"], letter["consumer"], str(letter["attempts"]), f"{letter['error_type']}: {letter['error']}")
+    row = (
+        letter["event_id"],
+        letter["consumer"],
+        str(letter["attempts"]),
+        f"{letter['error_type']}: {letter['error']}",
+    )
     console.print(_table("dead letters of b", ("event", "consumer", "attempts", "error"), [row]))
     return letter
 

@@ -162,7 +162,7 @@ def _take(ask: Asked, tally: Tally, outcomes: list[Outcome]) -> None:
         return
     from mesh.cli import dlq_view, screen
 
-    screen.show(*(dlq_view.outcome(each) for each in outcomes))
+    screen.say(*(dlq_view.outcome(each) for each in outcomes))
 
 
 def _finish(ask: Asked, tally: Tally, words: tuple[Word, ...], done: str, dry_run: bool) -> None:
@@ -172,7 +172,7 @@ def _finish(ask: Asked, tally: Tally, words: tuple[Word, ...], done: str, dry_ru
     else:
         from mesh.cli import dlq_view, screen
 
-        screen.show(dlq_view.sum_of(tally, words, done, dry_run))
+        screen.say(dlq_view.sum_of(tally, words, done, dry_run))
     if tally.interrupted:
         complain(f"interrupted; letters done: {len(tally.outcomes)}; run it again for the rest")
     raise typer.Exit(tally.exit_code)

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mesh.cli.asked import AsJson, Asked, Node, asked, print_json, print_row
+from mesh.cli.issues import has_issue
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Row = dict[str, Any]
-
-SKEW_MS_MAX = 1000.0
-"""A peer whose clock differs by more is an issue: people compare times of different machines."""
 
 
 def register(app: typer.Typer) -> None:
@@ -74,10 +72,3 @@ def _print_json(ask: Asked, chosen: Callable[[Row], bool], interval: float | Non
     from mesh.cli.repeat import repeat
 
     repeat(interval, lambda: print_row(rows()))
-
-
-def has_issue(row: Row) -> bool:
-    """Whether a peer deserves a look: not alive, no link, events dropped, or a clock far from this one's."""
-    skew_ms = row["clock_skew_ms"]
-    off = skew_ms is not None and abs(skew_ms) > SKEW_MS_MAX
-    return row["state"] != "alive" or row["link"] != "up" or bool(row["dropped"]) or off

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mesh.cli.books_view import consumers
 from mesh.cli.dlq_view import summary_line
-from mesh.cli.peers import SKEW_MS_MAX
+from mesh.cli.issues import clock_is_off
 from mesh.cli.screen import count, facts, one_line, state, table, titled
 from mesh.cli.times import age, size
 
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 def peers(rows: list[Row], known: int) -> RenderableType:
     """A table of peers; below it, why a link is not up. `known`: how many there are, these or others."""
     if not rows:
-        return Text(f"no issues with {known} peers" if known else "no peers: give this node some with --peer")
+        return Text(f"no issues; peers: {known}" if known else "no peers: give this node some with --peer")
     made = table("peer", "state", "link", "rtt>", "seen>", "sent>", "received>", "dropped>", "address")
     for row in rows:
         made.add_row(
@@ -42,7 +42,7 @@ def _remarks(row: Row) -> list[str]:
     name = one_line(row["name"]) or row["address"]
     said = [f"{name}: {one_line(row['reason'])}"] if row["reason"] and row["link"] != "up" else []
     skew_ms = row["clock_skew_ms"]
-    if skew_ms is not None and abs(skew_ms) > SKEW_MS_MAX:
+    if clock_is_off(row):
         said.append(f"{name}: its clock is {age(abs(skew_ms) / 1000)} {'ahead' if skew_ms > 0 else 'behind'}")
     return said
 

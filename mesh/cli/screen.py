@@ -43,6 +43,15 @@ def show(*parts: RenderableType) -> None:
     sys.stdout.flush()
 
 
+def say(*lines: Text) -> None:
+    """Print sentences, each on one line of its own however long it is."""
+    out = console()
+    with out.capture() as captured:
+        for line in lines:
+            out.print(line, soft_wrap=True)
+    print(captured.get(), end="", flush=True)
+
+
 def plain(text: object) -> str:
     """The text with every control character but the line break made visible as `\\x1b` and the like."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in str(text))

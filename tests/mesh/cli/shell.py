@@ -62,7 +62,8 @@ class Process:
     """One running `mesh`; `lines` is what it has printed so far."""
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "mesh.cli", *arguments]
+        # What started the tests may ignore SIGINT (a job in the background does), and a child inherits that.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "mesh.cli", *arguments]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
         self.lines: list[str] = []
@@ -75,8 +76,7 @@ class Process:
             reader.start()
 
     def _read(self, stream: Any, into: list[str]) -> None:
-        for line in stream:
-            into.append(line.rstrip("\n"))
+        into.extend(line.rstrip("\n") for line in stream)
 
     def wait_lines(self, count: int) -> list[str]:
         """What it printed, once there are `count` lines."""

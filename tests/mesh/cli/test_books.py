@@ -73,7 +73,7 @@ def test_consumers_as_json_is_a_list_of_rows(shell: Shell, one_node: LocalMesh) 
     rows = eventually(lambda: [row for row in shell("consumers", "--json").json if row["settled"]], what="it settled")
     assert [set(row) for row in rows] == [
         {
-            *("consumer", "pattern", "durable", "state", "process", "lag"),
+            *("consumer", "pattern", "durable", "state", "process", "lag", "lag_s", "in_flight"),
             *("settled", "failed", "lost", "last_report_s"),
         }
     ]
@@ -84,5 +84,6 @@ def test_consumers_for_people_is_a_table(shell: Shell, one_node: LocalMesh) -> N
     assert shell("consumers").out == "no consumers: nobody has subscribed at this node\n"
     one_node.connect(name="trainer").subscribe("A", print, name="feedback", durable=True)
     lines = shell("consumers").out.splitlines()
-    assert lines[0].split() == ["consumer", "pattern", "state", "lag", "settled", "failed", "lost", "seen"]
-    assert lines[1].split()[:6] == ["feedback", "A", "attached", "durable", "0", "0"]
+    assert lines[0].split() == ["consumer,", "pattern", "state", "lag", "behind", "settled", "failed", "lost", "seen"]
+    assert lines[1].split()[:6] == ["feedback", "attached", "durable", "0", "-", "0"]
+    assert lines[2] == "A"

@@ -11,7 +11,8 @@ from mesh.errors import NodeUnreachable
 
 
 def test_control_characters_of_strangers_do_not_reach_the_terminal() -> None:
-    assert screen.plain("red \x1b[31m\x9b31m\a and\r\nütf-8 ✓\u202e") == "red \\x1b[31m\\x9b31m\\x07 and\\r\nütf-8 ✓\\u202e"
+    text = "red \x1b[31m\x9b31m\a and\r\nütf-8 ✓\u202e"
+    assert screen.plain(text) == "red \\x1b[31m\\x9b31m\\x07 and\\r\nütf-8 ✓\\u202e"
 
 
 def test_only_the_first_line_of_a_text_stands_in_a_table() -> None:

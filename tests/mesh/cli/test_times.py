@@ -105,7 +105,14 @@ def test_a_moment_of_today_is_a_time_of_day_and_any_other_has_its_date() -> None
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (80 << 10, "80.0 KiB"), (3 << 29, "1.5 GiB"), (1 << 60, "1048576.0 TiB")],
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (80 << 10, "80.0 KiB"),
+        (3 << 29, "1.5 GiB"),
+        (1 << 50, "1024.0 TiB"),
+    ],
 )
 def test_a_size_has_the_largest_unit_that_keeps_a_digit_before_the_point(count: int, text: str) -> None:
     assert size(count) == text

@@ -1,0 +1,19 @@
+"""Which peers deserve a look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SKEW_MS_MAX = 1000.0
+"""A peer whose clock differs by more is an issue: people compare times of different machines."""
+
+
+def has_issue(row: dict[str, Any]) -> bool:
+    """Whether a row of `peers` is not well: not alive, no link, events dropped, or a clock far from this one's."""
+    return row["state"] != "alive" or row["link"] != "up" or bool(row["dropped"]) or clock_is_off(row)
+
+
+def clock_is_off(row: dict[str, Any]) -> bool:
+    """Whether the peer's clock is far from this one's."""
+    skew_ms = row["clock_skew_ms"]
+    return skew_ms is not None and abs(skew_ms) > SKEW_MS_MAX

@@ -1,0 +1,26 @@
+"""Which peers deserve a look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mesh.cli.issues import has_issue
+
+WELL = {"state": "alive", "link": "up", "dropped": 0, "clock_skew_ms": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "issue"),
+    [
+        ({}, False),
+        ({"clock_skew_ms": None}, False),
+        ({"state": "suspect"}, True),
+        ({"link": "connecting"}, True),
+        ({"dropped": 1}, True),
+        ({"clock_skew_ms": -1500.0}, True),
+    ],
+)
+def test_an_issue_is_whatever_deserves_a_look(change: dict[str, Any], issue: bool) -> None:
+    assert has_issue({**WELL, **change}) is issue
