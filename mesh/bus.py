@@ -29,7 +29,7 @@ from mesh.dispatch import Workers
 from mesh.errors import BusClosed, InvalidOption
 from mesh.event import pack_meta, pack_payload
 from mesh.frame import content_hash, pack_record
-from mesh.jobs import Handler, Runner
+from mesh.jobs import Handler, Marker, Runner
 from mesh.limits import ATTEMPTS, BACKOFF_S, BUFFER_BYTES, BUFFER_EVENTS, HANDLER_TIMEOUT_S, QUEUE_EVENTS
 from mesh.location import find_data_dir
 from mesh.pumps import LoopThread, Pumps
@@ -246,9 +246,10 @@ class EventBus:
 
     def _runner(self, course: Course, handler: Handler) -> Runner:
         options, finished = course.options, functools.partial(self._session.courses.outcome, course)
+        marker = Marker(self._session.marks, course.sub, options.durable)
         if is_async(handler):
-            return Pumps(handler, options.concurrency, options.timeout_s, finished, self._loop())
-        return Workers(handler, options.consumer, options.concurrency, options.timeout_s, finished)
+            return Pumps(handler, options.concurrency, options.timeout_s, finished, marker, self._loop())
+        return Workers(handler, options.consumer, options.concurrency, options.timeout_s, finished, marker)
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         """The loop that runs here, or the bus's own."""
@@ -287,6 +288,7 @@ class EventBus:
         self._outbox.forked(FORKED)
         self._lock = threading.Lock()
         self._session.attached = threading.Event()
+        self._session.marks.forked()
 
 
 def _after_fork() -> None:

@@ -25,19 +25,29 @@ from time import monotonic
 
 from mesh.event import Event
 from mesh.following import Key
-from mesh.jobs import Finished, Handler, Inbox, Job, Verdict, failure_of, timeout_failure
+from mesh.jobs import Finished, Handler, Inbox, Job, Marker, Verdict, failure_of, timeout_failure
 
 
 class Workers:
     """Runs a plain function on up to `concurrency` threads of its own."""
 
-    def __init__(self, handler: Handler, name: str, concurrency: int, timeout_s: float, finished: Finished) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        name: str,
+        concurrency: int,
+        timeout_s: float,
+        finished: Finished,
+        marker: Marker,
+    ) -> None:
         self.late = 0
         self._handler = handler
         self._name = name
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._finished = finished
+        self._marker = marker
+        self._durable = marker.durable
         self._inbox = Inbox()
         self._filled = threading.Condition(self._inbox.lock)
         self._idle = self._threads = 0
@@ -56,6 +66,7 @@ class Workers:
                 with self._filled:
                     self._threads -= 1
                     self._staff()
+                self._marker.end(job)
                 self._finished(job, timeout_failure(job, self._timeout_s, _stack_of(thread)))
 
     def close(self) -> int:
@@ -80,9 +91,14 @@ class Workers:
     def _work(self) -> None:
         me = threading.get_ident()
         while (job := self._take()) is not None:
+            marked = self._durable or job.letter is not None
+            if marked:
+                self._marker.begin(job)
             job.started = monotonic()
             self._running[me] = job
             verdict = self._attempt(job)
+            if marked:
+                self._marker.end(job)
             if self._running.pop(me, None) is not job:
                 self.late += 1
                 return

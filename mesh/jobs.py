@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 from mesh.event import Event
 from mesh.following import Key
 from mesh.limits import TRACEBACK_CHARS_MAX
+from mesh.marks import EVENT, LETTER, Marks
 from mesh.requests import Failure
 
 Handler = Callable[[Event], Any]
@@ -45,6 +46,36 @@ Verdict = Failure | Dropped | None
 """What became of a job; None is success."""
 
 Finished = Callable[[Job, Verdict], object]
+
+
+class Marker:
+    """Marks what one subscription has in its handlers, so that the node can tell what the process died of.
+
+    A runner asks it before and after the handler: for every event of a durable consumer, else for redeliveries only.
+    """
+
+    def __init__(self, marks: Marks, sub: int, durable: bool) -> None:
+        self.durable = durable
+        self._marks = marks
+        self._sub = sub
+        self._slots: dict[Job, int] = {}
+
+    def begin(self, job: Job) -> None:
+        """The handler is about to be called. An event that is in no log is not marked: it will not come back."""
+        if job.letter is not None:
+            slot = self._marks.begin(LETTER, self._sub, job.letter)
+        elif job.event.position:
+            slot = self._marks.begin(EVENT, self._sub, job.event.position)
+        else:
+            return
+        if slot is not None:
+            self._slots[job] = slot
+
+    def end(self, job: Job) -> None:
+        """The handler has ended, or is given up. Said twice, or of what was not marked, it changes nothing."""
+        slot = self._slots.pop(job, None)
+        if slot is not None:
+            self._marks.end(slot)
 
 
 class Inbox:

@@ -15,7 +15,7 @@ from time import monotonic
 
 from mesh.event import Event
 from mesh.following import Key
-from mesh.jobs import Dropped, Finished, Handler, Inbox, Job, Verdict, failure_of, text_of, timeout_failure
+from mesh.jobs import Dropped, Finished, Handler, Inbox, Job, Marker, Verdict, failure_of, text_of, timeout_failure
 
 _log = logging.getLogger("mesh")
 
@@ -32,6 +32,7 @@ class Pumps:
         concurrency: int,
         timeout_s: float,
         finished: Finished,
+        marker: Marker,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.late = 0
@@ -39,6 +40,8 @@ class Pumps:
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._finished = finished
+        self._marker = marker
+        self._durable = marker.durable
         self._loop = loop
         self._inbox = Inbox()
         self._called = False
@@ -77,7 +80,8 @@ class Pumps:
     async def _pump(self) -> None:
         taken = 0
         while (job := self._take()) is not None:
-            self._finished(job, await self._attempt(job))
+            verdict = await (self._marked(job) if self._durable or job.letter is not None else self._attempt(job))
+            self._finished(job, verdict)
             taken += 1
             if taken % EVENTS_PER_STEP == 0:
                 await asyncio.sleep(0)
@@ -85,6 +89,13 @@ class Pumps:
     def _take(self) -> Job | None:
         with self._inbox.lock:
             return self._inbox.take()
+
+    async def _marked(self, job: Job) -> Verdict:
+        self._marker.begin(job)
+        try:
+            return await self._attempt(job)
+        finally:
+            self._marker.end(job)
 
     async def _attempt(self, job: Job) -> Verdict:
         job.started = monotonic()

@@ -35,6 +35,7 @@ from mesh.errors import BusClosed, MeshError
 from mesh.frame import PUBLISHER_BYTES
 from mesh.link import RETRY_S, Link
 from mesh.location import read_endpoints
+from mesh.marks import Marks, marks_path
 from mesh.outbox import Outbox
 from mesh.requests import BEACON, DIRECTED, Json, refusal, session_topic, unpack_directed
 from mesh.wake import Wake
@@ -81,6 +82,7 @@ class Session:
         self._left = threading.Event()
         self.outbox = Outbox(self.id, events_max, bytes_max, self.stir)
         self.courses = Courses(self.id, self.stir)
+        self.marks = Marks(marks_path(data_dir, self.id))
         self._wake = Wake()
         self._asleep = False
         self._commands: deque[Callable[[float], object]] = deque()
@@ -232,6 +234,7 @@ class Session:
         _log.info("attached to node %s in %s", reply.get("node"), self.data_dir)
         self.outbox.attach()
         self.courses.attached(self._link)
+        self.marks.attached()
         self.attached.set()
 
     def _check_answers(self, now: float) -> None:
@@ -241,6 +244,7 @@ class Session:
 
     def _detach(self, now: float, reason: str) -> None:
         if self._link is not None:
+            self.marks.detached()  # before the node sees the sockets go: this process lives
             self._link.close()
             self._link = None
             self._poller = zmq.Poller()
