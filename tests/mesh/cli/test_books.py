@@ -87,3 +87,16 @@ def test_consumers_for_people_is_a_table(shell: Shell, one_node: LocalMesh) -> N
     assert lines[0].split() == ["consumer,", "pattern", "state", "lag", "behind", "settled", "failed", "lost", "seen"]
     assert lines[1].split()[:6] == ["feedback", "attached", "durable", "0", "-", "0"]
     assert lines[2] == "A"
+
+
+def test_a_durable_consumer_can_be_forgotten_when_its_program_is_gone(shell: Shell, one_node: LocalMesh) -> None:
+    with one_node.nodes[0].connect(name="trainer") as bus:
+        bus.subscribe("A", lambda event: None, name="feedback", durable=True)
+        held = shell("consumers", "forget", "feedback")
+        assert (held.code, held.err) == (1, "mesh: consumer 'feedback' is attached; stop its program first\n")
+    assert [row["state"] for row in shell("consumers", "--json").json] == ["detached"]
+    said = shell("consumers", "forget", "feedback")
+    assert (said.code, said.out, said.err) == (0, "feedback is forgotten\n", "")
+    assert shell("consumers", "--json").json == []
+    again = shell("consumers", "forget", "feedback")
+    assert (again.code, again.err) == (1, "mesh: there is no consumer 'feedback'; see `mesh consumers`\n")

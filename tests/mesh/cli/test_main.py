@@ -23,6 +23,7 @@ COMMANDS = [
     ("pub",),
     ("sub",),
     ("consumers",),
+    ("consumers", "forget"),
     ("audit",),
     ("demo",),
     ("dlq",),
