@@ -245,11 +245,12 @@ class EventBus:
         return course
 
     def _runner(self, course: Course, handler: Handler) -> Runner:
-        options, finished = course.options, functools.partial(self._session.courses.outcome, course)
+        options, courses = course.options, self._session.courses
+        finished, passed = functools.partial(courses.finished, course), functools.partial(courses.passed, course)
         marker = Marker(self._session.marks, course.sub, options.durable)
         if is_async(handler):
             return Pumps(handler, options.concurrency, options.timeout_s, finished, marker, self._loop())
-        return Workers(handler, options.consumer, options.concurrency, options.timeout_s, finished, marker)
+        return Workers(handler, options.consumer, options.concurrency, options.timeout_s, finished, passed, marker)
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         """The loop that runs here, or the bus's own."""

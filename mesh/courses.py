@@ -37,11 +37,12 @@ REGISTER_AGAIN_S = 1.0
 
 TOPICS_CACHED_MAX = 10_000
 
-Outcome = tuple[Course, Job, Verdict]
+Outcome = tuple[Course, Callable[[], object]]
+"""What a handler has to say of a subscription: to be called on the I/O thread."""
 
 
 class Courses:
-    """The subscriptions of one session. All methods but `outcome` belong to the I/O thread."""
+    """The subscriptions of one session. All methods but `finished` and `passed` belong to the I/O thread."""
 
     def __init__(self, session: bytes, stir: Callable[[], object]) -> None:
         self.malformed = 0
@@ -59,9 +60,16 @@ class Courses:
 
     # ---- any thread
 
-    def outcome(self, course: Course, job: Job, verdict: Verdict) -> None:
+    def finished(self, course: Course, job: Job, verdict: Verdict) -> None:
         """A handler is done with one event."""
-        self._outcomes.append((course, job, verdict))
+        self._outcome(course, partial(course.finished, job, verdict))
+
+    def passed(self, course: Course, key: Key | None, first: int, count: int) -> None:
+        """A handler is done with a run of events, all of them well."""
+        self._outcome(course, partial(course.passed, key, first, count))
+
+    def _outcome(self, course: Course, take_in: Callable[[], object]) -> None:
+        self._outcomes.append((course, take_in))
         if not self._stirred:
             self._stirred = True
             self._stir()
@@ -189,7 +197,7 @@ class Courses:
         """A failed event, to be tried again by one subscription."""
         course = self._courses.get(message["sub"])
         if course is not None and blobs:
-            course.redeliver(Batch(decode(blobs[0]), replayed=True), message["letter"], message["attempt"])
+            course.redeliver(Batch(decode(blobs[0]), replayed=True, attempt=message["attempt"]), message["letter"])
 
     def _taking(self, topic: str) -> tuple[Course, ...]:
         found = self._by_topic.get(topic)
@@ -214,7 +222,7 @@ class Courses:
                 self._ask(course, now)
 
     def _ask(self, course: Course, now: float) -> None:
-        wanted = course.following.ask(course.pending, now)
+        wanted = course.following.ask(course.pending, now, light=course.light)
         if wanted and self._link is not None:
             fields = {"ranges": replay_rows(wanted), "bytes_max": REPLAY_BYTES_MAX}
             self._link.request("replay", fields, partial(self._replayed, course), now)
@@ -244,8 +252,8 @@ class Courses:
         self._stirred = bool(self._outcomes)
         self._collect_at = now + COLLECT_EVERY_S
         while self._outcomes:
-            course, job, verdict = self._outcomes.popleft()
-            course.finished(job, verdict)
+            course, take_in = self._outcomes.popleft()
+            take_in()
             self._reports.note(course)
 
     def report(self, now: float) -> None:
@@ -280,7 +288,7 @@ class Courses:
 
 
 def _may_ask(course: Course) -> bool:
-    room = 2 * course.pending <= course.options.queue
+    room = course.light or 2 * course.pending <= course.options.queue
     return room and course.state == "registered" and course.following.behind and not course.ending
 
 

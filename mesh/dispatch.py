@@ -1,6 +1,6 @@
 """Dispatch: plain handlers on worker threads.
 
-    I/O thread ──put──▶ Inbox ──take──▶ worker thread ──▶ finished(job, verdict)
+    I/O thread ──put──▶ Inbox ──take──▶ worker thread ──▶ passed(key, first, count) │ finished(job, verdict)
     I/O thread ──overdue(now)──▶ gives up what has run too long ──▶ finished(job, timeout)
 
 Events are taken in stream order; with `concurrency` 1 the next begins when the one before has ended. Threads are
@@ -23,9 +23,25 @@ import threading
 import traceback
 from time import monotonic
 
-from mesh.event import Event
-from mesh.following import Key
-from mesh.jobs import Finished, Handler, Inbox, Job, Marker, Verdict, failure_of, timeout_failure
+from mesh.jobs import (
+    Dropped,
+    Finished,
+    Handler,
+    Inbox,
+    Job,
+    Marker,
+    Passed,
+    Piece,
+    Verdict,
+    failure_of,
+    timeout_failure,
+)
+
+PIECE_EVENTS = 256
+"""Events one thread takes at a time when it is the only one: the lock is then paid once for all of them."""
+
+TELL_EVERY_S = 0.005
+"""Successes are told together, but not later than this."""
 
 
 class Workers:
@@ -38,9 +54,11 @@ class Workers:
         concurrency: int,
         timeout_s: float,
         finished: Finished,
+        passed: Passed,
         marker: Marker,
     ) -> None:
         self.late = 0
+        self._passed = passed
         self._handler = handler
         self._name = name
         self._concurrency = concurrency
@@ -50,24 +68,34 @@ class Workers:
         self._durable = marker.durable
         self._inbox = Inbox()
         self._filled = threading.Condition(self._inbox.lock)
+        self._most = PIECE_EVENTS if concurrency == 1 else 1
         self._idle = self._threads = 0
-        self._running: dict[int, Job] = {}
+        self._running: dict[int, tuple[Piece, int, Job]] = {}
 
-    def put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
-        """Queue the events from index `offset` on; `letter` is the id of the letter when they are a redelivery."""
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the frames that wait for a handler."""
+        return self._inbox.size_bytes
+
+    def put(self, piece: Piece) -> None:
+        """Queue events."""
         with self._filled:
-            self._inbox.put(events, offset, key, letter)
+            self._inbox.put(piece)
             self._staff()
 
     def overdue(self, now: float) -> None:
         """Fail what has run too long and replace its thread."""
-        for thread, job in list(self._running.items()):
-            if now - job.started > self._timeout_s and self._running.pop(thread, None) is job:
+        for thread, running in list(self._running.items()):
+            piece, index, job = running
+            if now - job.started > self._timeout_s and self._running.pop(thread, None) is running:
+                self._marker.end(job)
+                self._speak(piece, index, timeout_failure(job, self._timeout_s, _stack_of(thread)), job)
                 with self._filled:
                     self._threads -= 1
+                    self._inbox.put_back(piece.part(index + 1, piece.stop))
                     self._staff()
-                self._marker.end(job)
-                self._finished(job, timeout_failure(job, self._timeout_s, _stack_of(thread)))
+                if self._inbox.closed:
+                    self._drop(piece, index + 1)
 
     def close(self) -> int:
         """Start nothing more; returns how many queued events will not be handled."""
@@ -90,29 +118,68 @@ class Workers:
 
     def _work(self) -> None:
         me = threading.get_ident()
-        while (job := self._take()) is not None:
-            marked = self._durable or job.letter is not None
+        while (piece := self._take()) is not None:
+            if not self._handle(me, piece):
+                self.late += 1
+                return
+
+    def _handle(self, me: int, piece: Piece) -> bool:
+        """Give the piece's events to the handler one by one; False when this thread was given up meanwhile."""
+        marked = self._durable or piece.letter is not None
+        now = monotonic()
+        tell_at = now + TELL_EVERY_S
+        for index in range(piece.start, piece.stop):
+            if self._inbox.closed:
+                self._drop(piece, index)
+                return True
+            job = piece.job(index)
             if marked:
                 self._marker.begin(job)
-            job.started = monotonic()
-            self._running[me] = job
+            job.started = now
+            self._running[me] = running = (piece, index, job)
             verdict = self._attempt(job)
             if marked:
                 self._marker.end(job)
-            if self._running.pop(me, None) is not job:
-                self.late += 1
-                return
-            self._finished(job, verdict)
+            if self._running.pop(me, None) is not running:
+                return False
+            now = monotonic()
+            if verdict is not None or piece.letter is not None:
+                self._speak(piece, index, verdict, job)
+            elif now >= tell_at:
+                tell_at = now + TELL_EVERY_S
+                self._tell(piece, index + 1)
+        self._tell(piece, piece.stop)
+        return True
 
-    def _take(self) -> Job | None:
+    def _speak(self, piece: Piece, index: int, verdict: Verdict, job: Job) -> None:
+        """One event of a piece is spoken of by itself, after those before it."""
+        self._tell(piece, index)
+        piece.told = index + 1
+        self._finished(job, verdict)
+
+    def _drop(self, piece: Piece, start: int) -> None:
+        """The events from index `start` on will not be handled: nothing more is started."""
+        self._tell(piece, start)
+        for index in range(start, piece.stop):
+            self._finished(piece.job(index), Dropped())
+
+    def _tell(self, piece: Piece, stop: int) -> None:
+        """What was not spoken of yet, before index `stop`, was a success."""
+        count = stop - piece.told
+        if count > 0:
+            first = piece.batch.first
+            self._passed(piece.key, first + piece.told if first else 0, count)
+            piece.told = stop
+
+    def _take(self) -> Piece | None:
         with self._filled:
-            while (job := self._inbox.take()) is None:
+            while (piece := self._inbox.take(self._most)) is None:
                 if self._inbox.closed:
                     return None
                 self._idle += 1
                 self._filled.wait()
                 self._idle -= 1
-            return job
+            return piece
 
     def _attempt(self, job: Job) -> Verdict:
         try:

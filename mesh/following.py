@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from mesh.event import Event
 from mesh.frame import REPLAYED, Frame, records
+from mesh.limits import BATCH_EVENTS_MAX
 from mesh.requests import Stream
 from mesh.streams import Range, Run, StreamTracker
 
@@ -35,6 +36,9 @@ ASK_AFTER_S = 0.02
 ASK_AGAIN_MAX_S = 1.0
 """Longest wait before asking again for what the last answer did not hold."""
 
+LIGHT_EVENTS = 16 * BATCH_EVENTS_MAX
+"""Events asked for at once while few bytes wait; the answer is bounded in bytes."""
+
 STREAMS_ASKED_MAX = 64
 """Ranges in one request; the answer is bounded in bytes anyway."""
 
@@ -43,12 +47,16 @@ Key = tuple[str, str]
 
 
 class Batch:
-    """A frame as it is shared by all subscriptions that take it in; its events are made once, when first asked for."""
+    """A frame as it is shared by all subscriptions that take it in, given to them for the `attempt`-th time.
 
-    __slots__ = ("_events", "count", "first", "frame", "key", "position", "replayed")
+    Its events are made once, when the first handler asks for them: what waits in a queue is bytes.
+    """
 
-    def __init__(self, frame: Frame, position: int = 0, replayed: bool = False) -> None:
+    __slots__ = ("_events", "attempt", "count", "first", "frame", "key", "position", "replayed")
+
+    def __init__(self, frame: Frame, position: int = 0, replayed: bool = False, attempt: int = 1) -> None:
         self.frame = frame
+        self.attempt = attempt
         self.position = position
         self.replayed = replayed or bool(frame.flags & REPLAYED)
         self.key: Key = (frame.origin, frame.topic)
@@ -60,11 +68,10 @@ class Batch:
     def events(self) -> list[Event]:
         """The events of the frame, in order."""
         if self._events is None:
-            self._events = self.make_events()
+            self._events = self._make_events()
         return self._events
 
-    def make_events(self, attempt: int = 1) -> list[Event]:
-        """Events of their own for one subscriber, given for the `attempt`-th time."""
+    def _make_events(self) -> list[Event]:
         frame, logged, ordered = self.frame, bool(self.position), bool(self.first)
         return [
             Event.received(
@@ -76,7 +83,7 @@ class Batch:
                 record.meta,
                 record.body,
                 self.position + index if logged else 0,
-                attempt,
+                self.attempt,
                 self.replayed,
             )
             for index, record in enumerate(records(frame))
@@ -139,13 +146,16 @@ class Following:
         self._ask_at = now
         return begun
 
-    def offer(self, batch: Batch, queued: int, now: float) -> list[Run[Batch]]:
-        """Take a frame in while `queued` events wait; returns what may be handed on, in order."""
+    def offer(self, batch: Batch, queued: int, now: float, *, light: bool = False) -> list[Run[Batch]]:
+        """Take a frame in while `queued` events wait; returns what may be handed on, in order.
+
+        `light` says that they are few bytes, so that there is room whatever their number.
+        """
         tracker = self._tracker(batch.key)
         last = batch.first + batch.count - 1
         if last <= tracker.head:
             return []
-        if not self._fits(batch, tracker.head, queued):
+        if not light and not self._fits(batch, tracker.head, queued):
             self.learn(batch.key, last, now)
             return []
         runs = tracker.offer(batch.first, batch.count, batch)
@@ -192,10 +202,10 @@ class Following:
             del self._buried[batch.key]
         return [(part.first - batch.first, part.last + 1 - batch.first) for part in parts]
 
-    def ask(self, queued: int, now: float) -> list[tuple[Key, Range]]:
+    def ask(self, queued: int, now: float, *, light: bool = False) -> list[tuple[Key, Range]]:
         """What to ask the log for now: nothing while an answer is awaited or the queue is more than half full."""
-        room = self.room_max - queued
-        if self.asking or not self._behind or now < self._ask_at or 2 * queued > self.room_max:
+        room = max(self.room_max - queued, LIGHT_EVENTS if light else 0)
+        if self.asking or not self._behind or now < self._ask_at or not (light or 2 * queued <= self.room_max):
             return []
         wanted: list[tuple[Key, Range]] = []
         for key in self._behind:

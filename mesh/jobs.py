@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, Literal, Protocol
 
 from mesh.event import Event
-from mesh.following import Key
+from mesh.following import Batch, Key
 from mesh.limits import TRACEBACK_CHARS_MAX
 from mesh.marks import EVENT, LETTER, Marks
 from mesh.requests import Failure
@@ -46,6 +46,10 @@ Verdict = Failure | Dropped | None
 """What became of a job; None is success."""
 
 Finished = Callable[[Job, Verdict], object]
+"""Takes the verdict on one event."""
+
+Passed = Callable[[Key | None, int, int], object]
+"""Takes a run of successes: key, sequence of the first (0 for what has none), how many."""
 
 
 class Marker:
@@ -78,42 +82,80 @@ class Marker:
             self._marks.end(slot)
 
 
+class Piece:
+    """Consecutive events of one batch, on their way to a handler. `told` counts what was said of them so far.
+
+    `key` is None for what is not settled by sequence; `letter` is the id of the letter when it is a redelivery.
+    """
+
+    __slots__ = ("batch", "key", "letter", "start", "stop", "told")
+
+    def __init__(self, batch: Batch, start: int, stop: int, key: Key | None, letter: int | None) -> None:
+        self.batch = batch
+        self.start = self.told = start
+        self.stop = stop
+        self.key = key
+        self.letter = letter
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def part(self, start: int, stop: int) -> Piece:
+        """Some of it, by index into the batch."""
+        return Piece(self.batch, start, stop, self.key, self.letter)
+
+    def job(self, index: int) -> Job:
+        """One event of it."""
+        return Job(self.batch.events[index], self.key, self.letter)
+
+
 class Inbox:
-    """Events that wait for one subscription's handler. The owner holds `lock` around every call."""
+    """Events that wait for one subscription's handler. The owner holds `lock` around every call.
+
+    They wait as frames, as they came; `size_bytes` is what these hold.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.closed = False
-        self._waiting: deque[tuple[list[Event], int, Key | None, int | None]] = deque()
-        self._events: list[Event] = []
-        self._at = 0
-        self._key: Key | None = None
-        self._letter: int | None = None
+        self.size_bytes = 0
+        self._waiting: deque[Piece] = deque()
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
-        """Append the events from index `offset` on."""
-        self._waiting.append((events, offset, key, letter))
-        self._count += len(events) - offset
+    def put(self, piece: Piece) -> None:
+        """Append events."""
+        self._waiting.append(piece)
+        self._count += len(piece)
+        self.size_bytes += len(piece.batch.frame.events)
 
-    def take(self) -> Job | None:
-        """The next event, or None when there is none or the inbox is closed."""
+    def put_back(self, piece: Piece) -> None:
+        """Whoever took these will not come to them: they are next."""
+        if len(piece) and not self.closed:
+            self._waiting.appendleft(piece)
+            self._count += len(piece)
+            self.size_bytes += len(piece.batch.frame.events)
+
+    def take(self, most: int) -> Piece | None:
+        """The next events, at most so many and of one batch, or None when there are none or the inbox is closed."""
         if not self._count or self.closed:
             return None
-        while self._at >= len(self._events):
-            self._events, self._at, self._key, self._letter = self._waiting.popleft()
-        job = Job(self._events[self._at], self._key, self._letter)
-        self._at += 1
-        self._count -= 1
-        return job
+        piece = self._waiting[0]
+        taken = piece.part(piece.start, min(piece.stop, piece.start + most))
+        if taken.stop == piece.stop:
+            self._waiting.popleft()
+            self.size_bytes -= len(piece.batch.frame.events)
+        else:
+            self._waiting[0] = piece.part(taken.stop, piece.stop)
+        self._count -= len(taken)
+        return taken
 
     def close(self) -> int:
         """Hand out nothing more; returns how many events were still waiting."""
         self.closed = True
-        dropped, self._count = self._count, 0
+        dropped, self._count, self.size_bytes = self._count, 0, 0
         self._waiting.clear()
         return dropped
 
@@ -123,8 +165,12 @@ class Runner(Protocol):
 
     late: int
 
-    def put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
-        """Queue the events from index `offset` on; `letter` is the id of the letter when they are a redelivery."""
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the frames that wait for a handler."""
+
+    def put(self, piece: Piece) -> None:
+        """Queue events."""
 
     def overdue(self, now: float) -> None:
         """Fail what has run too long. `now`: monotonic seconds."""

@@ -49,6 +49,10 @@ DEDUP_WINDOW_S: Final = 60.0
 DEDUP_EVENTS_MAX: Final = 1_000_000
 """Hashes kept at most: about 130 MB at the very worst; the oldest are forgotten first."""
 
+QUEUE_BYTES: Final = 4 << 20
+"""Small events may wait in memory up to this many bytes per subscription, also beyond the bound of events: a burst of
+them is then handled live instead of being read from the log again."""
+
 HANDLER_TIMEOUT_S: Final = 600.0
 """Default time a handler may take for one event."""
 

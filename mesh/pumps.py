@@ -13,9 +13,19 @@ import logging
 import threading
 from time import monotonic
 
-from mesh.event import Event
-from mesh.following import Key
-from mesh.jobs import Dropped, Finished, Handler, Inbox, Job, Marker, Verdict, failure_of, text_of, timeout_failure
+from mesh.jobs import (
+    Dropped,
+    Finished,
+    Handler,
+    Inbox,
+    Job,
+    Marker,
+    Piece,
+    Verdict,
+    failure_of,
+    text_of,
+    timeout_failure,
+)
 
 _log = logging.getLogger("mesh")
 
@@ -47,10 +57,15 @@ class Pumps:
         self._called = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def put(self, events: list[Event], offset: int, key: Key | None, letter: int | None) -> None:
-        """Queue the events from index `offset` on; `letter` is the id of the letter when they are a redelivery."""
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the frames that wait for a handler."""
+        return self._inbox.size_bytes
+
+    def put(self, piece: Piece) -> None:
+        """Queue events."""
         with self._inbox.lock:
-            self._inbox.put(events, offset, key, letter)
+            self._inbox.put(piece)
         if not self._called:
             self._called = True
             try:
@@ -88,7 +103,8 @@ class Pumps:
 
     def _take(self) -> Job | None:
         with self._inbox.lock:
-            return self._inbox.take()
+            piece = self._inbox.take(1)
+        return piece.job(piece.start) if piece else None
 
     async def _marked(self, job: Job) -> Verdict:
         self._marker.begin(job)

@@ -110,6 +110,10 @@ class Settlement:
             ledger.fail(failure)
         self._advance(key, ledger, sequence, sequence)
 
+    def pass_(self, key: Key, first: int, last: int) -> None:
+        """The handler is done with the events from `first` to `last`, all of them well."""
+        self._advance(key, self._ledger(key), first, last)
+
     def skip(self, key: Key, first: int, last: int, lost: Range | None) -> None:
         """The events from `first` to `last` will never come; `lost` is what of them was owed."""
         ledger = self._ledger(key)
@@ -128,8 +132,8 @@ class Settlement:
         self._letters.append(letter)
 
     def resume(self) -> list[tuple[str, str, int]]:
-        """Every stream with what is settled: `resume` of a new attachment."""
-        return [(origin, topic, ledger.settled) for (origin, topic), ledger in self._ledgers.items()]
+        """Every stream with what the node has confirmed: `resume` of a new attachment, and where its reports begin."""
+        return [(origin, topic, ledger.confirmed) for (origin, topic), ledger in self._ledgers.items()]
 
     def report(self) -> dict[str, Any]:
         """`moves` and `letters` of a report; `confirmed` or nothing follows before the next one is made."""

@@ -23,7 +23,8 @@ from typing import Any, Literal
 
 from mesh.errors import InvalidOption, RequestRefused
 from mesh.following import Batch, Following, Key
-from mesh.jobs import Dropped, Job, Runner, Verdict
+from mesh.jobs import Dropped, Job, Piece, Runner, Verdict
+from mesh.limits import QUEUE_BYTES
 from mesh.requests import Json
 from mesh.retry import RetryPolicy, check_policy
 from mesh.settlement import Settlement
@@ -168,12 +169,12 @@ class Course:
         if self.ending:
             return
         if not batch.first:
-            if self.pending < self.options.queue:
+            if self.pending < self.options.queue or self.light:
                 self._put(batch, 0, batch.count)
         elif self.state != "registered":
             self._keep(batch)
         else:
-            self._hand_on(self.following.offer(batch, self.pending, now))
+            self._hand_on(self.following.offer(batch, self.pending, now, light=self.light))
 
     def learn(self, key: Key, head: int, now: float) -> None:
         """A stream it follows reaches at least to `head`."""
@@ -197,12 +198,23 @@ class Course:
             self._hand_on(runs)
         self.following.answered(news, now)
 
-    def redeliver(self, batch: Batch, letter: int, attempt: int) -> None:
+    def redeliver(self, batch: Batch, letter: int) -> None:
         """An event that failed before is to be tried again."""
-        if not self.ending and (letter, attempt) not in self._letters:
-            self._letters.add((letter, attempt))
+        if not self.ending and (letter, batch.attempt) not in self._letters:
+            self._letters.add((letter, batch.attempt))
             self.pending += 1
-            self.runner.put(batch.make_events(attempt)[:1], 0, None, letter)
+            self.runner.put(Piece(batch, 0, 1, None, letter))
+
+    @property
+    def light(self) -> bool:
+        """Whether so few bytes wait that there is room whatever the number of events."""
+        return self.runner.queued_bytes < QUEUE_BYTES
+
+    def passed(self, key: Key | None, first: int, count: int) -> None:
+        """A handler is done with `count` events of a stream from sequence `first` on, all of them well."""
+        self.pending -= count
+        if key is not None:
+            self.settlement.pass_(key, first, first + count - 1)
 
     def finished(self, job: Job, verdict: Verdict) -> None:
         """A handler is done with one event."""
@@ -234,8 +246,7 @@ class Course:
 
     def _put(self, batch: Batch, start: int, stop: int) -> None:
         self.pending += stop - start
-        events = batch.events if stop == batch.count else batch.events[:stop]
-        self.runner.put(events, start, batch.key if batch.first else None, None)
+        self.runner.put(Piece(batch, start, stop, batch.key if batch.first else None, None))
 
     def _keep(self, what: Batch | tuple[Key, int]) -> None:
         if self.state == "registering" and len(self._early) < EARLY_MAX:
