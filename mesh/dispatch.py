@@ -23,6 +23,7 @@ import threading
 import traceback
 from time import monotonic
 
+from mesh.event import Event
 from mesh.jobs import (
     Dropped,
     Finished,
@@ -70,7 +71,7 @@ class Workers:
         self._filled = threading.Condition(self._inbox.lock)
         self._most = PIECE_EVENTS if concurrency == 1 else 1
         self._idle = self._threads = 0
-        self._running: dict[int, tuple[Piece, int, Job]] = {}
+        self._running: dict[int, tuple[Piece, int, float, Job | None]] = {}
 
     @property
     def queued_bytes(self) -> int:
@@ -86,10 +87,12 @@ class Workers:
     def overdue(self, now: float) -> None:
         """Fail what has run too long and replace its thread."""
         for thread, running in list(self._running.items()):
-            piece, index, job = running
-            if now - job.started > self._timeout_s and self._running.pop(thread, None) is running:
-                self._marker.end(job)
-                self._speak(piece, index, timeout_failure(job, self._timeout_s, _stack_of(thread)), job)
+            piece, index, started, marked = running
+            if now - started > self._timeout_s and self._running.pop(thread, None) is running:
+                if marked is not None:
+                    self._marker.end(marked)
+                job = piece.job(index, started)
+                self._say(piece, index, job, timeout_failure(job, self._timeout_s, _stack_of(thread)))
                 with self._filled:
                     self._threads -= 1
                     self._inbox.put_back(piece.part(index + 1, piece.stop))
@@ -132,27 +135,30 @@ class Workers:
             if self._inbox.closed:
                 self._drop(piece, index)
                 return True
-            job = piece.job(index)
-            if marked:
+            job = piece.job(index) if marked else None
+            if job is not None:
                 self._marker.begin(job)
-            job.started = now
-            self._running[me] = running = (piece, index, job)
-            verdict = self._attempt(job)
-            if marked:
+            self._running[me] = running = (piece, index, now, job)
+            error = self._attempt(piece.batch.events[index])
+            if job is not None:
                 self._marker.end(job)
             if self._running.pop(me, None) is not running:
                 return False
-            now = monotonic()
-            if verdict is not None or piece.letter is not None:
-                self._speak(piece, index, verdict, job)
+            started, now = now, monotonic()
+            if error is not None or piece.letter is not None:
+                self._speak(piece, index, started, error)
             elif now >= tell_at:
                 tell_at = now + TELL_EVERY_S
                 self._tell(piece, index + 1)
         self._tell(piece, piece.stop)
         return True
 
-    def _speak(self, piece: Piece, index: int, verdict: Verdict, job: Job) -> None:
+    def _speak(self, piece: Piece, index: int, started: float, error: BaseException | None) -> None:
         """One event of a piece is spoken of by itself, after those before it."""
+        job = piece.job(index, started)
+        self._say(piece, index, job, None if error is None else failure_of(job, error))
+
+    def _say(self, piece: Piece, index: int, job: Job, verdict: Verdict) -> None:
         self._tell(piece, index)
         piece.told = index + 1
         self._finished(job, verdict)
@@ -181,14 +187,15 @@ class Workers:
                 self._idle -= 1
             return piece
 
-    def _attempt(self, job: Job) -> Verdict:
+    def _attempt(self, event: Event) -> BaseException | None:
+        """Call the handler; whatever it lets out is its event's failure."""
         try:
-            result = self._handler(job.event)
+            result = self._handler(event)
             if result is not None and inspect.iscoroutine(result):
                 result.close()
                 raise TypeError("the handler returned a coroutine; subscribe the coroutine function itself")
-        except BaseException as error:  # whatever a handler lets out is its event's failure
-            return failure_of(job, error)
+        except BaseException as error:
+            return error
         return None
 
 

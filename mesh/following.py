@@ -12,8 +12,8 @@ finds the queue full is only noted (the stream is then behind) and pulled from t
 
 First contact. A stream the node did not list when it registered the subscription did not exist there, so its very first
 event is owed: its tracker starts at 0. If its origin is another node, the log here may begin later than the stream
-does, and the node calls the part before it gone. That part was never promised: it is skipped and not reported as lost
-(`after_gone`). Anything that goes missing once a stream was promised is lost, and is reported.
+does, and the node calls the part before it gone. Whatever is called gone is reported as lost; the node, which knows
+from where on a stream was owed here, books only what was.
 
 An event the node has buried arrives in its frame like any other, live or replayed, and is left out when the frame is
 handed on (`pieces`).
@@ -24,8 +24,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from mesh.event import Event
-from mesh.frame import REPLAYED, Frame, records
+from mesh.event import Event, received_events
+from mesh.frame import REPLAYED, Frame
 from mesh.limits import BATCH_EVENTS_MAX
 from mesh.requests import Stream
 from mesh.streams import Range, Run, StreamTracker
@@ -68,45 +68,27 @@ class Batch:
     def events(self) -> list[Event]:
         """The events of the frame, in order."""
         if self._events is None:
-            self._events = self._make_events()
+            self._events = received_events(self.frame, self.position, self.attempt, self.replayed)
         return self._events
-
-    def _make_events(self) -> list[Event]:
-        frame, logged, ordered = self.frame, bool(self.position), bool(self.first)
-        return [
-            Event.received(
-                frame.topic,
-                frame.origin,
-                frame.sequence + index if ordered else 0,
-                record.time_us,
-                record.hash,
-                record.meta,
-                record.body,
-                self.position + index if logged else 0,
-                self.attempt,
-                self.replayed,
-            )
-            for index, record in enumerate(records(frame))
-        ]
 
 
 class Skip(NamedTuple):
-    """What follows from a range the node called gone: `first` to `to` never come; `lost` is what was promised of it."""
+    """What follows from a range the node called gone: `first` to `to` never come, and are to be reported as `lost`."""
 
     first: int
     to: int
-    lost: Range | None
+    lost: Range
 
 
-def after_gone(head: int, promised: bool, gone: Range) -> Skip | None:
+def after_gone(head: int, gone: Range) -> Skip | None:
     """Decide what a gone range means for a stream that has arrived up to `head`; None when it is no news.
 
-    `promised` says whether the node listed the stream or anything of it ever arrived. A range that does not touch the
-    head must wait until what is before it has come: it is asked for, and called gone, once more.
+    A range that does not touch the head must wait until what is before it has come: it is asked for, and called gone,
+    once more.
     """
     if gone.last <= head or gone.first > head + 1:
         return None
-    return Skip(head + 1, gone.last, Range(head + 1, gone.last) if promised else None)
+    return Skip(head + 1, gone.last, Range(head + 1, gone.last))
 
 
 class Following:
@@ -116,7 +98,6 @@ class Following:
         self.room_max = room_max
         self.asking = False
         self._trackers: dict[Key, StreamTracker[Batch]] = {}
-        self._promised: set[Key] = set()
         self._behind: dict[Key, None] = {}
         self._buried: dict[Key, set[int]] = {}
         self._held = 0
@@ -141,7 +122,6 @@ class Following:
             if key not in self._trackers:
                 self._trackers[key] = StreamTracker(next_ - 1)
                 begun.append((key, next_ - 1))
-            self._promised.add(key)
             self.learn(key, head, now)
         self._ask_at = now
         return begun
@@ -160,7 +140,6 @@ class Following:
             return []
         runs = tracker.offer(batch.first, batch.count, batch)
         if runs:
-            self._promised.add(batch.key)
             self._held -= sum(run.item.count for run in runs[1:])
         else:
             self._held += batch.count
@@ -176,11 +155,10 @@ class Following:
     def gone(self, key: Key, range_: Range, now: float) -> tuple[Skip | None, list[Run[Batch]]]:
         """The node no longer has this range: what was lost by it, and what was held behind it."""
         tracker = self._tracker(key)
-        skip = after_gone(tracker.head, key in self._promised, range_)
+        skip = after_gone(tracker.head, range_)
         if skip is None:
             return None, []
         runs = tracker.skip(skip.to)
-        self._promised.add(key)
         self._held -= sum(run.item.count for run in runs)
         self._note(key, tracker, now)
         return skip, runs

@@ -68,8 +68,8 @@ NO_PUBLISHER = bytes(PUBLISHER_BYTES)
 _HEADER = Struct("!BBBBHH8sQQ16s")
 _HEADER_BYTES = _HEADER.size
 _COVERED = Struct("!8sQQHB")  # publisher, number, sequence, count, origin_len: what the digest covers of the header
-_RECORD = Struct("!Q16sHI")
-_RECORD_BYTES = _RECORD.size
+RECORD = Struct("!Q16sHI")
+_RECORD_BYTES = RECORD.size
 _LENGTHS = Struct("!24xHI")  # of a record: meta_len and body_len alone, a third faster where nothing else is wanted
 _COUNTING_END = (1 << 63) - 1 - BATCH_EVENTS_MAX
 """Numbers and sequences end before 63 bits do, because the log keeps them as SQLite integers, which have a sign."""
@@ -124,7 +124,7 @@ def content_hash(topic_wire: bytes, body: bytes) -> bytes:
 
 def pack_record(time_us: int, hash_: bytes, meta: bytes, body: bytes) -> bytes:
     """One event as it travels inside a frame. `time_us` is wall time in microseconds since 1970."""
-    return _RECORD.pack(time_us, hash_, len(meta), len(body)) + meta + body
+    return RECORD.pack(time_us, hash_, len(meta), len(body)) + meta + body
 
 
 def encode(frame: Frame) -> bytes:
@@ -226,7 +226,7 @@ def _check_records(events: bytes, count: int) -> None:
 
 def records(frame: Frame) -> list[Record]:
     """The events of a decoded frame, in order."""
-    found, at, unpack, events = [], 0, _RECORD.unpack_from, frame.events
+    found, at, unpack, events = [], 0, RECORD.unpack_from, frame.events
     new = tuple.__new__  # a third faster than Record(…), which only rearranges its arguments
     for _ in range(frame.count):
         time_us, hash_, meta_len, body_len = unpack(events, at)
@@ -240,7 +240,7 @@ def records(frame: Frame) -> list[Record]:
 
 def hashes(frame: Frame) -> list[bytes]:
     """The content hashes of a decoded frame's events, in order; nothing else of them is taken apart."""
-    found, at, unpack, events = [], 0, _RECORD.unpack_from, frame.events
+    found, at, unpack, events = [], 0, RECORD.unpack_from, frame.events
     for _ in range(frame.count):
         _, hash_, meta_len, body_len = unpack(events, at)
         found.append(hash_)
@@ -253,7 +253,7 @@ def checked_hashes(frame: Frame) -> list[bytes]:
 
     Half of what a node spends on an event is this loop, so it looks at the bytes once and makes nothing but the list.
     """
-    found, at, unpack, events, topic_wire = [], 0, _RECORD.unpack_from, frame.events, check_topic(frame.topic)
+    found, at, unpack, events, topic_wire = [], 0, RECORD.unpack_from, frame.events, check_topic(frame.topic)
     for index in range(frame.count):
         _, hash_, meta_len, body_len = unpack(events, at)
         start = at + _RECORD_BYTES + meta_len

@@ -31,11 +31,11 @@ class Job:
 
     __slots__ = ("event", "key", "letter", "started")
 
-    def __init__(self, event: Event, key: Key | None, letter: int | None) -> None:
+    def __init__(self, event: Event, key: Key | None, letter: int | None, started: float = 0.0) -> None:
         self.event = event
         self.key = key
         self.letter = letter
-        self.started = 0.0
+        self.started = started
 
 
 class Dropped:
@@ -104,9 +104,9 @@ class Piece:
         """Some of it, by index into the batch."""
         return Piece(self.batch, start, stop, self.key, self.letter)
 
-    def job(self, index: int) -> Job:
-        """One event of it."""
-        return Job(self.batch.events[index], self.key, self.letter)
+    def job(self, index: int, started: float = 0.0) -> Job:
+        """One event of it. `started`: monotonic seconds."""
+        return Job(self.batch.events[index], self.key, self.letter, started)
 
 
 class Inbox:

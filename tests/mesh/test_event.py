@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import InvalidTopic, NotSerializable, PayloadTooLarge
-from mesh.event import Event, EventId, check_event_topic, pack_meta, pack_payload
+from mesh.event import Event, EventId, check_event_topic, pack_meta, pack_payload, received_events
+from mesh.frame import Frame, pack_record
 from mesh.limits import META_BYTES_MAX, PAYLOAD_BYTES_MAX
 
 NAN, INF = math.nan, math.inf
@@ -20,6 +21,14 @@ finite = st.one_of(
     st.none(), st.booleans(), st.integers(-(1 << 63), (1 << 64) - 1), st.floats(allow_nan=False, allow_infinity=False)
 )
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+
+
+def received(topic, origin, sequence, time_us, hash_, meta, body, position=0, attempt=1, replayed=False):
+    """One event as it comes out of a frame."""
+    events = pack_record(time_us, hash_ or bytes(16), meta, body)
+    frame = Frame(topic, 0, 0, bytes(8), 1, sequence, 1, origin, events)
+    (event,) = received_events(frame, position, attempt, replayed)
+    return event
 
 
 def objects(leaves):
@@ -162,7 +171,7 @@ class TestPackPayload:
 
     def test_the_deepest_payload_that_can_be_packed_can_be_read(self):
         payload = nested(254, None)
-        assert Event.received("A", "n.1", 1, 0, b"", b"", pack_payload(payload)).payload == payload
+        assert received("A", "n.1", 1, 0, b"", b"", pack_payload(payload)).payload == payload
 
     @given(objects(finite | keys))
     def test_any_object_reads_back_as_it_was(self, payload):
@@ -283,7 +292,7 @@ class TestEvent:
 
     def test_a_received_event_has_everything(self):
         meta, body = pack_meta("me", {"id": "7"}), pack_payload({"a": [1]})
-        event = Event.received(
+        event = received(
             "A", "n.1", 42, 1_700_000_000_123_456, bytes(range(16)), meta, body, position=9, attempt=2, replayed=True
         )
         assert event.id == "n.1/A/42"
@@ -294,16 +303,16 @@ class TestEvent:
         assert repr(event) == "<Event n.1/A/42 attempt 2>"
 
     def test_the_json_is_decoded_when_it_is_first_read_and_once(self):
-        event = Event.received("A", "n.1", 1, 0, b"", b"no json", b'{"a":1}')
+        event = received("A", "n.1", 1, 0, b"", b"no json", b'{"a":1}')
         assert event.payload is event.payload
         with pytest.raises(orjson.JSONDecodeError):
             _ = event.source
 
     def test_an_event_without_meta_has_neither_source_nor_trace(self):
-        event = Event.received("A", "n.1", 1, 0, b"", b"", b"{}")
+        event = received("A", "n.1", 1, 0, b"", b"", b"{}")
         assert (event.source, event.trace) == ("", None)
 
     @given(st.integers(0, 4_000_000_000_000_000))
     def test_the_time_is_exact_to_the_microsecond(self, time_us):
-        event = Event.received("A", "n.1", 1, time_us, b"", b"", b"{}")
+        event = received("A", "n.1", 1, time_us, b"", b"", b"{}")
         assert event.time == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
