@@ -4,8 +4,8 @@
     17..40 A 1001.., 41..41 B 7        ▶   runs [[17, 24, "A", 1001], [41, 1, "B", 7]]
 
 Consecutive frames of one topic melt into one run, so a burst is receipted by a few integers. A frame that was admitted
-before is receipted again from the log: its row is found by going back from the publisher's last one, once per
-resend and not once per frame.
+before is receipted again from the log, under the origin it got then (the node may have taken a new generation since):
+its row is found by going back from the publisher's last one, once per resend and not once per frame.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Receipts:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._messages: dict[bytes, _Message] = {}
+        self._messages: dict[tuple[bytes, str], _Message] = {}
         self._former: dict[bytes, dict[int, LogRow]] = {}
 
-    def accepted(self, publisher: bytes, topic: str, runs: list[tuple[int, int, int]]) -> None:
-        """Events got their sequences: (number, count, first sequence)."""
-        mine = self._of(publisher).runs
+    def accepted(self, publisher: bytes, topic: str, runs: list[tuple[int, int, int]], origin: str = "") -> None:
+        """Events got their sequences: (number, count, first sequence), of this node's origin or a former one of it."""
+        mine = self._of(publisher, origin).runs
         for number, count, sequence in runs:
             last = mine[-1] if mine else None
             if last and last[2] == topic and last[0] + last[1] == number and last[3] + last[1] == sequence:  # type: ignore[operator]
@@ -74,7 +74,8 @@ class Receipts:
             former.update((row.number, row) for row in turn.changes.log if row.publisher == frame.publisher)
         row = former.get(frame.number)
         if row is not None and row.count == frame.count:
-            self.accepted(frame.publisher, frame.topic, [(frame.number, frame.count, row.sequence)])
+            run = (frame.number, frame.count, row.sequence)
+            self.accepted(frame.publisher, frame.topic, [run], self._origin(row))
         else:
             self._sort_out(frame, former, turn.now.mono_us)
 
@@ -88,20 +89,20 @@ class Receipts:
         for number, record in zip(numbers, records(frame), strict=True):
             sequence = sequences.pop(record.hash, None)
             if sequence is not None:
-                self.accepted(frame.publisher, frame.topic, [(number, 1, sequence)])
+                self.accepted(frame.publisher, frame.topic, [(number, 1, sequence)], self._origin(row))
             else:
                 sighting = window.find(record.hash, now_us, window.keep_us)
                 self._of(frame.publisher).duplicates.append((number, _id(sighting) if sighting else ""))
 
     def send(self, turn: Turn) -> None:
         """Put what was gathered into the turn, and begin anew."""
-        for publisher, message in self._messages.items():
+        for (publisher, origin), message in self._messages.items():
             if message.runs or message.duplicates or message.rejected:
                 turn.direct(
                     publisher,
                     {
                         "t": "receipts",
-                        "origin": self._state.origin,
+                        "origin": origin,
                         "runs": message.runs,
                         "duplicates": message.duplicates,
                         "rejected": message.rejected,
@@ -111,11 +112,16 @@ class Receipts:
                 turn.direct(publisher, {"t": "resend", "first": message.resend})
         self._messages.clear()
 
-    def _of(self, publisher: bytes) -> _Message:
-        message = self._messages.get(publisher)
+    def _of(self, publisher: bytes, origin: str = "") -> _Message:
+        key = (publisher, origin or self._state.origin)
+        message = self._messages.get(key)
         if message is None:
-            message = self._messages[publisher] = _Message()
+            message = self._messages[key] = _Message()
         return message
+
+    def _origin(self, row: LogRow | None) -> str:
+        stream = self._state.relay.by_id.get(row.stream) if row else None
+        return stream.origin if stream else ""
 
 
 def _id(sighting: Sighting) -> str:

@@ -6,17 +6,21 @@
 WAL with `synchronous=FULL`: in simulated power cuts NORMAL lost up to 791 acknowledged rows, FULL none. Both pragmas
 are set and read back, because builds of SQLite differ in their defaults. With `durability = "os"` the WAL is not synced
 at every commit; after an unclean stop such a node takes a new generation, so that a sequence it may have given out is
-never used twice.
+never used twice. What that rests on, `meta`, is synced always, and the sync takes everything before it along.
 
-A database that is not ours (`application_id`) or newer than this code (`user_version`) is refused untouched.
+A database that is not ours (`application_id`) or newer than this code (`user_version`) is refused untouched: it is
+looked at through a connection that writes nothing. One that is damaged is left as it is too, write-ahead log included,
+as long as nothing was committed to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
 
 import apsw
 
@@ -83,14 +87,20 @@ class StreamRow(NamedTuple):
 
 
 class Store:
-    """The open database. Raises `StoreError` from every call when the disk or the file refuses."""
+    """The open database. Raises `StoreError` from every call when the disk or the file refuses.
 
-    def __init__(self, path: str | Path, durability: Durability = "full") -> None:
+    `vfs` names a layer between SQLite and the disk that was registered before; tests cut the power there.
+    """
+
+    def __init__(self, path: str | Path, durability: Durability = "full", vfs: str | None = None) -> None:
         self.path = str(path)
+        self._synchronous = _SYNCHRONOUS[durability]
+        self._untouched = True
         try:
-            self._db = apsw.Connection(self.path)
+            self._look(vfs)
+            self._db = apsw.Connection(self.path, vfs=vfs)
             try:
-                self._prepare(durability)
+                self._prepare()
             except BaseException:
                 self._db.close()
                 raise
@@ -101,9 +111,25 @@ class Store:
         except apsw.Error as error:
             raise _store_error(error) from error
 
-    def _prepare(self, durability: Durability) -> None:
-        db = self._db
-        db.set_busy_timeout(_BUSY_MS)
+    def _look(self, vfs: str | None) -> None:
+        """Check whose database it is, writing nothing and leaving nothing beside it.
+
+        After a crash the file alone says nothing: only with its journal, which any opening plays back, is it whole.
+        """
+        if any(Path(self.path + journal).exists() for journal in ("-journal", "-wal")):
+            return
+        name = f"file:{quote(self.path)}?immutable=1"
+        try:
+            db = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=vfs)
+        except apsw.CantOpenError:
+            return  # there is none yet
+        try:
+            self._check(db)
+        finally:
+            db.close()
+
+    def _check(self, db: apsw.Connection) -> bool:
+        """Whether the database is still empty; raises `ConfigurationError` when it is somebody else's, or too new."""
         application, version = db.pragma("application_id"), db.pragma("user_version")
         empty = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]  # type: ignore[index]
         if not empty and application != APPLICATION_ID:
@@ -113,9 +139,15 @@ class Store:
                 f"{self.path} was written by a newer meshbus (schema {version}, this one knows {SCHEMA_VERSION}); "
                 "upgrade"
             )
+        return empty
+
+    def _prepare(self) -> None:
+        db, wanted = self._db, self._synchronous
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        db.set_busy_timeout(_BUSY_MS)
+        empty = self._check(db)
         if empty:
             db.pragma("auto_vacuum", 2)
-        wanted = _SYNCHRONOUS[durability]
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", wanted)
         db.pragma("wal_autocheckpoint", _WAL_PAGES)
@@ -126,7 +158,7 @@ class Store:
             self._create()
 
     def _create(self) -> None:
-        with self._db:
+        with self._transaction():
             for _ in self._db.execute(files("node").joinpath("schema.sql").read_text()):
                 pass
             self._db.pragma("application_id", APPLICATION_ID)
@@ -134,18 +166,21 @@ class Store:
 
     def size_bytes(self) -> int:
         """Size of the database file, free pages included."""
-        return int(self._db.pragma("page_count")) * int(self._db.pragma("page_size"))
+        return self._number("page_count") * self._number("page_size")
 
     def free_pages(self) -> int:
         """Pages of the file that hold nothing."""
-        return int(self._db.pragma("freelist_count"))
+        return self._number("freelist_count")
 
     def used_bytes(self) -> int:
         """Size of the database file without its free pages."""
-        return (int(self._db.pragma("page_count")) - self.free_pages()) * int(self._db.pragma("page_size"))
+        return (self._number("page_count") - self.free_pages()) * self._number("page_size")
+
+    def _number(self, pragma: str) -> int:
+        return int(next(self.rows(f"PRAGMA {pragma}"), (0,))[0])
 
     def close(self) -> None:
-        """Close the file; the WAL is folded into it."""
+        """Close the file; the WAL is folded into it if anything was written."""
         self._db.close()
 
     def commit(self, changes: Changes) -> None:
@@ -172,17 +207,26 @@ class Store:
             "publishers_forgotten": changes.publishers_forgotten,
             "trim": [(changes.trim_before,)] if changes.trim_before else (),
         }
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             for name, tuples in rows.items():
                 if tuples:
                     self._db.executemany(_WRITE[name], tuples)
             if changes.vacuum_pages:
                 self._db.pragma("incremental_vacuum", changes.vacuum_pages)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """What is written inside is committed together at the end. Raises `StoreError`; then nothing of it is."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
             self._db.execute("COMMIT")
         except (apsw.Error, *_NO_SQL_VALUE) as error:
             self._roll_back()
             raise _store_error(error) from error
+        if self._untouched:
+            self._untouched = False
+            self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
@@ -205,12 +249,13 @@ class Store:
         return dict(self.rows("SELECT key, value FROM meta"))
 
     def write_meta(self, values: dict[str, str]) -> None:
-        """Set keys of `meta`, synced before this returns."""
+        """Set keys of `meta`. They and everything committed before are synced when this returns, however durable."""
+        self._number(f"synchronous = {_SYNCHRONOUS['full']}")
         try:
-            with self._db:
+            with self._transaction():
                 self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
-        except apsw.Error as error:
-            raise _store_error(error) from error
+        finally:
+            self._number(f"synchronous = {self._synchronous}")
 
     # ── what the rules are rebuilt from at start ─────────────────────────────────────────────────────────────────────
 

@@ -79,6 +79,8 @@ def forwarded(frame: Frame, origin: str, sequence: int) -> bytes:
 class Bench:
     """One node in a directory of its own. `restart` closes the database and reads everything back."""
 
+    generation = "00000001"
+
     def __init__(self, directory: Path, name: str = "a", *, window_s: float = 60.0, store: Store | None = None) -> None:
         self.path = directory / f"{name}.db"
         self.name = name
@@ -93,7 +95,7 @@ class Bench:
     def _open(self, store: Store) -> None:
         self.store = store
         self.state = State(
-            self.name, "00000001", store, lambda topic: self._window_us, self._window_us, lambda: self.draw
+            self.name, self.generation, store, lambda topic: self._window_us, self._window_us, lambda: self.draw
         )
         self.state.load(self.now)
         self.links = Links(Identity(self.name, self.state.origin, "1.0", ""), 1.0, 10.0)
