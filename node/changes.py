@@ -85,6 +85,7 @@ class Changes:
     actions: list[tuple[int, str, str, int, str]] = field(default_factory=list)
     consumers_forgotten: list[tuple[str]] = field(default_factory=list)
     publishers_forgotten: list[tuple[bytes]] = field(default_factory=list)
+    meta: dict[str, str] = field(default_factory=dict)
     trim_before: int = 0
     vacuum_pages: int = 0
 

@@ -13,10 +13,12 @@ from typing import Any
 from mesh.errors import MalformedFrame
 from mesh.topic import PatternSet
 from node.intake import Intake
-from node.links import Heard, Link, Links
+from node.link import Heard, Link
+from node.links import Links
 from node.sessions import Sessions
 from node.state import State
 from node.turn import NONSENSE, LinkKey, Turn
+from node.wanting import Wanting
 
 LinkEvent = tuple[LinkKey, str, str]
 """What the sockets saw happen to a connection: key, one of connected, disconnected, dropped, stranger, and a detail."""
@@ -32,7 +34,7 @@ class Neighbours:
         self._intake = intake
         self._counts = counts
         self._announced = -1
-        self._wanted: dict[str, PatternSet] = {}
+        self._wanting = Wanting(state)
 
     def happened(self, event: LinkEvent, turn: Turn) -> None:
         """Something happened to a connection."""
@@ -69,8 +71,11 @@ class Neighbours:
         self._heed(self.links.tick(turn), turn)
         if self._announced != self._state.interest.version:
             self._announced = self._state.interest.version
+            self._wanting.shrink()
             for key in self.links.up():
                 self._tell_interest(key, turn)
+        if not self._intake.closed:
+            self._wanting.keep(turn)
 
     def _heed(self, heard: list[Heard], turn: Turn) -> None:
         interest = self._state.interest
@@ -78,12 +83,13 @@ class Neighbours:
             if kind == "interest":
                 self._answer_interest(link, fields, turn)
             elif kind == "interest_ack":
-                self._begin_streams(link, fields["heads"], turn)
+                self._begin_streams(link, fields, turn)
                 self._sessions.registrations.interest_known(link.key, int(fields["version"]))
             elif kind == "up":
                 self._tell_interest(link.key, turn)
             else:
                 interest.forget(link.key)
+                self._wanting.forget(link.key)
 
     def _answer_interest(self, link: Link, fields: dict[str, Any], turn: Turn) -> None:
         """Note what the peer wants; tell it where our streams of topics it did not want before stand."""
@@ -94,18 +100,22 @@ class Neighbours:
         heads = relay.heads_of(self._state.origin, lambda topic: now.matches(topic) and not before.matches(topic))
         turn.control(link.key, {"t": "interest_ack", "version": fields["version"], "heads": heads})
 
-    def _begin_streams(self, link: Link, heads: list[tuple[str, int]], turn: Turn) -> None:
-        """Streams nobody here wanted until now begin at the head their origin names.
+    def _begin_streams(self, link: Link, fields: dict[str, Any], turn: Turn) -> None:
+        """Place the beginning of the peer's streams that come to light with its answer.
 
-        What this node wanted all along is left alone: there, whatever is missing was lost on the way, it is no
-        beginning. A durable consumer wanted it all along also where the node was down meanwhile and remembers nothing.
+        Where nobody here wanted the topic until now, that is the head it names; what was wanted all along is owed from
+        its first event. A stream that is known and that a durable consumer is owed has its beginning already.
         """
-        wanted_before = self._wanted.get(link.origin, PatternSet(()))
-        for topic, head in heads:
-            if not wanted_before.matches(topic) and not self._state.owed(link.origin, topic):
+        before = self._wanting.before(link.origin)
+        for topic, head in fields["heads"]:
+            if before.matches(str(topic)):
+                self._intake.begin_stream(link.origin, str(topic), 0, turn)
+            elif not self._state.owed(link.origin, str(topic)):
                 self._intake.begin_stream(link.origin, str(topic), int(head), turn)
-        self._wanted[link.origin] = PatternSet(self._state.interest.patterns)
+        version = int(fields["version"])
+        turn.once_committed.append(lambda: self._wanting.answered(link.key, link.origin, version))
 
     def _tell_interest(self, key: LinkKey, turn: Turn) -> None:
         interest = self._state.interest
+        self._wanting.told(key, interest.version, interest.patterns)
         turn.control(key, {"t": "interest", "version": interest.version, "patterns": interest.patterns})

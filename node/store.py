@@ -63,6 +63,7 @@ _WRITE = {
     "cursors_forgotten": "DELETE FROM cursors WHERE consumer = ?",
     "crashes_forgotten": "DELETE FROM crashes WHERE consumer = ?",
     "publishers_forgotten": "DELETE FROM publishers WHERE publisher = ?",
+    "meta": "INSERT OR REPLACE INTO meta VALUES (?, ?)",
     "trim": "DELETE FROM log WHERE position < ?",
     "actions": "INSERT INTO actions (at_us, actor, action, letter, detail) VALUES (?, ?, ?, ?, ?)",
 }
@@ -205,6 +206,7 @@ class Store:
             "cursors_forgotten": changes.consumers_forgotten,
             "crashes_forgotten": changes.consumers_forgotten,
             "publishers_forgotten": changes.publishers_forgotten,
+            "meta": changes.meta.items(),
             "trim": [(changes.trim_before,)] if changes.trim_before else (),
         }
         with self._transaction():
