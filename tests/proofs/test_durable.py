@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import time_ns
+
 import pytest
 
 import mesh
@@ -41,11 +43,11 @@ def heads(node):
 
 def crossing(a, b):
     """Publish at one node until the other has heard of it: the link is up, and the interest with it."""
-    numbers = iter(range(1_000_000))
+    known = heads(b).get((a.origin, "T.probe"), 0)
 
     def crosses():
-        publish(a, "T.probe", next(numbers))
-        return (a.origin, "T.probe") in heads(b)
+        publish(a, "T.probe", time_ns())
+        return heads(b).get((a.origin, "T.probe"), 0) > known
 
     eventually(crosses, 20.0, "a probe at the other node")
 
@@ -226,3 +228,45 @@ def test_what_passed_while_its_node_was_down_is_named_and_what_the_node_has_is_d
         20,
         20,
     )
+
+
+@pytest.mark.parametrize("restarted", ["a", "b"])
+def test_a_topic_that_begins_while_the_link_is_down_is_owed_from_its_first_event_and_named(stage, restarted):
+    a, b = stage.cluster.pair()
+    archive = stage.consumer("archive", b, options={"durable": True})
+    watcher = stage.consumer("watcher", b)
+    crossing(a, b)
+    stage.settled(b, "archive", "watcher")
+    elapsed(1.5)  # what durable consumers want is kept within a second
+    b.kill()
+    if restarted == "a":
+        a.kill()
+        a.start()
+    publish(a, "T.meanwhile", *range(10))
+    b.start()
+    crossing(a, b)
+    publish(a, "T.meanwhile", *range(10, 20))
+    for name in ("archive", "watcher"):
+        eventually(lambda name=name: sequences(stage, name).get("T.meanwhile", [])[-1:] == [20])
+    stage.settled(b, "archive", "watcher")
+
+    assert sequences(stage, "archive")["T.meanwhile"] == list(range(11, 21))
+    audit = ask(b, "audit")
+    assert lost(audit["lost_ranges"], "archive")[a.origin, "T.meanwhile"] == [(1, 10)]
+    assert sequences(stage, "watcher")["T.meanwhile"] == list(range(11, 21))
+    assert lost(audit["lost_ranges"], "watcher")[a.origin, "T.meanwhile"] == [(1, 10)]
+    assert all(row["balanced"] for row in audit["consumers"])
+    assert archive.run == watcher.run == 0
+
+
+def test_a_stream_that_was_there_before_anybody_wanted_it_is_not_owed_from_its_beginning(stage):
+    a, b = stage.cluster.pair()
+    publish(a, "T.old", *range(10))
+    stage.consumer("archive", b, options={"durable": True})
+    stage.consumer("watcher", b)
+    publish(a, "T.old", *range(10, 20))
+    for name in ("archive", "watcher"):
+        eventually(lambda name=name: stage.called(name) == 10)
+        assert sequences(stage, name) == {"T.old": list(range(11, 21))}
+    stage.settled(b, "archive", "watcher")
+    assert (ask(b, "audit")["balanced"], ask(b, "audit")["lost_ranges"]) == (True, [])
