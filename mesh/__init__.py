@@ -22,6 +22,7 @@ from mesh.errors import (
     NotSerializable,
     PayloadTooLarge,
     RequestRefused,
+    SpoolError,
     UnknownEventType,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "PayloadTooLarge",
     "Receipt",
     "RequestRefused",
+    "SpoolError",
     "Subscription",
     "UnknownEventType",
     "connect",

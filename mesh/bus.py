@@ -35,6 +35,7 @@ from mesh.location import find_data_dir
 from mesh.pumps import LoopThread, Pumps
 from mesh.receipt import Receipt
 from mesh.session import Session
+from mesh.spool import Spool
 from mesh.subscription import CONSUMER_CHARS_MAX, Course, Options, Since, Subscription, check_options
 from mesh.topic import check_topic
 
@@ -61,6 +62,7 @@ def connect(
     name: str | None = None,
     buffer_events: int = BUFFER_EVENTS,
     buffer_bytes: int = BUFFER_BYTES,
+    spool: str | os.PathLike[str] | None = None,
 ) -> EventBus:
     """A bus for this machine's node. Does not wait for the node: what is published meanwhile is kept and sent later.
 
@@ -68,19 +70,31 @@ def connect(
     name           this program's name; default: the name it was started as
     buffer_events  events kept without a receipt, at most; one more is `BufferFull`
     buffer_bytes   the same in bytes
+    spool          a file that keeps what has no receipt for the next start of this program with the same file
+
+    With a spool, an event whose `publish` has returned is sent even if this process dies at once, kill -9 included: the
+    next bus with that spool sends it, and the node takes it exactly once. `publish` then costs a write into the
+    kernel's memory, about 3 µs. It is no fsync, so a power cut may take the latest events, and after a restart of the
+    machine an event may arrive twice; only a receipt says that an event is on disk. Ephemeral events are not spooled.
+
+    Raises `InvalidOption`, or `SpoolError` when another process has that spool or it cannot be opened.
     """
     if buffer_events < 1 or buffer_bytes < 1:
         raise InvalidOption(f"buffer_events={buffer_events}, buffer_bytes={buffer_bytes}; both must be 1 or more")
-    return EventBus(find_data_dir(node), name or process_name(), buffer_events, buffer_bytes)
+    data_dir = find_data_dir(node)
+    opened = None if spool is None else Spool(Path(spool))
+    return EventBus(data_dir, name or process_name(), buffer_events, buffer_bytes, opened)
 
 
 class EventBus:
     """A program's connection to its node; made by `connect`. A context manager, also an asynchronous one."""
 
-    def __init__(self, data_dir: Path, name: str, buffer_events: int, buffer_bytes: int) -> None:
+    def __init__(
+        self, data_dir: Path, name: str, buffer_events: int, buffer_bytes: int, spool: Spool | None = None
+    ) -> None:
         self.name = name
         self.data_dir = data_dir
-        self._session = Session(data_dir, name, buffer_events, buffer_bytes)
+        self._session = Session(data_dir, name, buffer_events, buffer_bytes, spool)
         self._outbox = self._session.outbox
         self._courses: dict[int, Course] = {}
         self._subs = itertools.count(1)
@@ -109,7 +123,7 @@ class EventBus:
         ephemeral  not logged, not receipted by the node, lost when nobody listens
         dedup      False: keep it even if the same content was announced within the dedup window
 
-        Raises `InvalidTopic`, `NotSerializable`, `PayloadTooLarge`, `BufferFull` or `BusClosed`.
+        Raises `InvalidTopic`, `NotSerializable`, `PayloadTooLarge`, `BufferFull`, `BusClosed` or `SpoolError`.
         """
         if type(topic) is not str:
             topic, payload, source, trace = read_event(topic, payload, source, trace)

@@ -8,6 +8,7 @@
     ├── InvalidOption          an argument other than the ones above is out of range
     ├── MalformedFrame         bytes that are no frame                        (the sender's fault)
     ├── BufferFull             more unreceipted events than the buffer holds  (the node is away or slow)
+    ├── SpoolError             the spool is held by another process, no spool, or cannot be written
     ├── BusClosed              the bus was closed before the call
     ├── EventRejected          the node refused one event, with its reason
     ├── NodeUnreachable        no node answers at that address
@@ -57,6 +58,10 @@ class MalformedFrame(MeshError, ValueError):
 
 class BufferFull(MeshError):
     """The bus holds as many unreceipted events as it may; wait with `flush()`, or drop the event."""
+
+
+class SpoolError(MeshError):
+    """The spool file is held by another process, is no spool, or cannot be read or written; the message says which."""
 
 
 class BusClosed(MeshError):

@@ -16,6 +16,10 @@ sent again in order; the node receipts what it knows a second time and a receipt
 is. Frames leave the outbox from the left only, so what is kept is always one unbroken run of numbers.
 
 Ephemeral events have no number and no place here to wait: they are framed, sent or dropped in the same turn.
+
+With a spool (`mesh.spool`) an event is in the file before it is here, a frame before it can be sent, and what an
+earlier start has left is here from the beginning. A signal handler that publishes while the file is being written
+leaves its event to the call it interrupted.
 """
 
 from __future__ import annotations
@@ -27,10 +31,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from mesh.errors import BufferFull, BusClosed, EventRejected, MeshError
+from mesh.errors import BufferFull, BusClosed, EventRejected, MeshError, SpoolError
 from mesh.frame import EPHEMERAL, Frame, encode
 from mesh.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
 from mesh.receipt import Receipt, accept_run
+from mesh.spool import Spool
+from mesh.spool_records import Kept
 
 RESEND_AFTER_S = 5.0
 """A frame that is out for so long without any receipt coming in is sent again: its receipt may have been dropped."""
@@ -61,7 +67,14 @@ class Framed:
 class Outbox:
     """Unreceipted events of one session, bounded by count and bytes."""
 
-    def __init__(self, publisher: bytes, events_max: int, bytes_max: int, wake: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        publisher: bytes,
+        events_max: int,
+        bytes_max: int,
+        wake: Callable[[], object],
+        spool: Spool | None = None,
+    ) -> None:
         self.publisher = publisher
         self.events_max = events_max
         self.bytes_max = bytes_max
@@ -80,11 +93,16 @@ class Outbox:
         self._patience_s = RESEND_AFTER_S
         self._asked_first, self._asked_at = 0, 0.0
         self._flushes: list[tuple[int, int, threading.Event]] = []
+        self._spool = spool
+        self._coming: deque[Receipt] = deque()
+        self._spooling = False
+        if spool is not None:
+            self._restore(spool.kept)
 
     # ---- any thread
 
     def put(self, topic: str, record: bytes) -> Receipt:
-        """Take one event in. Raises `BusClosed` or `BufferFull`."""
+        """Take one event in. Raises `BusClosed`, `BufferFull` or `SpoolError`."""
         receipt = Receipt(topic, record)
         with self._lock:
             if self.refusal is not None:
@@ -93,9 +111,12 @@ class Outbox:
                 raise BufferFull(self._full(f"{self.events_max} events"))
             if self._bytes_put - self._bytes_gone + len(record) > self.bytes_max:
                 raise BufferFull(self._full(f"{self.bytes_max} bytes"))
-            self._numbered += 1
-            self._bytes_put += len(record)
-            self._fresh.append(receipt)
+            if self._spool is not None:
+                self._keep(self._spool, receipt)
+            else:
+                self._numbered += 1
+                self._bytes_put += len(record)
+                self._fresh.append(receipt)
         if self.asleep:
             self._wake()
         return receipt
@@ -133,6 +154,41 @@ class Outbox:
         """This is a copy in a child process: another thread may have held the lock when it was made."""
         self._lock = threading.RLock()
         self.refusal = reason
+        if self._spool is not None:
+            self._spool.forked()
+
+    def _keep(self, spool: Spool, receipt: Receipt) -> None:
+        """Put an event into the file, then into the queue; the lock is held."""
+        failed = None
+        self._coming.append(receipt)
+        while self._coming and not self._spooling:
+            self._spooling = True
+            coming = self._coming.popleft()
+            try:
+                spool.keep(self._numbered + 1, coming.topic, coming.record)
+                self._numbered += 1
+                self._bytes_put += len(coming.record)
+                self._fresh.append(coming)
+            except SpoolError as error:
+                coming.reject(error)
+                failed = error if coming is receipt else failed
+            finally:
+                self._spooling = False
+        if failed is not None:
+            raise failed
+
+    def _restore(self, kept: Kept) -> None:
+        """Begin with what an earlier start has left: its frames as they were, then what was in none."""
+        receipts = deque(Receipt(topic, record) for topic, record in kept.events)
+        self._receipted_to = self._framed_to = kept.first - 1
+        self._numbered = self._receipted_to + len(receipts)
+        self._bytes_put = sum(len(receipt.record) for receipt in receipts)
+        for count in kept.frames:
+            framed = self._frame([receipts.popleft() for _ in range(count)], self._framed_to + 1, 0)
+            self._framed_to += count
+            self._waiting.append(framed)
+        self._fresh = receipts
+        kept.events.clear()
 
     def _full(self, bound: str) -> str:
         return f"{bound} wait for a receipt, which is the bound; flush() before publishing more, or drop the event"
@@ -155,10 +211,16 @@ class Outbox:
         return self._receipted_to == self._numbered and not self._express
 
     def next(self) -> Framed | None:
-        """The frame to send now, made from fresh records if need be; call `sent` once the socket took it."""
+        """The frame to send now, made from fresh records if need be; call `sent` once the socket took it.
+
+        Raises `SpoolError` when the frame cannot be written down: it can be asked for again.
+        """
         if not self._waiting and self._fresh:
-            self._waiting.append(self._frame(self._fresh, self._framed_to + 1, 0))
-            self._framed_to += self._waiting[0].count
+            receipts = take_run(self._fresh)
+            if self._spool is not None:
+                self._note_frame(self._spool, receipts)
+            self._waiting.append(self._frame(receipts, self._framed_to + 1, 0))
+            self._framed_to += len(receipts)
         return self._waiting[0] if self._waiting else None
 
     def sent(self, now: float) -> None:
@@ -170,7 +232,7 @@ class Outbox:
 
     def next_ephemeral(self) -> Framed | None:
         """Ephemeral events to send now, or None. They are not kept: say with `sent_ephemeral` what became of them."""
-        return self._frame(self._express, 0, EPHEMERAL) if self._express else None
+        return self._frame(take_run(self._express), 0, EPHEMERAL) if self._express else None
 
     def sent_ephemeral(self, framed: Framed, taken: bool) -> None:
         """The socket took a frame of ephemeral events, or it was full and they are lost."""
@@ -238,6 +300,9 @@ class Outbox:
         self._quiet_since = now
         self._patience_s = RESEND_AFTER_S
         self._forget()
+        if self._spool is not None:
+            with self._lock:
+                self._spool.receipted(self._receipted_to)
 
     def give_up(self, error: MeshError) -> None:
         """Resolve whatever is left as rejected: nobody will send it any more."""
@@ -245,6 +310,9 @@ class Outbox:
         for framed in chain(self._out, self._waiting):
             reject_all([receipt for receipt in framed.receipts if not receipt.done], error)
         reject_all(self._fresh, error)
+        if self._spool is not None:
+            with self._lock:
+                self._spool.close()
 
     def reject_ephemeral(self) -> None:
         """No node is attached: what cannot be sent now is refused."""
@@ -256,8 +324,15 @@ class Outbox:
         reject_all(refused, error)
         self._tell_flushes()
 
-    def _frame(self, records: deque[Receipt], number: int, flags: int) -> Framed:
-        receipts = take_run(records)
+    def _note_frame(self, spool: Spool, receipts: list[Receipt]) -> None:
+        try:
+            with self._lock:
+                spool.frame(self._framed_to + 1, len(receipts))
+        except SpoolError:
+            self._fresh.extendleft(reversed(receipts))
+            raise
+
+    def _frame(self, receipts: list[Receipt], number: int, flags: int) -> Framed:
         events = b"".join([receipt.record for receipt in receipts])
         for receipt in receipts:
             receipt.record = b""

@@ -38,6 +38,7 @@ from mesh.location import read_endpoints
 from mesh.marks import Marks, marks_path
 from mesh.outbox import Outbox
 from mesh.requests import BEACON, DIRECTED, Json, refusal, session_topic, unpack_directed
+from mesh.spool import Spool
 from mesh.wake import Wake
 
 _log = logging.getLogger("mesh")
@@ -63,6 +64,9 @@ GATHER_S = 0.001
 GATHER_WHILE_S = 0.02
 """A node that has not receipted for so long is waited for in a longer sleep."""
 
+UNSURE = "the bus was closed before the node receipted this event; it may be stored or not"
+SPOOLED = "the bus was closed before the node receipted this event; it is in the spool, which the next start sends"
+
 MESSAGES_PER_TURN = 500
 FRAMES_PER_TURN = 200
 
@@ -72,17 +76,18 @@ Phase = Literal["away", "connecting", "greeting", "attached"]
 class Session:
     """One attachment that heals. `call`, `stir`, `attached` and `stop` are for any thread."""
 
-    def __init__(self, data_dir: Path, name: str, events_max: int, bytes_max: int) -> None:
-        self.id = secrets.token_bytes(PUBLISHER_BYTES)
+    def __init__(self, data_dir: Path, name: str, events_max: int, bytes_max: int, spool: Spool | None) -> None:
+        self.id = spool.kept.publisher if spool else secrets.token_bytes(PUBLISHER_BYTES)
         self._address = session_topic(self.id)
         self.data_dir = data_dir
         self.name = name
         self.attached = threading.Event()
         self.drained = threading.Event()
         self._left = threading.Event()
-        self.outbox = Outbox(self.id, events_max, bytes_max, self.stir)
+        self.outbox = Outbox(self.id, events_max, bytes_max, self.stir, spool)
         self.courses = Courses(self.id, self.stir)
         self.marks = Marks(marks_path(data_dir, self.id))
+        self._spooled = spool is not None
         self._wake = Wake()
         self._asleep = False
         self._commands: deque[Callable[[float], object]] = deque()
@@ -143,9 +148,7 @@ class Session:
             except Exception as error:
                 self._stumble(error)
         self._detach(monotonic(), "the bus was closed")
-        self.outbox.give_up(
-            BusClosed("the bus was closed before the node receipted this event; it may be stored or not")
-        )
+        self.outbox.give_up(BusClosed(SPOOLED if self._spooled else UNSURE))
 
     def _turn(self) -> None:
         self._sleep(monotonic())
