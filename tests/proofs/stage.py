@@ -110,6 +110,10 @@ class Stage:
         """Start a consumer that writes down every call of its handler."""
         return self._play("consumer", node, name, pattern=pattern, **spec)
 
+    def meter(self, name: str, node: NodeProcess, pattern: str = "T.*") -> Player:
+        """Start a durable consumer that only counts."""
+        return self._play("meter", node, name, pattern=pattern)
+
     def rival(self, name: str, node: NodeProcess, pattern: str = "T.*", **spec: Any) -> Player:
         """Start another program under a consumer's name; whether it gets the name is in what `ready` returns."""
         self._rivals += 1
@@ -149,6 +153,14 @@ class Stage:
         if path.exists():
             with path.open() as file:
                 yield from file
+
+    def caught_up(self, node: NodeProcess, name: str, lag: int, deadline_s: float = 120.0) -> None:
+        """Wait until a consumer under load is owed no more than `lag` events."""
+
+        def near() -> bool:
+            return any(row["consumer"] == name and row["lag"] <= lag for row in ask(node, "consumers")["rows"])
+
+        eventually(near, deadline_s, f"lag of at most {lag} of {name}")
 
     def settled(self, node: NodeProcess, *names: str, deadline_s: float = 120.0) -> None:
         """Wait until these consumers are attached, owed nothing, and have no letter on its way."""
