@@ -24,6 +24,7 @@ import traceback
 from time import monotonic
 
 from mesh.event import Event
+from mesh.failures import failure_of, timeout_failure
 from mesh.jobs import (
     Dropped,
     Finished,
@@ -34,8 +35,6 @@ from mesh.jobs import (
     Passed,
     Piece,
     Verdict,
-    failure_of,
-    timeout_failure,
 )
 
 PIECE_EVENTS = 256

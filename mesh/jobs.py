@@ -1,4 +1,4 @@
-"""Jobs: one event on its way through a handler, the queue it waits in, and the failure it may end as.
+"""Jobs: events on their way through a handler, and the queue they wait in.
 
     I/O thread ──put──▶ Inbox ──take──▶ Job ──handler──▶ None │ Failure │ Dropped
 
@@ -8,22 +8,16 @@ What runs the handlers is in `mesh.dispatch`; here is what a thread and a task h
 from __future__ import annotations
 
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from mesh.event import Event
 from mesh.following import Batch, Key
-from mesh.limits import TRACEBACK_CHARS_MAX
 from mesh.marks import EVENT, LETTER, Marks
 from mesh.requests import Failure
 
 Handler = Callable[[Event], Any]
-
-ERROR_CHARS_MAX = 2000
-"""What is kept of an exception's message."""
 
 
 class Job:
@@ -180,42 +174,3 @@ class Runner(Protocol):
 
     def here(self) -> bool:
         """Whether the caller must not wait for the handler, because it runs where the handler does."""
-
-
-def failure_of(job: Job, error: BaseException) -> Failure:
-    """The failure an exception stands for."""
-    return _failure(job, "error", _qualified(type(error)), _message(error), text_of(error))
-
-
-def timeout_failure(job: Job, timeout_s: float, stack: str) -> Failure:
-    """The failure of a handler that exceeded its time. `stack`: where it was at that moment."""
-    return _failure(job, "timeout", "TimeoutError", f"the handler ran longer than {timeout_s:g} s", stack)
-
-
-def _failure(job: Job, kind: Literal["error", "timeout"], error_type: str, error: str, stack: str) -> Failure:
-    return Failure(
-        sequence=job.event.sequence,
-        attempt=job.event.attempt,
-        kind=kind,
-        error_type=error_type,
-        error=error[:ERROR_CHARS_MAX],
-        traceback=stack[-TRACEBACK_CHARS_MAX:],
-        elapsed_s=round(monotonic() - job.started, 6),
-    )
-
-
-def _qualified(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _message(error: BaseException) -> str:
-    """`str(error)`, made fit for JSON; an exception's own `__str__` may fail."""
-    try:
-        return str(error).encode("utf-8", "backslashreplace").decode()
-    except Exception as second:
-        return f"(its message could not be read: {type(second).__name__})"
-
-
-def text_of(error: BaseException) -> str:
-    """The traceback of an exception, made fit for JSON."""
-    return "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()

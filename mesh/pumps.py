@@ -13,6 +13,7 @@ import logging
 import threading
 from time import monotonic
 
+from mesh.failures import failure_of, timeout_failure, traceback_of
 from mesh.jobs import (
     Dropped,
     Finished,
@@ -22,9 +23,6 @@ from mesh.jobs import (
     Marker,
     Piece,
     Verdict,
-    failure_of,
-    text_of,
-    timeout_failure,
 )
 
 _log = logging.getLogger("mesh")
@@ -121,7 +119,7 @@ class Pumps:
                 await self._handler(job.event)
         except BaseException as error:  # whatever a handler lets out is its event's failure
             if limit.expired():
-                return timeout_failure(job, self._timeout_s, text_of(error))
+                return timeout_failure(job, self._timeout_s, traceback_of(error))
             if self._ending():
                 self._finished(job, Dropped())
                 raise

@@ -5,7 +5,8 @@
                             └──────────── refused, or the node went ─────┘
 
 One report is on its way at a time: what finishes meanwhile is the next one. What a report says is made by `Settlement`
-and stays there until the answer is in, so nothing needs to be put back when there is none.
+and stays there until the answer is in, so nothing needs to be put back when there is none. A report that were larger
+than a message may be would never be answered, so it has a bound, which the subscriptions use by turns.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import logging
 
 from mesh.link import Link
 from mesh.requests import Json, refusal
+from mesh.settlement import FAULTS_MAX, MOVES_MAX
 from mesh.subscription import Course
 
 _log = logging.getLogger("mesh")
@@ -23,9 +25,6 @@ REPORT_EVERY_S = 0.02
 
 REFUSED_AGAIN_S = 1.0
 """When a report that was refused is repeated."""
-
-SUBS_WITH_FAILURES_MAX = 4
-"""Subscriptions with failures in one report; the bound of `settlement.FAILURES_MAX` is for each of them."""
 
 
 class Reports:
@@ -57,17 +56,25 @@ class Reports:
         """Report what there is, if it is time and no report is on its way."""
         if self._on_its_way is not None or now < self._next_at:
             return
-        parts, courses, heavy = [], [], 0
-        for course in self._reportable():
-            part = course.settlement.report()
-            heavy += bool(part["letters"] or any(move[4] for move in part["moves"]))
-            parts.append({"sub": course.sub, **part})
-            courses.append(course)
-            if heavy == SUBS_WITH_FAILURES_MAX:
-                break
+        courses = self._reportable()
+        parts = self._parts(courses)
         if parts:
-            self._on_its_way, self._next_at = courses, now + REPORT_EVERY_S
+            self._on_its_way, self._next_at = courses[: len(parts)], now + REPORT_EVERY_S
             link.request("report", {"subs": parts}, self._answered, now)
+
+    def _parts(self, courses: list[Course]) -> list[Json]:
+        """What the first of the courses have to say, as much as one report holds; they come last in the next one."""
+        parts: list[Json] = []
+        faults, moves = FAULTS_MAX, MOVES_MAX
+        for course in courses:
+            if faults <= 0 or moves <= 0:
+                break
+            part = course.settlement.report(faults, moves)
+            faults -= len(part["letters"]) + sum(len(failures) + len(lost) for *_, failures, lost in part["moves"])
+            moves -= len(part["moves"])
+            parts.append({"sub": course.sub, **part})
+            self._dirty[course.sub] = self._dirty.pop(course.sub)
+        return parts
 
     def _reportable(self) -> list[Course]:
         for course in [course for course in self._dirty.values() if not course.settlement.unreported]:

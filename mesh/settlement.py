@@ -23,11 +23,11 @@ from mesh.following import Key, without
 from mesh.requests import Failure
 from mesh.streams import Range
 
-FAILURES_MAX = 200
-"""Failures in one report of one subscription: with tracebacks at their longest that is 1.6 MB of JSON."""
+FAULTS_MAX = 200
+"""Failures, lost ranges and outcomes of redeliveries in one report: 2.1 MB of JSON with texts at their longest."""
 
-MOVES_MAX = 10_000
-"""Moves in one report of one subscription."""
+MOVES_MAX = 8000
+"""Moves in one report: with names at their longest, 5 MB. With the faults that stays below `CONTROL_BYTES_MAX`."""
 
 Letter = tuple[int, int, Failure | None]
 """id, attempt, what went wrong or None"""
@@ -70,11 +70,15 @@ class Ledger:
             self.failures = [failure for failure in self.failures if failure["sequence"] != sequence]
             self.lost = [part for range_ in self.lost for part in without(range_, {sequence})]
 
-    def move(self, failures_max: int) -> tuple[int, list[Failure], list[tuple[int, int]]]:
-        """How far the cursor may go, and what it passes: at most `failures_max` failures."""
-        passed = sorted((f for f in self.failures if f["sequence"] <= self.settled), key=lambda f: f["sequence"])
-        to = passed[failures_max]["sequence"] - 1 if len(passed) > failures_max else self.settled
-        return to, passed[:failures_max], [(range_.first, range_.last) for range_ in self.lost if range_.last <= to]
+    def move(self, faults_max: int) -> tuple[int, list[Failure], list[tuple[int, int]]]:
+        """How far the cursor may go, and what it passes: at most `faults_max` failures and lost ranges."""
+        to = self.settled
+        faults = [f["sequence"] for f in self.failures if f["sequence"] <= to]
+        faults += [range_.first for range_ in self.lost if range_.first <= to]
+        if len(faults) > faults_max:
+            to = sorted(faults)[faults_max] - 1
+        failures = sorted((f for f in self.failures if f["sequence"] <= to), key=lambda f: f["sequence"])
+        return to, failures, [(range_.first, range_.last) for range_ in self.lost if range_.last <= to]
 
     def confirm(self, to: int) -> None:
         """The node knows everything up to `to`."""
@@ -135,17 +139,17 @@ class Settlement:
         """Every stream with what the node has confirmed: `resume` of a new attachment, and where its reports begin."""
         return [(origin, topic, ledger.confirmed) for (origin, topic), ledger in self._ledgers.items()]
 
-    def report(self) -> dict[str, Any]:
+    def report(self, faults_max: int = FAULTS_MAX, moves_max: int = MOVES_MAX) -> dict[str, Any]:
         """`moves` and `letters` of a report; `confirmed` or nothing follows before the next one is made."""
-        moves, budget, told = [], FAILURES_MAX, {}
-        for key in list(self._moved)[:MOVES_MAX]:
+        letters = self._letters[:faults_max]
+        moves, room, told = [], faults_max - len(letters), {}
+        for key in list(self._moved)[:moves_max]:
             ledger = self._ledgers[key]
-            to, failures, lost = ledger.move(budget)
-            budget -= len(failures)
+            to, failures, lost = ledger.move(room)
+            room -= len(failures) + len(lost)
             if to > ledger.confirmed:
                 moves.append((*key, ledger.confirmed, to, failures, lost))
                 told[key] = to
-        letters = self._letters[: FAILURES_MAX if budget else 1]
         self._told = (told, len(letters))
         return {"moves": moves, "letters": letters}
 

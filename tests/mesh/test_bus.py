@@ -620,6 +620,28 @@ def test_an_exception_fails_the_event_with_all_one_needs_to_know(node, bus):
     assert 0 <= failure["elapsed_s"] < 10
 
 
+@pytest.mark.parametrize(
+    ("message", "begins"),
+    [
+        ("half \ud800 a pair", "half \\ud800 a"),
+        ("nul \x00", "nul \\x00"),
+        ("x" * 10_000_000, "xxx"),
+        ("\udfff" * 1_000_000, "\\udfff\\udfff"),
+    ],
+    ids=["surrogate", "nul", "huge", "huge surrogates"],
+)
+def test_no_message_of_an_exception_can_break_a_report(node, bus, message, begins):
+    def handler(event):
+        raise ValueError(message)
+
+    bus.subscribe("A", handler)
+    bus.publish("A", {"n": 1}).wait(10.0)
+    bus.publish("A", {"n": 2}).wait(10.0)
+    eventually(lambda: node.settled("A") == 2)
+    assert [failure["error"].startswith(begins) for failure in failures(node)] == [True, True]
+    assert len(node.asked("hello")) == 1
+
+
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
 def test_an_exception_that_would_end_a_thread_is_a_failure_too(node, bus, kind):
     handled = Handled()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.requests import Failure
-from mesh.settlement import FAILURES_MAX, Settlement
+from mesh.settlement import FAULTS_MAX, Settlement
 from mesh.streams import Range
 
 KEY = ("n.1", "A")
@@ -144,20 +144,48 @@ def test_a_report_without_answer_is_contained_in_the_next_one():
 
 def test_a_report_stops_before_the_failure_that_is_one_too_many():
     settlement = begun()
-    for sequence in range(1, FAILURES_MAX + 11):
+    for sequence in range(1, FAULTS_MAX + 11):
         settlement.finish(KEY, sequence, failure(sequence))
     (move,) = settlement.report()["moves"]
-    assert (move[3], len(move[4])) == (FAILURES_MAX, FAILURES_MAX)
+    assert (move[3], len(move[4])) == (FAULTS_MAX, FAULTS_MAX)
     settlement.confirmed()
     (move,) = settlement.report()["moves"]
-    assert (move[2], move[3], len(move[4])) == (FAILURES_MAX, FAILURES_MAX + 10, 10)
+    assert (move[2], move[3], len(move[4])) == (FAULTS_MAX, FAULTS_MAX + 10, 10)
+
+
+def test_lost_ranges_and_redeliveries_count_against_the_bound_of_failures():
+    settlement = begun()
+    settlement.finish_letter((9, 2, None))
+    settlement.skip(KEY, 1, 2, Range(1, 2))
+    settlement.finish(KEY, 3, failure(3))
+    settlement.skip(KEY, 4, 9, Range(4, 9))
+    assert settlement.report(3) == {
+        "moves": [("n.1", "A", 0, 3, [failure(3)], [(1, 2)])],
+        "letters": [(9, 2, None)],
+    }
+    settlement.confirmed()
+    assert settlement.report(3)["moves"] == [("n.1", "A", 3, 9, [], [(4, 9)])]
+
+
+def test_of_many_streams_as_many_are_reported_as_one_report_holds():
+    settlement = begun()
+    for topic in "ABC":
+        settlement.finish(("n.1", topic), 1)
+    reported = []
+    while settlement.unreported:
+        reported.append([move[1] for move in settlement.report(moves_max=2)["moves"]])
+        settlement.confirmed()
+    assert reported == [["A", "B"], ["C"]]
 
 
 def test_resume_lists_every_stream_that_was_begun():
     settlement = begun(3)
     settlement.finish(KEY, 4)
+    settlement.report()
+    settlement.confirmed()
+    settlement.finish(KEY, 5)
     settlement.begin(("n.1", "B"), 0)
-    assert settlement.resume() == [("n.1", "A", 4), ("n.1", "B", 0)]
+    assert settlement.resume() == [("n.1", "A", 4), ("n.1", "B", 0)]  # 5 is not reported yet
 
 
 @given(

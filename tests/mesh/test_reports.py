@@ -1,0 +1,152 @@
+"""Reports without a node: one on its way at a time, bounded, by turns, repeated until it is answered."""
+
+import orjson
+import pytest
+
+from mesh.failures import ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX
+from mesh.limits import CONTROL_BYTES_MAX, TOPIC_BYTES_MAX, TRACEBACK_CHARS_MAX
+from mesh.reports import REFUSED_AGAIN_S, REPORT_EVERY_S, Reports
+from mesh.requests import Failure
+from mesh.settlement import FAULTS_MAX, MOVES_MAX, Settlement
+
+KEY = ("n.1", "A")
+
+
+class Course:
+    """What reports know of a subscription."""
+
+    def __init__(self, sub: int, state: str = "registered") -> None:
+        self.sub = sub
+        self.state = state
+        self.settlement = Settlement()
+
+
+class Link:
+    """Takes requests, and answers them when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict] = []
+
+    def request(self, do, fields, on_reply, now) -> None:
+        assert do == "report"
+        self.asked.append(fields)
+        self._on_reply = on_reply
+
+    def answer(self, now: float, ok: bool = True) -> None:
+        self._on_reply({"ok": ok, "code": "busy", "message": "not now"}, [], now)
+
+    @property
+    def said(self) -> list[list[tuple[int, int]]]:
+        """Of every report: subscription, and up to where its stream is settled."""
+        return [[(part["sub"], part["moves"][0][3]) for part in report["subs"]] for report in self.asked]
+
+
+@pytest.fixture
+def link():
+    return Link()
+
+
+@pytest.fixture
+def reports():
+    return Reports()
+
+
+def failure(sequence: int, text: str = "") -> Failure:
+    return Failure(
+        sequence=sequence,
+        attempt=1,
+        kind="error",
+        error_type=text[:ERROR_TYPE_BYTES_MAX],
+        error=text[:ERROR_BYTES_MAX],
+        traceback=text[:TRACEBACK_CHARS_MAX],
+        elapsed_s=0.0,
+    )
+
+
+def finish(reports: Reports, course: Course, *sequences: int, bad: bool = False) -> None:
+    for sequence in sequences:
+        course.settlement.finish(KEY, sequence, failure(sequence) if bad else None)
+    reports.note(course)
+
+
+def test_nothing_is_due_without_anything_to_say(reports, link):
+    reports.note(Course(1))
+    assert reports.due_at is None
+    reports.send(link, 5.0)
+    assert link.asked == []
+
+
+def test_what_finishes_while_a_report_is_on_its_way_is_the_next_one_and_not_at_once(reports, link):
+    course = Course(1)
+    finish(reports, course, 1)
+    reports.send(link, 5.0)
+    finish(reports, course, 2, 3)
+    assert reports.due_at is None
+    link.answer(5.001)
+    assert reports.due_at == 5.0 + REPORT_EVERY_S
+    reports.send(link, 5.001)
+    assert link.said == [[(1, 1)]]
+    reports.send(link, 5.0 + REPORT_EVERY_S)
+    assert link.said == [[(1, 1)], [(1, 3)]]
+
+
+def test_a_report_that_is_refused_is_repeated_after_a_while(reports, link):
+    finish(reports, Course(1), 1)
+    reports.send(link, 5.0)
+    link.answer(5.5, ok=False)
+    assert reports.due_at == 5.5 + REFUSED_AGAIN_S
+    reports.send(link, 5.5 + REFUSED_AGAIN_S)
+    assert link.said == [[(1, 1)], [(1, 1)]]
+
+
+def test_a_report_whose_node_went_away_is_made_anew_at_once(reports, link):
+    finish(reports, Course(1), 1)
+    reports.send(link, 5.0)
+    reports.detached()
+    reports.send(link, 5.001)
+    assert link.said == [[(1, 1)], [(1, 1)]]
+
+
+def test_a_subscription_that_is_not_registered_has_to_wait(reports, link):
+    course = Course(1, "registering")
+    finish(reports, course, 1)
+    assert reports.due_at is None
+    course.state = "registered"
+    assert reports.due_at == 0.0
+
+
+def test_a_subscription_that_is_gone_is_not_spoken_of(reports, link):
+    gone, there = Course(1), Course(2)
+    finish(reports, gone, 1)
+    finish(reports, there, 1)
+    reports.forget(gone)
+    reports.send(link, 5.0)
+    assert link.said == [[(2, 1)]]
+
+
+def test_a_subscription_that_fails_everything_does_not_silence_the_others(reports, link):
+    bad, good = Course(1), Course(2)
+    finish(reports, bad, *range(1, 5 * FAULTS_MAX + 1), bad=True)
+    finish(reports, good, 1)
+    for turn in range(3):
+        reports.send(link, float(turn))
+        link.answer(float(turn))
+    assert link.said == [[(1, FAULTS_MAX)], [(2, 1), (1, 2 * FAULTS_MAX)], [(1, 3 * FAULTS_MAX)]]
+
+
+@pytest.mark.parametrize("subs", [1, 9])
+def test_a_report_at_its_very_largest_fits_into_a_message(reports, link, subs):
+    text, topic = '"' * (TRACEBACK_CHARS_MAX // 2), "ü" * ((TOPIC_BYTES_MAX - 10) // 2)
+    for sub in range(subs):
+        course = Course(sub)
+        for stream in range(MOVES_MAX // 8):
+            course.settlement.finish(("n" * 96, f"{topic}{stream}"), 1, failure(1, text))
+        course.settlement.finish_letter((2**60, 2**30, failure(2**60, text)))
+        for stream in range(MOVES_MAX):
+            course.settlement.finish(("m" * 96, f"{topic}{stream}"), 1)
+        reports.note(course)
+    while course.settlement.unreported and len(link.asked) < 20:
+        reports.send(link, 1.0 + len(link.asked))
+        link.answer(1.0)
+    assert len(link.asked) > 1
+    assert max(len(orjson.dumps(report)) for report in link.asked) < CONTROL_BYTES_MAX - 1000
