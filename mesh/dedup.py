@@ -33,7 +33,7 @@ class Sighting(NamedTuple):
 
 
 _Batch = tuple[str, str, int, int, bytes]
-"""origin, topic, sequence, seen_us, hashes joined: plain values only, which Python's cyclic collector need not visit."""
+"""origin, topic, sequence, seen_us, hashes joined: plain values, which Python's cyclic collector need not visit."""
 _HASH_BYTES = 16
 
 

@@ -1,11 +1,12 @@
 """`mesh demo`: three real nodes, a few thousand events, a failing handler, a retry, and the books.
 
-    a ── b        publisher at a │ "curriculum" at b: fails three times for some events, and for one event always
-     ╲  ╱                        │ "archive" at c: takes all of them
-      c           every tenth event is announced twice within the dedup window
+    a ══ b ══ c ══ a     every node linked with both others
+    │    │    └─ archive      takes every event
+    │    └────── curriculum   fails three times for some events, and for one event always
+    └─────────── publisher    announces every tenth event twice within the dedup window
 
-Everything is real: three `mesh-node` processes with their databases in a temporary directory, linked over loopback. Nothing
-is left behind, also when it is interrupted.
+Everything is real: three `mesh-node` processes with their databases in a temporary directory, linked over loopback.
+Nothing is left behind, also when it is interrupted.
 """
 
 from __future__ import annotations
@@ -157,8 +158,8 @@ def _publish(bus: mesh.EventBus, console: Console) -> Counter[str]:
         task = progress.add_task("publishing", total=EVENTS)
         for game in range(EVENTS):
             payload = {"game": game, "config_key": "hex8_2p", "moves": list(range(game % 30))}
-            for _ in range(1 + (game % REPEATED_EVERY == 0)):
-                receipts.append(bus.publish(_TOPICS[game % len(_TOPICS)], payload, source="selfplay"))
+            topic, times = _TOPICS[game % len(_TOPICS)], 1 + (game % REPEATED_EVERY == 0)
+            receipts += [bus.publish(topic, payload, source="selfplay") for _ in range(times)]
             progress.advance(task)
         task = progress.add_task("receipted", total=len(receipts))
         for receipt in receipts:
