@@ -27,7 +27,7 @@ from node.config import NodeSettings, default_name
 from node.core import Node
 from node.identity import DataDirectory, identify, sign_off
 from node.letters import Letters
-from node.links import Identity as Greeting
+from node.link import Identity as Greeting
 from node.links import Links
 from node.operators import Operators
 from node.retention import Limits, Retention
@@ -47,6 +47,7 @@ class Agent:
     def __init__(self, settings: NodeSettings, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
         self._stopping = False
+        self._told = False
         self.directory = DataDirectory(settings.data_dir)
         try:
             self._open(settings)
@@ -76,8 +77,13 @@ class Agent:
         announcer = Announcer(secrets.token_bytes(PUBLISHER_BYTES))
         self.node = Node(self.state, links, letters, sessions, retention, announcer)
         self.node.verbs.update(Operators(self.node, release, started.wall_us).verbs)
-        for peer in settings.peers:
-            self._sockets.dial(peer)
+        try:
+            for peer in settings.peers:
+                self._sockets.dial(peer)
+        except BaseException:
+            self._sockets.close()
+            self._store.close()
+            raise
 
     @property
     def description(self) -> dict[str, Any]:
@@ -116,10 +122,12 @@ class Agent:
 
     def _turn(self) -> None:
         inbox = self._sockets.wait(self._wait_ms())
-        trouble = self.node.trouble
-        self._sockets.send(self.node.turn(inbox, self._clock.now()))
-        if self.node.trouble is not trouble:
-            _tell(self.node.trouble)
+        now = self._clock.now()
+        self._sockets.send(self.node.turn(inbox, now))
+        trouble = self.node.lately(now)
+        if bool(trouble) is not self._told:
+            self._told = bool(trouble)
+            _tell(trouble, self.node.trouble is not None)
         for link in self._sockets.blocked:
             if link not in self.node.links.up():
                 self._sockets.forget(link)
@@ -171,8 +179,10 @@ def _write(place: Path, description: dict[str, Any]) -> None:
     draft.replace(place)
 
 
-def _tell(trouble: Exception | None) -> None:
+def _tell(trouble: Exception | None, closed: bool) -> None:
     if trouble is None:
-        _log.warning("the disk takes writes again; events are receipted again")
-    else:
+        _log.warning("the disk is well again; events are receipted")
+    elif closed:
         _log.error("%s; no event is receipted until it takes writes again", trouble)
+    else:
+        _log.error("%s; what needs to be read there waits", trouble)

@@ -3,8 +3,8 @@
     a handler failed ──▶ HANDLER_FAILED      {event_id, topic, consumer, kind, error_type, error, attempt, state}
     … ran out of time ─▶ HANDLER_TIMEOUT     the same
 
-They are logged, sequenced and forwarded like any event. A failure to handle an announcement is recorded as a letter like any
-other failure, but not announced: the node would answer its own echo for ever.
+They are logged, sequenced and forwarded like any event. A failure to handle an announcement is recorded as a letter
+like any other failure, but not announced: the node would answer its own echo for ever.
 """
 
 from __future__ import annotations

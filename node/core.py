@@ -1,21 +1,26 @@
 """The core: one node's rules and its store, joined into `turn`. No socket, no thread, no clock.
 
                      ┌──────────────────────────── turn(inbox, now) ───────────────────────────┐
-    in   frames ─────▶ intake ─▶ log rows, receipts                                             │
     links messages ──▶ neighbours ─▶ intake, interest          ┐                                │
+    in   frames ─────▶ intake ─▶ log rows, receipts            │                                │
     ctl  requests ───▶ sessions / operators                    ├─▶ Turn ─▶ store.commit ─▶ Turn ▶ to be sent
     out  subscriptions ▶ sessions (who is there)               │                                │
     time ────────────▶ heartbeats · letters due · beacon       ┘                                │
                      └──────────────────────────────────────────────────────────────────────────┘
 
-Nothing leaves before the commit. When the commit fails, everything decided in the turn is forgotten (the state is read
-back from the store), requests are refused with the reason, and until the disk takes a write again frames get no
-receipt: publishers keep them and send them again. Ephemeral events and the talk between nodes go on.
+Nothing leaves before the commit. When the commit fails, everything decided in the turn is forgotten (the state is
+read back from the store) and its requests are refused with the reason. Until the disk takes a write again
+(`node.trouble`) frames get no receipt: publishers keep them, and are asked for them afterwards. Whatever needs no
+write goes on: ephemeral events, the talk between nodes, and the answers to questions.
+
+Links come before frames: what a peer is told of our heads is then what was on disk when the turn began.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mesh.errors import MalformedFrame
@@ -30,13 +35,15 @@ from node.retention import Retention
 from node.sessions import Sessions
 from node.state import State
 from node.store import StoreError
+from node.trouble import Trouble
 from node.turn import NONSENSE, LinkKey, Request, Turn, Verb
 
 BEACON_S = 1.0
 IDLE_MS = 500
 """A turn comes at least this often: heartbeats and beacons are due about once a second."""
 _REGISTERING_MS = 20
-_PROBE_S = 1.0
+_HOUSEKEEPING_AGAIN_S = 1.0
+"""When the letters that are due and the log's sizes are looked at again after that has failed."""
 
 
 @dataclass(slots=True)
@@ -53,8 +60,8 @@ class Inbox:
 class Node:
     """A node without its sockets.
 
-    `counts` says how often each notable thing happened since the start; `verbs` holds what may be asked of it over `ctl`;
-    `trouble` is why the disk refuses at the moment, or None.
+    `counts` says how often each notable thing happened since the start, `verbs` holds what may be asked of it over
+    `ctl`.
     """
 
     def __init__(
@@ -71,40 +78,63 @@ class Node:
         self.letters = letters
         self.sessions = sessions
         self.counts: Counter[str] = Counter()
-        self.trouble: StoreError | None = None
         self.verbs: dict[str, Verb] = dict(sessions.verbs)
         self._retention = retention
-        self._intake = Intake(state, announcer, self.counts)
+        self._trouble = Trouble()
+        self._intake = Intake(state, announcer, self._trouble, self.counts)
         self._neighbours = Neighbours(state, links, sessions, self._intake, self.counts)
         self._next_beacon_us = 0
-        self._next_probe_us = 0
+        self._next_housekeeping_us = 0
+
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why the disk refuses at this moment, or None."""
+        return self._trouble.error
+
+    def lately(self, now: Now) -> StoreError | None:
+        """What people are to be told of the disk: the last error, until nothing has failed for some seconds."""
+        return self._trouble.lately(now)
 
     def turn(self, inbox: Inbox, now: Now) -> Turn:
         """Decide about everything that arrived and everything that is due; commit; return what may now be sent."""
         turn = Turn(now)
-        self._probe(turn)
+        self._mend(turn)
         self._decide(inbox, turn)
         try:
             if turn.changes:
                 self.state.store.commit(turn.changes)
         except StoreError as error:
             self._take_back(turn)
-            self._in_trouble(error, turn)
+            self._refused(error, now)
+            with suppress(StoreError):  # what cannot be read back now is when the disk is mended
+                self._read_back(now)
             return turn.without_writes("disk", str(error))
         self._committed(turn)
         return turn
 
     def _decide(self, inbox: Inbox, turn: Turn) -> None:
         for event in inbox.link_events:
-            self._neighbours.happened(event, turn)
-        self._intake.published(inbox.frames, turn)
+            self._each(turn, self._neighbours.happened, event)
         for key, data in inbox.links:
-            self._neighbours.receive(key, data, turn)
+            self._each(turn, self._neighbours.receive, key, data)
+        self._intake.published(inbox.frames, turn)
         for data in inbox.subscriptions:
-            self._subscription(data, turn)
+            self._each(turn, self._subscription, data)
         for parts in inbox.requests:
-            self._request(parts, turn)
+            self._each(turn, self._request, parts)
         self._tick(turn)
+
+    def _each(self, turn: Turn, decide: Callable[..., None], *about: object) -> None:
+        """Decide into the turn. With the disk closed, into a turn apart: only what needs no write goes on."""
+        if not self._trouble.closed:
+            decide(*about, turn)
+            return
+        apart = Turn(turn.now)
+        decide(*about, apart)
+        if apart.changes:
+            self._take_back(apart)
+            apart = apart.without_writes("disk", str(self.trouble))
+        turn.join(apart)
 
     def _subscription(self, data: bytes, turn: Turn) -> None:
         try:
@@ -132,9 +162,9 @@ class Node:
             turn.refuse(request, "malformed", f"request {name!r} is malformed: {type(error).__name__} {error}")
 
     def _tick(self, turn: Turn) -> None:
-        self._neighbours.tick(turn)
-        self.sessions.tick(turn)
-        if not self.trouble:
+        self._each(turn, self._neighbours.tick)
+        self._each(turn, self.sessions.tick)
+        if not self._trouble.closed:
             self._housekeeping(turn)
             self._intake.announce(turn)
         self.state.relay.window.forget(turn.now.mono_us)
@@ -143,11 +173,15 @@ class Node:
             self._intake.beacon(turn)
 
     def _housekeeping(self, turn: Turn) -> None:
+        if turn.now.mono_us < self._next_housekeeping_us:
+            return
         try:
             self.letters.redeliver(turn)
             self._retention.trim(turn)
         except StoreError as error:
-            self._in_trouble(error, turn)
+            self.counts[f"store {error.code}"] += 1
+            self._trouble.noticed(error, turn.now)
+            self._next_housekeeping_us = turn.now.later(_HOUSEKEEPING_AGAIN_S)
 
     def _committed(self, turn: Turn) -> None:
         for name, books in turn.changes.books.items():
@@ -164,7 +198,8 @@ class Node:
         """How long nothing is due if nothing arrives, in milliseconds."""
         if self.sessions.registrations.waiting:
             return _REGISTERING_MS
-        due_us = self.letters.next_due_us()
+        idle = self._trouble.closed or now.mono_us < self._next_housekeeping_us
+        due_us = None if idle else self.letters.next_due_us()
         return IDLE_MS if due_us is None else max(0, min(IDLE_MS, (due_us - now.wall_us) // 1000 + 1))
 
     def goodbye(self, turn: Turn) -> None:
@@ -176,35 +211,33 @@ class Node:
     # ── when the disk refuses ────────────────────────────────────────────────────────────────────────────────────────
 
     def _take_back(self, turn: Turn) -> None:
-        """Forget what the turn decided. In trouble nothing is admitted, so the first time is enough to read back."""
-        for act in turn.once_failed:
+        """Forget what the turn decided, the last thing first."""
+        for act in reversed(turn.once_failed):
             act()
-        if not self._intake.closed:
-            self._intake.forget_heads()
-            try:
-                self._read_back(turn)
-            except StoreError:
-                pass  # nor can it be read: the probe tries again
 
-    def _read_back(self, turn: Turn) -> None:
-        self.state.load(turn.now)
-        self.sessions.greet_again()
-
-    def _in_trouble(self, error: StoreError, turn: Turn) -> None:
-        """Take no more events until the disk does."""
+    def _refused(self, error: StoreError, now: Now) -> None:
+        """Write nothing more until the disk takes it."""
         self.counts[f"store {error.code}"] += 1
-        self.trouble = error
-        self._intake.closed = True
-        self._next_probe_us = turn.now.later(_PROBE_S)
+        self._trouble.refused(error, now)
 
-    def _probe(self, turn: Turn) -> None:
-        """In trouble, try a write once a second; when it succeeds, read the state back and go on."""
-        if self.trouble is None or turn.now.mono_us < self._next_probe_us:
+    def _read_back(self, now: Now) -> None:
+        """Make the memory what the disk says. Raises `StoreError`; then nothing is known until it can be read."""
+        try:
+            self.state.load(now)
+        finally:
+            self.sessions.greet_again()
+            self._intake.recall_heads()
+
+    def _mend(self, turn: Turn) -> None:
+        """In trouble, try to make room and to write; when that succeeds, go on with what the disk says."""
+        if not self._trouble.probe_due(turn.now):
             return
         try:
+            self._retention.relieve(turn.now)
             self.state.store.write_meta({"recovered_us": str(turn.now.wall_us)})
-            self._read_back(turn)
-            self.trouble = None
-            self._intake.closed = False
+            self._read_back(turn.now)
         except StoreError as error:
-            self._in_trouble(error, turn)
+            self._refused(error, turn.now)
+            return
+        self._trouble.mended()
+        self.sessions.ask_again(turn)

@@ -4,9 +4,9 @@
                                                               ─▶ third time in a row: a dead letter of kind `crash`
     next process attaches ─▶ is told to skip the buried event ─▶ goes on behind it
 
-Only durable consumers come back to the same event, so only they are counted. A redelivery that kills the process is a failed
-attempt of its letter like any other. A death counts when the connection ended without a goodbye; the marks (`mesh.marks`) say
-what was under way, so an operator's kill between two events blames none.
+Only durable consumers come back to the same event, so only they are counted. A redelivery that kills the process is a
+failed attempt of its letter like any other. A death counts when the connection ended without a goodbye; the marks
+(`mesh.marks`) say what was under way, so an operator's kill between two events blames none.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ The books of a consumer: passed = handled + failed + lost; failed = resolved + e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Final
 
-from mesh.errors import InvalidOption, MalformedFrame
+from mesh.errors import InvalidOption
 from mesh.requests import Failure
 from mesh.retry import GiveUp, RetryPolicy, TryAgain, after_failure
 from mesh.topic import Pattern
@@ -113,59 +113,6 @@ def died(sequence: int, attempt: int) -> Failure:
         traceback="",
         elapsed_s=0.0,
     )
-
-
-class Settled(NamedTuple):
-    """What one move of a report says, checked: the new cursor and what became of the events it passed."""
-
-    stream: Stream
-    cursor: int
-    handled: int
-    buried: int
-    failures: list[Failure]
-    lost: list[tuple[int, int]]
-
-
-def settle(following: Following, stream: Stream, move: Mapping[str, Any]) -> Settled | None:
-    """Check one move `from → to`; None when it says nothing new. Raises `MalformedFrame` when it cannot be true."""
-    cursor, last = following.cursor(stream), int(move["to"])
-    if last > stream.head or int(move["from"]) > cursor:
-        raise MalformedFrame(
-            "report",
-            f"{following.consumer} moves {stream.topic} {move['from']} → {last}; cursor {cursor}, head {stream.head}",
-        )
-    if last <= cursor:
-        return None
-    lost = _within(move["lost"], cursor + 1, last)
-    every = {failure["sequence"]: failure for failure in map(check_failure, move["failures"])}
-    failures = [every[each] for each in sorted(every) if cursor < each <= last and not _holds(lost, each)]
-    skipped = sum(sequence <= last for sequence in buried(following, stream))
-    handled = last - cursor - skipped - len(failures) - sum(end - first + 1 for first, end in lost)
-    return Settled(stream, last, handled, skipped, failures, lost)
-
-
-def _within(ranges: Iterable[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
-    """The parts of the ranges inside `first`..`last`, in order and without overlap: each event counts once."""
-    parts = []
-    for begin, end in sorted((int(begin), int(end)) for begin, end in ranges):
-        if max(begin, first) <= min(end, last):
-            parts.append((max(begin, first), min(end, last)))
-            first = end + 1
-    return parts
-
-
-def _holds(ranges: Iterable[tuple[int, int]], sequence: int) -> bool:
-    return any(first <= sequence <= last for first, last in ranges)
-
-
-def check_failure(failure: Mapping[str, Any]) -> Failure:
-    """A failure as it travelled, with every field that is kept checked. Raises `MalformedFrame`."""
-    sequence, attempt, kind = failure["sequence"], failure["attempt"], failure["kind"]
-    texts = [failure["error_type"], failure["error"], failure["traceback"]]
-    numbered = type(sequence) is int and type(attempt) is int and 1 <= attempt <= ATTEMPTS_MAX
-    if not numbered or kind not in ("error", "timeout") or not all(isinstance(each, str) for each in texts):
-        raise MalformedFrame("report", f"a failure of event {sequence!r} has a field of a wrong type or range")
-    return cast(Failure, failure)
 
 
 def new_letter(

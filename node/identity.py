@@ -67,11 +67,11 @@ def identify(store: Store, wanted: str, fallback: str, durability: Durability) -
         raise ConfigurationError(
             f"this data directory belongs to node {name!r}, not {wanted!r}; use its name or another --data-dir"
         )
-    unclean = durability == "os" and meta.get("stopped") == "no"
+    unclean = meta.get("durability") == "os" and meta.get("stopped") == "no"
     generation = meta.get("generation", "")
     if not generation or unclean:
         generation = secrets.token_hex(4)
-    store.write_meta({"name": name, "generation": generation, "stopped": "no"})
+    store.write_meta({"name": name, "generation": generation, "durability": durability, "stopped": "no"})
     return Identity(name, generation)
 
 

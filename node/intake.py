@@ -25,6 +25,7 @@ from node.receipts import Receipts
 from node.relay import Admitted, OutOfTurn, Passing, Rejected, Repeated, Stream
 from node.state import State
 from node.store import StoreError
+from node.trouble import Trouble
 from node.turn import LinkKey, Turn
 
 BEACON_TIMES = 3
@@ -33,15 +34,20 @@ _NOT_LOGGED = POSITION.pack(0)
 
 
 class Intake:
-    """Takes frames into a turn. With `closed` (the disk refuses) only ephemeral ones are taken."""
+    """Takes frames into a turn. While the disk refuses (`closed`) only ephemeral ones are taken."""
 
-    def __init__(self, state: State, announcer: Announcer, counts: Counter[str]) -> None:
-        self.closed = False
+    def __init__(self, state: State, announcer: Announcer, trouble: Trouble, counts: Counter[str]) -> None:
+        self._trouble = trouble
         self._announcer = announcer
         self._state = state
         self._counts = counts
         self._receipts = Receipts(state)
         self._moved: dict[int, tuple[Stream, int]] = {}
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken that must be written."""
+        return self._trouble.closed
 
     def published(self, frames: list[bytes], turn: Turn) -> None:
         """Frames of local publishers."""
@@ -71,6 +77,7 @@ class Intake:
             case Rejected(reason):
                 self._counts["rejected"] += frame.count
                 self._receipts.rejected(frame.publisher, frame.number, frame.count, "hash", reason)
+                self._note(frame.publisher, turn)
             case OutOfTurn(first):
                 self._counts["out of turn"] += frame.count
                 if first:
@@ -89,7 +96,12 @@ class Intake:
         if admitted.duplicates:
             self._receipts.duplicates(frame.publisher, admitted.duplicates)
             self._counts["duplicates"] += len(admitted.duplicates)
-        turn.changes.publishers[frame.publisher] = (publisher.number, publisher.position, turn.now.wall_us)
+        self._note(frame.publisher, turn)
+
+    def _note(self, key: bytes, turn: Turn) -> None:
+        """Write down how far the publisher has come."""
+        publisher = self._state.relay.publishers[key]
+        turn.changes.publishers[key] = (publisher.number, publisher.position, turn.now.wall_us)
 
     def forwarded(self, data: bytes, turn: Turn) -> None:
         """One frame of a peer. Raises `MalformedFrame`."""
@@ -161,9 +173,10 @@ class Intake:
                 case Admitted(news, stream, new) if news is not None and stream is not None:
                     self._append(news, stream, new, state.interest.links_wanting(topic), turn)
 
-    def forget_heads(self) -> None:
-        """The heads that moved may not be on disk: announce none of them."""
-        self._moved.clear()
+    def recall_heads(self) -> None:
+        """The state was read back: of the heads that moved, announce what is on disk."""
+        known = self._state.relay.by_id
+        self._moved = {id_: (known[id_], left) for id_, (_, left) in self._moved.items() if id_ in known}
 
     def beacon(self, turn: Turn) -> None:
         """Announce the heads of the streams that moved since the last beacon."""

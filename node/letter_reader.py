@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from mesh.errors import MalformedFrame
+from mesh.frame import decode
 from node.store import Store
 
 
@@ -28,6 +30,16 @@ class Letter(NamedTuple):
     first_failed_us: int
     last_failed_us: int
     next_attempt_us: int | None
+
+
+def damage(letter: Letter) -> str:
+    """What is wrong with a letter's frame, or "" when it is what was written."""
+    try:
+        frame = decode(letter.frame)
+    except MalformedFrame as error:
+        return str(error)
+    same = (frame.origin, frame.topic, frame.sequence) == (letter.origin, letter.topic, letter.sequence)
+    return "" if same else f"it holds {frame.origin}/{frame.topic}/{frame.sequence}"
 
 
 class LetterFilter(NamedTuple):

@@ -11,15 +11,20 @@ pressing twice, or two operators pressing at once, runs the handler once.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from node.delivery import Attachment, Consumer
-from node.letter_reader import Letter
+from node.letter_reader import Letter, damage
 from node.state import State
 from node.turn import Turn
 
+_log = logging.getLogger(__name__)
+
 OUT_MAX = 64
 """Letters out at one consumer at a time: enough to keep it busy, few enough to be given back when it dies."""
+LOOK_MAX = 10_000
+"""Letters looked at for those that can go out: nobody may follow the topics of the most overdue ones any more."""
 GRACE_S = 30.0
 """Beyond the handler's own time. An outcome that has not come by then is lost, and the letter goes out again."""
 
@@ -56,11 +61,15 @@ class Letters:
 
     def _send_due(self, name: str, consumer: Consumer, turn: Turn) -> None:
         room = OUT_MAX - sum(1 for each in self._out.values() if each.consumer == name)
-        for letter in self._state.letters.due(name, turn.now.wall_us, OUT_MAX):
+        for letter in self._state.letters.due(name, turn.now.wall_us, LOOK_MAX) if room > 0 else ():
             attachment = consumer.attachment(letter.topic)
-            if letter.id not in self._out and attachment is not None and room > 0:
+            if letter.id not in self._out and (wrong := damage(letter)):
+                self._give_up(letter, wrong, turn)
+            elif letter.id not in self._out and attachment is not None:
                 room -= 1
                 self._send(letter, attachment, consumer, turn)
+                if not room:
+                    break
         consumer.next_due_us = self._state.letters.next_due_us(name, turn.now.wall_us)
 
     def _send(self, letter: Letter, attachment: Attachment, consumer: Consumer, turn: Turn) -> None:
@@ -70,6 +79,13 @@ class Letters:
         turn.once_failed.append(lambda: self.ended(letter.id))
         message = {"t": "redeliver", "sub": sub, "letter": letter.id, "attempt": letter.attempts + 1}
         turn.direct(session, message, [letter.frame])
+
+    def _give_up(self, letter: Letter, wrong: str, turn: Turn) -> None:
+        """What the letter holds is no longer the event that failed: it is dead, for an operator to look at."""
+        _log.error("letter %d is damaged and will not be delivered: %s", letter.id, wrong)
+        error = f"the event kept in this letter is damaged: {wrong}"
+        again = ("dead", letter.attempts, letter.kind, "DamagedLetter", error, letter.traceback, turn.now.wall_us, None)
+        turn.changes.letters_again.append((*again, letter.id))
 
     def ended(self, id_: int) -> None:
         """A letter is no longer out: the store says what it is now."""

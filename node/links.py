@@ -22,73 +22,20 @@ looked at: `who` asks for the greeting. A spare has greeted: what was under way 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from mesh.errors import MalformedFrame
 from mesh.requests import unpack_control
 from node.clock import Now
+from node.link import LINK_PROTOCOL, Heard, Identity, Link, LinkState, objection
 from node.turn import CONTROL, LinkKey, Turn
 
-LINK_PROTOCOL = 1
 _GREETING_S = 2.0
 """A greeting unanswered for this long is sent again; so often, too, a peer is called that fell silent."""
 _SPARED = "another connection is used"
 _WALL_US_MAX = 1 << 62
 _ACCEPTED_SILENT_MAX = 1024
 """Accepted connections that have not greeted; more are not remembered."""
-
-LinkState = Literal["connecting", "greeting", "up", "down", "refused", "spare"]
-
-
-class Identity(NamedTuple):
-    """What a node says of itself in a greeting."""
-
-    name: str
-    origin: str
-    version: str
-    listen: str
-
-
-@dataclass(slots=True)
-class Link:
-    """One connection. Moments in microseconds of the monotonic clock; `rtt_us` and `skew_us` measured by ping.
-
-    `address` is where the peer may be dialled, `dialled_at` the address by which this connection was made, and
-    `connected` says that it stands.
-    """
-
-    key: LinkKey
-    address: str
-    dialled_at: str = ""
-    connected: bool = False
-    state: LinkState = "connecting"
-    name: str = ""
-    origin: str = ""
-    version: str = ""
-    reason: str = ""
-    left: bool = False
-    acted_us: int = 0
-    heard_us: int = 0
-    heard_wall_us: int = 0
-    rtt_us: int | None = None
-    skew_us: int | None = None
-    sent: int = 0
-    received: int = 0
-    dropped: int = 0
-
-    @property
-    def dialled(self) -> bool:
-        """Whether this node opened the connection."""
-        return isinstance(self.key, str)
-
-
-class Heard(NamedTuple):
-    """A control message that concerns others than the link itself."""
-
-    kind: Literal["interest", "interest_ack", "up", "down"]
-    link: Link
-    fields: dict[str, Any]
 
 
 class Links:
@@ -180,7 +127,7 @@ class Links:
         return {"t": "hello", "protocol": LINK_PROTOCOL, **how, **self.me._asdict()}
 
     def _hello(self, key: LinkKey, link: Link | None, message: dict[str, Any], turn: Turn) -> list[Heard]:
-        refusal = self._objection(message)
+        refusal = objection(self.me, message)
         if refusal:
             return self._refuse(key, link, refusal, turn)
         if link is None:
@@ -204,19 +151,6 @@ class Links:
         link = Link(key, str(message.get("listen", "")), str(message.get("dialled_at", "")), True)
         self.links[key] = link
         return link
-
-    def _objection(self, message: dict[str, Any]) -> str:
-        """Why a greeting cannot be accepted, or ""."""
-        if message.get("protocol") != LINK_PROTOCOL:
-            spoken = message.get("protocol")
-            return f"it speaks link protocol {spoken!r}, this node {LINK_PROTOCOL}; run the same release on both"
-        if not isinstance(message.get("name"), str) or not isinstance(message.get("origin"), str):
-            return "its greeting has no name or origin"
-        if message["origin"] == self.me.origin:
-            return "that address is this node itself; remove it from the peers"
-        if message["name"] == self.me.name:
-            return f"two nodes are called {self.me.name!r}; give one another --name"
-        return ""
 
     def _refuse(self, key: LinkKey, link: Link | None, reason: str, turn: Turn) -> list[Heard]:
         turn.control(key, {"t": "refuse", "reason": reason})

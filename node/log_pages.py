@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from mesh.errors import MalformedFrame
 from mesh.event import EventId
-from mesh.frame import decode, records
+from mesh.frame import records
 from mesh.limits import REPLAY_BYTES_MAX
 from mesh.topic import Pattern
 from node.changes import LogRow
 from node.delivery import check_since
-from node.log_reader import LogReader
-from node.replay import intact
+from node.log_reader import LogReader, checked_frame
 
 Row = dict[str, Any]
 
@@ -87,9 +87,10 @@ def _bounded(batches: Iterable[LogRow]) -> list[LogRow]:
 
 def event_rows(batch: LogRow) -> list[Row]:
     """The events of a batch, as the CLI shows them; none when the row is damaged."""
-    if not intact(batch):
+    try:
+        frame = checked_frame(batch)
+    except MalformedFrame:
         return []
-    frame = decode(batch.frame)
     return [
         {
             "id": str(EventId(frame.origin, frame.topic, frame.sequence + index)),

@@ -9,19 +9,49 @@ bisection, without an index of its own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
+from mesh.errors import MalformedFrame
+from mesh.frame import Frame, decode
 from mesh.limits import BATCH_EVENTS_MAX
 from node.changes import LogRow
 from node.store import Store
 
+DAMAGED_MAX = 10_000
+"""Damaged rows that are named; a disk with more of them needs no more lines in the log file."""
+
+_log = logging.getLogger(__name__)
+
+
+def checked_frame(row: LogRow) -> Frame:
+    """A row's frame. Raises `MalformedFrame` when it is not what was written, or not where it was written."""
+    frame = decode(row.frame)
+    if (frame.sequence, frame.count, frame.number) != (row.sequence, row.count, row.number):
+        raise MalformedFrame("row", f"sequence {row.sequence}, the frame has {frame.sequence}")
+    return frame
+
 
 class LogReader:
-    """Questions to the log of a store. Raises `StoreError` like the store."""
+    """Questions to the log of a store. Raises `StoreError` like the store.
+
+    `damaged`: positions of rows that were found to be no longer what was written, since the start.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rows = store.rows
+        self.damaged: set[int] = set()
+
+    def frame(self, row: LogRow) -> Frame | None:
+        """A row's frame, or None when it is not what was written: named in the log file once, never to be delivered."""
+        try:
+            return checked_frame(row)
+        except MalformedFrame as error:
+            if row.position not in self.damaged and len(self.damaged) < DAMAGED_MAX:
+                self.damaged.add(row.position)
+                _log.error("log row at position %d is damaged and will not be delivered: %s", row.position, error)
+            return None
 
     def next_position(self) -> int:
         """The position the next event gets; positions start at 1."""
@@ -126,6 +156,9 @@ class LogReader:
 
     def appended_us(self, stream: int, sequence: int) -> int | None:
         """When this node took in the batch that holds a sequence, or the next one after it."""
-        sql = "SELECT appended_us FROM log WHERE stream = ? AND sequence > ? AND sequence + count > ? ORDER BY sequence LIMIT 1"
+        sql = (
+            "SELECT appended_us FROM log WHERE stream = ? AND sequence > ? AND sequence + count > ? "
+            "ORDER BY sequence LIMIT 1"
+        )
         row = next(self._rows(sql, (stream, sequence - BATCH_EVENTS_MAX, sequence)), None)
         return int(row[0]) if row else None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from mesh.dedup import Sighting
 from mesh.event import EventId
-from mesh.frame import Frame, decode, records
+from mesh.frame import Frame, hashes, records
 from node.changes import LogRow
 from node.relay import Publisher
 from node.state import State
@@ -83,7 +83,8 @@ class Receipts:
         """Some events of the frame were duplicates then: tell them from the others by their content."""
         numbers = range(frame.number, frame.number + frame.count)
         row = next((former[number] for number in numbers if number in former), None)
-        kept = [record.hash for record in records(decode(row.frame))] if row else []
+        logged = self._state.log.frame(row) if row else None
+        kept = hashes(logged) if logged else []
         sequences = {hash_: row.sequence + index for index, hash_ in enumerate(kept)} if row else {}
         window = self._state.relay.window
         for number, record in zip(numbers, records(frame), strict=True):

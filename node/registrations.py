@@ -1,9 +1,9 @@
 """Registrations: subscriptions on their way in, and where each begins.
 
-    asked ─▶ pending ──(its marker arrived, linked peers know the interest, or 1 s is over)──▶ complete ──commit──▶ in force
+    asked ─▶ pending ──(its marker arrived, linked peers know, or 1 s is over)──▶ complete ──commit──▶ in force
 
-A registration is a barrier. When the reply leaves, the subscriber's filter is in force at this node, the peers know of its
-interest, and the reply says for each stream which sequence comes first:
+A registration is a barrier. When the reply leaves, the subscriber's filter is in force at this node, the peers know of
+its interest, and the reply says for each stream which sequence comes first:
 
     continued (durable, or the same program attached anew)   behind the cursor; streams begun meanwhile from their base
     new, since="now"                                         behind the head
@@ -53,7 +53,7 @@ class _Pending:
 
 
 class Registrations:
-    """Subscriptions on their way in. `links_up` names the links whose peers must know; `in_force` takes the finished."""
+    """Subscriptions on their way in. `links_up`: links whose peers must know; `in_force` takes the finished."""
 
     def __init__(
         self, state: State, links_up: Callable[[], set[LinkKey]], in_force: Callable[[Following], bool]
@@ -131,16 +131,20 @@ class Registrations:
 
     def _complete(self, pending: _Pending, turn: Turn) -> None:
         state, following = self._state, pending.following
-        consumer = state.consumer(following, turn)
-        former = [each for each in consumer.followings if each.durable]
+        known = state.consumers.get(following.consumer)
+        former = [each for each in known.followings if each.durable] if known else []
         for each in former:
             following.cursors, following.crashes = dict(each.cursors), dict(each.crashes)
+        before = set(following.cursors)
         try:
             rows = self._starts(pending, former, turn)
         except StoreError as error:
             turn.refuse(pending.request, "disk", str(error))
             state.interest.unwant(following.pattern.text)
             return
+        consumer = state.consumer(following, turn)
+        for id_ in following.cursors.keys() - before if following.durable else ():
+            turn.changes.cursors[following.consumer, id_] = following.cursors[id_]
         turn.reply(pending.request, {"streams": rows, "skip": skips(following, state.matching(following))})
         turn.once_committed.append(lambda: self._enter(following, consumer, former))
         turn.once_failed.append(lambda: state.interest.unwant(following.pattern.text))
@@ -166,8 +170,6 @@ class Registrations:
             owed = resume is not None or any(each.pattern.matches(stream.topic) for each in former)
             if stream.id not in following.cursors:
                 following.cursors[stream.id] = stream.base if owed else self._first(stream, position) - 1
-                if following.durable:
-                    turn.changes.cursors[following.consumer, stream.id] = following.cursors[stream.id]
             rows.append((stream.origin, stream.topic, following.cursor(stream) + 1, stream.head))
         return rows
 
@@ -191,7 +193,7 @@ class Registrations:
 
 
 def _check_resume(resume: Any) -> None:
-    """Check that it holds rows of origin, topic and settled sequence; raises `InvalidOption` or what a wrong shape raises."""
+    """Rows of origin, topic, sequence, or nothing: raises `InvalidOption`, or what comes of a wrong shape."""
     for origin, topic, sequence in resume or ():
         if not (isinstance(origin, str) and isinstance(topic, str) and isinstance(sequence, int) and sequence >= 0):
             raise InvalidOption(

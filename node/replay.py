@@ -4,25 +4,21 @@
     in the log          [7..12][13..20]    [30..44]
     answer        gone 4..6 · rows 7..12, 13..20 · gone 21..29 · row 30..44      as far as `room` bytes reach
 
-A row is checked before it leaves: one whose digest does not match is named in the log file and answered as gone. A
-flipped bit is never delivered.
+A row is checked before it leaves: one that is not what was written (`LogReader.frame`) is answered as gone. A flipped
+bit is never delivered.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
-from mesh.errors import MalformedFrame
-from mesh.frame import decode
+from mesh.frame import Frame
 from node.changes import LogRow
 from node.relay import Stream
 from node.state import State
 
 Gone = tuple[str, str, int, int]
 """origin, topic, first, last"""
-
-_log = logging.getLogger(__name__)
 
 
 def read_ranges(state: State, ranges: Sequence[Sequence[object]], room: int) -> tuple[list[LogRow], list[Gone]]:
@@ -45,7 +41,7 @@ def _read(state: State, stream: Stream, first: int, last: int, room: int) -> tup
     gone: list[tuple[int, int]] = []
     wanted = first
     for row in state.log.batches(stream.id, first, last):
-        if not intact(row):
+        if not _is_of(stream, state.log.frame(row)):
             continue
         if row.sequence > wanted:
             gone.append((wanted, row.sequence - 1))
@@ -59,11 +55,5 @@ def _read(state: State, stream: Stream, first: int, last: int, room: int) -> tup
     return rows, gone
 
 
-def intact(row: LogRow) -> bool:
-    """Whether a row's frame is what was written; one that is not is named in the log file."""
-    try:
-        decode(row.frame)
-    except MalformedFrame as error:
-        _log.error("log row at position %d is damaged and will not be delivered: %s", row.position, error)
-        return False
-    return True
+def _is_of(stream: Stream, frame: Frame | None) -> bool:
+    return frame is not None and (frame.origin, frame.topic) == (stream.origin, stream.topic)

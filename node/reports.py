@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mesh.event import EventId
-from mesh.frame import DIRECTED, decode, encode, records, single
+from mesh.frame import DIRECTED, encode, records, single
 from mesh.requests import Failure
 from node.announcements import announce_failure
-from node.delivery import Following, Settled, died, failed_again, new_letter, settle
+from node.delivery import Following, died, failed_again, new_letter
 from node.letters import Letters
+from node.moves import Settled, check_failure, settle
 from node.relay import Stream
-from node.replay import intact
 from node.state import State
 from node.turn import Turn
 
@@ -37,11 +37,15 @@ class Reports:
             stream = self._state.relay.streams.get((origin, topic))
             if stream is not None:
                 move = {"from": first, "to": last, "failures": failures, "lost": lost}
-                settled = settle(following, stream, move)
+                settled = settle(following, stream, self._cursor(following, stream, turn), move)
                 if settled is not None:
                     self._record(following, settled, turn)
         for letter, attempt, failure in part.get("letters", ()):
-            self._outcome(int(letter), int(attempt), failure, following, turn)
+            checked = None if failure is None else check_failure(failure)
+            self._outcome(int(letter), int(attempt), checked, following, turn)
+
+    def _cursor(self, following: Following, stream: Stream, turn: Turn) -> int:
+        return turn.moved.get((following, stream.id), following.cursor(stream))
 
     def _record(self, following: Following, settled: Settled, turn: Turn) -> None:
         """Put a move into the transaction: cursor, letters, losses, books."""
@@ -54,12 +58,13 @@ class Reports:
             ]
         books = self._state.books(following.consumer, turn)
         changes.books[following.consumer] = books._replace(
-            passed=books.passed + settled.cursor - following.cursor(stream) - settled.buried,
+            passed=books.passed + settled.cursor - self._cursor(following, stream, turn) - settled.buried,
             handled=books.handled + settled.handled,
             failed=books.failed + sum(buried),
             lost=books.lost + len(unread) + sum(last - first + 1 for first, last in settled.lost),
             seen_us=now_us,
         )
+        turn.moved[following, stream.id] = settled.cursor
         if following.durable:
             changes.cursors[following.consumer, stream.id] = settled.cursor
         if following.crashes:
@@ -69,9 +74,10 @@ class Reports:
     def _bury(self, following: Following, stream: Stream, failure: Failure, turn: Turn) -> bool:
         """Write the letter of a first failure; False when the event can no longer be read."""
         row = next(self._state.log.batches(stream.id, failure["sequence"], failure["sequence"]), None)
-        if row is None or not intact(row):
+        frame = self._state.log.frame(row) if row else None
+        if row is None or frame is None:
             return False
-        event = single(decode(row.frame), failure["sequence"] - row.sequence, DIRECTED)
+        event = single(frame, failure["sequence"] - row.sequence, DIRECTED)
         payload = records(event)[0].body.decode(errors="replace")
         draw = self._state.draw()
         letter = new_letter(following, stream, failure, encode(event), payload, turn.now.wall_us, draw)
@@ -98,6 +104,8 @@ class Reports:
         """A redelivery ended. Said twice, or about an attempt that is not the letter's next, it changes nothing."""
         letter = self._state.letters.one(id_)
         if letter is None or attempt != letter.attempts + 1 or letter.consumer != following.consumer:
+            return
+        if (id_,) in turn.changes.letters_ended or any(row[-1] == id_ for row in turn.changes.letters_again):
             return
         if failure is None:
             turn.changes.letters_ended.append((id_,))

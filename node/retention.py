@@ -5,9 +5,9 @@
      deleted a few hundred batches a turn    ▲
                                              first position
 
-A turn never deletes much more than it appends twice over, so trimming keeps up with any rate and no turn is long. What is
-deleted is still counted: a stream keeps its base and head, so the audit knows the deleted range, and a consumer that was
-owed a part of it is told so, range by range (`node.replay` answers "gone"; the consumer's report books it as lost).
+A turn never deletes much more than it appends twice over, so trimming keeps up with any rate and no turn is long. What
+is deleted is still counted: a stream keeps its base and head, so the audit knows the deleted range, and a consumer that
+was owed a part of it is told so, range by range (`node.replay` answers "gone"; the consumer's report books it as lost).
 
 The database file shrinks too: pages that stay free are given back a few at a time (incremental vacuum).
 """
@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
+from node.changes import Changes
+from node.clock import Now
 from node.state import State
 from node.turn import Turn
 
@@ -24,10 +26,12 @@ CHECK_S = 0.1
 """How often the sizes are looked at."""
 STEP_BATCHES = 256
 """Batches deleted in a turn that appended nothing; a turn that appends may delete twice as many more."""
+RELIEF_STEPS = 16
+"""Steps in a row when the disk is full, once a second."""
 LETTERS_STEP = 200
 LETTERS_CHECK_S = 30.0
 PUBLISHER_AGE_S = 7 * 86400.0
-"""How long the identity of a publisher that went away is kept: it may come back with what it has not got a receipt for."""
+"""How long the identity of a publisher that went away is kept: it may come back with what has no receipt yet."""
 _VACUUM_FROM_PAGES = 2000
 _VACUUM_PAGES = 200
 
@@ -92,6 +96,7 @@ class Retention:
         self._attached = attached
         self._next_check_us = 0
         self._next_letters_us = 0
+        self._relief_batches = STEP_BATCHES
 
     def trim(self, turn: Turn) -> None:
         """Look at the sizes now and then; delete a step's worth of what is over."""
@@ -104,11 +109,27 @@ class Retention:
             self._trim_letters(turn)
             self._forget_publishers(turn)
 
+    def relieve(self, now: Now) -> None:
+        """Where the disk is full: delete what is over its limit in transactions of their own, small enough to fit.
+
+        A delete needs room in the write-ahead log first. Raises `StoreError` when there is not even that little.
+        """
+        self._relief_batches = max(1, self._relief_batches // 4)
+        for _ in range(RELIEF_STEPS):
+            changes = Changes(trim_before=self._cut(self._relief_batches, now))
+            if not changes:
+                break
+            self._state.store.commit(changes)
+        self._relief_batches = STEP_BATCHES
+
+    def _cut(self, step: int, now: Now) -> int:
+        """The position before which the log is to be deleted, at most `step` batches; 0 for nothing."""
+        usage = Usage(self._state.next_position, self._state.store.used_bytes())
+        return first_kept(map(Oldest._make, self._state.log.oldest(step)), usage, self._limits, now.wall_us)
+
     def _trim_log(self, turn: Turn) -> None:
         state = self._state
-        step = STEP_BATCHES + 2 * len(turn.changes.log)
-        usage = Usage(state.next_position, state.store.used_bytes())
-        cut = first_kept(map(Oldest._make, state.log.oldest(step)), usage, self._limits, turn.now.wall_us)
+        cut = self._cut(STEP_BATCHES + 2 * len(turn.changes.log), turn.now)
         if cut:
             turn.changes.trim_before = cut
             self._next_check_us = turn.now.mono_us

@@ -1,10 +1,10 @@
 """Sessions: the programs attached to this node, and the verbs of `mesh.requests` they use.
 
-    hello ─▶ known ──(the XPUB reports `!SESSION` subscribed)──▶ attached ──(unsubscribed: gone; or goodbye)──▶ forgotten
+    hello ─▶ known ──(the XPUB reports `!SESSION` subscribed)──▶ attached ──(unsubscribed, or goodbye)──▶ forgotten
 
-A session lives as long as its subscription of `!SESSION` on `out`: the socket layer tells at once when a process dies, and
-nothing has to be guessed from silence. What a session subscribes goes through `node.registrations`, what it reports through
-`node.reports`.
+A session lives as long as its subscription of `!SESSION` on `out`: the socket layer tells at once when a process
+dies, and nothing has to be guessed from silence. What a session subscribes goes through `node.registrations`, what it
+reports through `node.reports`.
 """
 
 from __future__ import annotations
@@ -132,6 +132,11 @@ class Sessions:
         """The state was read back from the disk, where nothing stands of who has not published yet."""
         for session in self.sessions.values():
             self._state.relay.greet(session.id, session.first)
+
+    def ask_again(self, turn: Turn) -> None:
+        """Ask every publisher for what could not be taken in; who has nothing more to send does nothing."""
+        for session in self.sessions:
+            turn.direct(session, {"t": "resend", "first": self._state.relay.publishers[session].number + 1})
 
     def _goodbye(self, request: Request, _: list[bytes], turn: Turn) -> None:
         self._leave(_session_id(request.fields["session"]), turn)

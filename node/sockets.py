@@ -6,8 +6,9 @@
     link  ROUTER bound   ◀─▶ peers that dialled us                   MANDATORY: an unknown or full peer is an error
     link  DEALER, one per dialled peer, each with a monitor that tells when its connection stands and falls
 
-Every link has a queue of its own, bounded in bytes. What a full socket does not take waits there; what the queue does not
-hold is dropped and counted for that link, and no other peer notices. Encryption will be options set in `_link_socket`.
+Every link has a queue of its own, bounded in bytes. What a full socket does not take waits there; what the queue does
+not hold is dropped and counted for that link, and no other peer notices. Encryption will be options set in
+`_link_socket`.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ class Sockets:
 
     def wake(self) -> None:
         """End the current or next `wait` at once. The only method that other threads and signal handlers may call."""
-        os.eventfd_write(self._waker, 1)
+        if self._waker >= 0:
+            os.eventfd_write(self._waker, 1)
 
     def _local(self, kind: int) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
@@ -131,7 +133,12 @@ class Sockets:
         dealer.setsockopt(zmq.IMMEDIATE, 1)
         dealer.setsockopt(zmq.IPV6, 1)
         monitor = self._monitor(dealer)
-        dealer.connect(address)
+        try:
+            dealer.connect(address)
+        except zmq.ZMQError as error:
+            raise ConfigurationError(
+                f"cannot dial {address}: {os.strerror(error.errno or 0)}; correct the peer's address"
+            ) from None
         self._dealers[address] = dealer
         self._monitors[monitor] = address
         self._poller.register(dealer, zmq.POLLIN)
@@ -228,8 +235,9 @@ class Sockets:
     def close(self, linger_ms: int = 0) -> None:
         """Close every socket, giving what is on its way `linger_ms`, and remove the Unix sockets' files."""
         self._context.destroy(linger=linger_ms)
-        if self._waker >= 0:
-            os.close(self._waker)
+        waker, self._waker = self._waker, -1
+        if waker >= 0:
+            os.close(waker)
         for name in ("in", "out", "ctl"):
             (self._dir / f"{name}.sock").unlink(missing_ok=True)
         if self._own_dir:
@@ -238,7 +246,7 @@ class Sockets:
 
 def _bind(socket: zmq.Socket[bytes], address: str) -> str:
     try:
-        socket.bind(address.replace(":0", ":*") if address.endswith(":0") else address)
+        socket.bind(address[:-1] + "*" if address.endswith(":0") else address)
     except zmq.ZMQError as error:
         raise ConfigurationError(
             f"cannot listen at {address}: {os.strerror(error.errno or 0)}; choose another address or port"

@@ -12,8 +12,7 @@ import json
 from collections.abc import Callable, Iterable
 
 from mesh.dedup import DedupWindow
-from mesh.errors import MalformedFrame
-from mesh.frame import decode, hashes
+from mesh.frame import hashes
 from mesh.retry import RetryPolicy
 from mesh.topic import check_pattern
 from node.changes import Books
@@ -54,13 +53,17 @@ class State:
         self.next_position = 1
 
     def load(self, now: Now) -> None:
-        """Read everything back from the store. What lives only in memory (attached subscriptions) stays."""
+        """Read everything back from the store. What lives only in memory (attached subscriptions) stays.
+
+        Raises `StoreError`; then no stream is known, because what may not be on disk must not be spoken of.
+        """
+        self.relay = Relay(self.origin, DedupWindow(self._keep_us), self._window_us)
         relay = Relay(self.origin, DedupWindow(self._keep_us), self._window_us)
         relay.load(self.store.streams(), self.store.publishers())
         self._load_window(relay.window, now)
-        self.relay = relay
         self.next_position = self.log.next_position()
         self._load_consumers()
+        self.relay = relay
 
     def matching(self, following: Following) -> Iterable[Stream]:
         """The streams a subscription's pattern takes in."""
@@ -106,15 +109,18 @@ class State:
 
     def _load_window(self, window: DedupWindow, now: Now) -> None:
         for row in self.log.rows_since(now.wall_us - self._keep_us):
-            try:
-                frame = decode(row.frame)
-            except MalformedFrame:
-                continue  # named when somebody asks for it
+            frame = self.log.frame(row)
+            if frame is None:
+                continue
             seen_us = now.mono_us - max(0, now.wall_us - row.appended_us)
             window.remember(frame.origin, frame.topic, frame.sequence, hashes(frame), seen_us)
+            window.forget(seen_us)  # never more than the window may hold
 
     def _load_consumers(self) -> None:
-        for books in self.store.consumers():
+        found = self.store.consumers()
+        for name in self.consumers.keys() - {books.name for books in found}:
+            self.forget_consumer(name)
+        for books in found:
             consumer = self.consumers.setdefault(books.name, Consumer(books))
             consumer.books = books
             consumer.next_due_us = 0
@@ -122,6 +128,8 @@ class State:
                 following = _durable(books)
                 consumer.followings.append(following)
                 self.interest.want(books.pattern)
+            for following in consumer.followings:
+                following.crashes.clear()
         for name, stream, sequence in self.store.cursors():
             for following in self.consumers[name].followings:
                 following.cursors[stream] = sequence

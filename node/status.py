@@ -8,7 +8,7 @@ from node.audit import audit
 from node.clock import Now
 from node.core import Node
 from node.delivery import Consumer
-from node.links import Link
+from node.link import Link
 from node.relay import Stream
 from node.state import State
 
@@ -22,14 +22,14 @@ _LINK_WORDS = {"up": "up", "spare": "up", "connecting": "connecting", "greeting"
 def status(node: Node, version: str, started_us: int, now: Now) -> Row:
     """The node at a glance, in the shape of `mesh status --json`."""
     state = node.state
-    books = audit(state)
+    books, trouble = audit(state), node.lately(now)
     return {
         "node": {
             "name": state.name,
             "origin": state.origin,
             "version": version,
             "uptime_s": round((now.wall_us - started_us) / 1e6, 3),
-            "trouble": str(node.trouble) if node.trouble else None,
+            "trouble": str(trouble) if trouble else None,
         },
         "peers": peer_rows(node, now),
         "sessions": [
@@ -39,7 +39,7 @@ def status(node: Node, version: str, started_us: int, now: Now) -> Row:
         "consumers": consumer_rows(state, now),
         "dlq": dlq_summary(state, now),
         "dedup": {"remembered": len(state.relay.window)},
-        "log": state.log.log_size(),
+        "log": {**state.log.log_size(), "damaged": len(state.log.damaged)},
         "counts": dict(sorted({**node.counts, "from strangers": node.links.strangers}.items())),
         "interest": list(state.interest.patterns),
         "balanced": books["balanced"],

@@ -31,7 +31,7 @@ APPLICATION_ID = 0x4D455348  # "MESH"
 SCHEMA_VERSION = 1
 _BUSY_MS = 250
 """A foreign lock (somebody's sqlite3 shell) stops the turn for this long; after that it counts as trouble."""
-_WAL_PAGES = 4000
+_WAL_PAGES = 1000
 _WAL_BYTES_KEPT = 64 << 20
 _SYNCHRONOUS = {"full": 2, "os": 1}
 

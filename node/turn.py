@@ -47,7 +47,7 @@ class Turn:
     """Decisions of one turn. `out` holds messages of one or more parts for the local subscribers.
 
     `passing_out` and `passing_links` depend on nothing that is written: ephemeral frames and talk between nodes. They
-    leave the node even when the disk refuses.
+    leave the node even when the disk refuses. `moved` are the cursors that reports have moved: (following, stream id).
     """
 
     now: Now
@@ -57,6 +57,7 @@ class Turn:
     replies: list[tuple[Request, list[bytes]]] = field(default_factory=list)
     passing_out: list[list[bytes]] = field(default_factory=list)
     passing_links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
+    moved: dict[tuple[object, int], int] = field(default_factory=dict)
     announcements: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     once_committed: list[Callable[[], None]] = field(default_factory=list)
     once_failed: list[Callable[[], None]] = field(default_factory=list)
@@ -76,6 +77,15 @@ class Turn:
     def control(self, link: LinkKey, message: dict[str, Any]) -> None:
         """Send a control message over a link."""
         self.passing_links.append((link, CONTROL + orjson.dumps(message)))
+
+    def join(self, other: Turn) -> None:
+        """Take over what another turn, which has nothing to be written, decided to send and to do."""
+        self.out += other.out
+        self.passing_out += other.passing_out
+        self.links += other.links
+        self.passing_links += other.passing_links
+        self.replies += other.replies
+        self.once_committed += other.once_committed
 
     def without_writes(self, code: str, message: str) -> Turn:
         """What is left of the turn when its changes could not be written: every request is refused."""

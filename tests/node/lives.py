@@ -141,6 +141,7 @@ class Life(Bench):
         self._outcomes: list[list[Any]] = []
         self._redelivered: dict[int, str] = {}
         self._known: dict[tuple[str, str], int] = {}
+        self._asked_again: set[str] = set()
         super().__init__(directory, store=Witness(directory / "a.db", world, durability, vfs))
         self.reader = Program(self, "reader")
         self.sub = 0
@@ -228,7 +229,9 @@ class Life(Bench):
         draw = self.world.draw
         writers = [writer for writer in self.world.writers.values() for _ in range(draw.choice((0, 0, 1, 2)))]
         draw.shuffle(writers)
-        frames = [self._frame(writer) for writer in writers]
+        again = [sent for name in self._asked_again for sent in self.world.writers[name].waiting]
+        self._asked_again.clear()
+        frames = [*again, *(self._frame(writer) for writer in writers)]
         requests = [self._report()] if draw.random() < 0.5 else []
         self._turn([sent.data for sent in frames], requests)
 
@@ -270,16 +273,18 @@ class Life(Bench):
         turn = self.turn(*frames, requests=requests, subscriptions=heard or (), later_s=later_s)
         self.world.now = self.now
         if self._alive():
-            assert self.node.trouble is None
             self._tell(turn)
 
     def _tell(self, turn: Turn) -> None:
         for parts in turn.out:
             if parts[0][:1] not in (b"!", b"~"):
                 self._tell_event(parts[0])
-        for writer in self.world.writers.values():
+        for name, writer in self.world.writers.items():
             for message in directed(turn, writer.author.id):
-                self._tell_receipts(writer, message)
+                if message["t"] == "resend":
+                    self._asked_again.add(name)
+                else:
+                    self._tell_receipts(writer, message)
         for request, parts in turn.replies:
             self._tell_reply(request.fields, unpack_control(parts[0]))
         self.world.asked.clear()
@@ -294,7 +299,6 @@ class Life(Bench):
         self._known[frame.origin, frame.topic] = frame.last
 
     def _tell_receipts(self, writer: Writer, message: Json) -> None:
-        assert message["t"] == "receipts"
         for number, count, topic, sequence in message["runs"]:
             for index in range(count):
                 self.world.receipt(writer, number + index, "accepted", (message["origin"], topic, sequence + index))
@@ -304,7 +308,10 @@ class Life(Bench):
             writer.last = [*writer.last[-1:], writer.waiting.pop(0)]
 
     def _tell_reply(self, asked: Json, reply: Json) -> None:
-        assert reply["ok"], reply
+        if not reply["ok"]:
+            assert reply["code"] == "disk", reply
+            self._outcomes += [letter for part in asked.get("subs", ()) for letter in part["letters"]]
+            return
         if asked["do"] == "subscribe":
             for origin, topic, next_, head in reply["streams"]:
                 self.world.settled[origin, topic], self._known[origin, topic] = next_ - 1, head

@@ -34,7 +34,7 @@ def ids(found: list[object]) -> list[int]:
 
 def test_there_is_nothing_at_first(store: Store) -> None:
     letters = LetterReader(store)
-    assert (letters.one(1), letters.some(LetterFilter(), 9), letters.due("c", 10**18, 9)) == (None, [], [])
+    assert (letters.one(1), letters.some(LetterFilter(), 9), list(letters.due("c", 10**18, 9))) == (None, [], [])
     assert (letters.next_due_us("c", 0), letters.counts(), letters.error_groups(), letters.losses()) == (
         None,
         [],

@@ -49,7 +49,7 @@ def log_with(rows: list[LogRow]) -> Iterator[LogReader]:
     store = Store(":memory:")
     try:
         if rows:
-            store.commit(Changes(log=rows))
+            store.commit(Changes(log=rows, streams=[(each, "a.1", f"T{each}", 0, 0) for each in (1, 2, 3)]))
         yield LogReader(store)
     finally:
         store.close()
@@ -136,3 +136,11 @@ def test_sizes(plan: list[tuple[int, int, int, int, bool, bool]]) -> None:
             first, _, held = wanted.get(row.stream, (row.sequence, 0, 0))
             wanted[row.stream] = (first, row.sequence + row.count - 1, held + row.count)
         assert log.stream_sizes() == wanted
+
+
+def test_what_stands_before_a_streams_base_is_not_counted() -> None:
+    store = Store(":memory:")
+    rows = [LogRow(1, 7, 1, 3, 0, P, 1, b""), LogRow(4, 7, 10, 2, 0, P, 4, b"")]
+    store.commit(Changes(log=rows, streams=[(7, "b.1", "A", 9, 11)]))
+    assert LogReader(store).stream_sizes() == {7: (10, 11, 2)}
+    store.close()

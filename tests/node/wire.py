@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from node.clock import Now
-from node.links import Heard, Identity, Links
+from node.link import Heard, Identity
+from node.links import Links
 from node.turn import LinkKey, Turn
 from tests.node.workbench import START, after
 

@@ -24,7 +24,8 @@ from node.announcements import Announcer
 from node.clock import Now
 from node.core import Inbox, Node
 from node.letters import Letters
-from node.links import Identity, Links
+from node.link import Identity
+from node.links import Links
 from node.operators import Operators
 from node.retention import Limits, Retention
 from node.sessions import Sessions

@@ -1,0 +1,116 @@
+"""The links' sockets with real peers: both ways, full, gone, garbage."""
+
+from __future__ import annotations
+
+import socket as plain
+from collections.abc import Callable
+
+import pytest
+
+from mesh.errors import ConfigurationError
+from node.sockets import Sockets
+from tests.conditions import eventually
+from tests.node.socket_clients import MIB, Context, Heard, stalled, turn
+
+
+def test_a_link_carries_both_ways_and_tells_when_it_stands_and_falls(open_sockets: Callable[..., Sockets]) -> None:
+    far, near = open_sockets(), open_sockets()
+    address = far.listen
+    near.dial(address)
+    at_near, at_far = Heard(near), Heard(far)
+    at_near.until(lambda: at_near.link_events == [(address, "connected", "")])
+    near.send(turn(links=[(address, b"to far")], passing_links=[(address, b"first")]))
+    at_far.until(lambda: len(at_far.links) == 2)
+    key = at_far.links[0][0]
+    assert at_far.links == [(key, b"first"), (key, b"to far")]
+    far.send(turn(links=[(key, b"back")]))
+    at_near.until(lambda: at_near.links == [(address, b"back")])
+    far.close()
+    at_near.until(lambda: (address, "disconnected", "the connection was closed") in at_near.link_events)
+    at_near.link_events.clear()
+    again = open_sockets(listen=address)
+    at_near.until(lambda: (address, "connected", "") in at_near.link_events)
+    assert again.listen == address
+
+
+def test_sending_to_a_connection_that_is_gone_reports_it(sockets: Sockets) -> None:
+    sockets.send(turn(links=[(b"nobody", b"x"), (b"nobody", b"y")]))
+    heard = Heard(sockets)
+    heard.listen()
+    assert set(heard.link_events) == {(b"nobody", "disconnected", "the connection was closed")}
+
+
+def test_a_stalled_peer_costs_a_bounded_queue_and_counted_drops_and_nobody_else(
+    context: Context, open_sockets: Callable[..., Sockets]
+) -> None:
+    sockets = open_sockets(queue_bytes=10_000)
+    (slow, slow_key), (quick, quick_key) = stalled(context, sockets), stalled(context, sockets)
+    sent, heard = 0, Heard(sockets)
+    while not any(what == "dropped" for _, what, _ in heard.link_events):
+        sockets.send(turn(links=[(slow_key, b"%07d" % sent + bytes(993))]))
+        sent += 1
+        heard.listen() if sent % 500 == 0 else None
+        assert sent < 200_000
+    heard.listen()
+    dropped = sum(int(detail) for key, what, detail in heard.link_events if what == "dropped" and key == slow_key)
+    assert sockets.blocked == [slow_key]
+    sockets.send(turn(links=[(quick_key, b"still here")]))
+    assert quick.recv() == b"still here"
+    received = []
+    while len(received) < sent - dropped:
+        received.append(int(slow.recv()[:7]))
+        heard.listen() if len(received) % 100 == 0 or sockets.blocked else None
+    assert received == sorted(received)
+    assert len(set(received)) == sent - dropped
+    eventually(lambda: heard.listen() or not sockets.blocked)
+
+
+def test_what_waits_for_a_link_that_is_forgotten_is_counted_as_dropped(
+    context: Context, open_sockets: Callable[..., Sockets]
+) -> None:
+    sockets = open_sockets(queue_bytes=MIB)
+    _, key = stalled(context, sockets)
+    while not sockets.blocked:
+        sockets.send(turn(links=[(key, bytes(10_000))]))
+    sockets.send(turn(links=[(key, b"x")] * 3))
+    sockets.forget(key)
+    heard = Heard(sockets)
+    heard.listen()
+    assert heard.link_events == [(key, "dropped", "4")]
+
+
+def caller(sockets: Sockets) -> plain.socket:
+    """A plain TCP client on the listening port."""
+    host, _, port = sockets.listen.removeprefix("tcp://").rpartition(":")
+    return plain.create_connection((host, int(port)), timeout=5)
+
+
+def test_garbage_on_the_listening_port_is_counted_as_a_stranger(sockets: Sockets) -> None:
+    heard = Heard(sockets)
+    with caller(sockets) as client:
+        client.sendall(b"\xff" + bytes(8) + b"\x7f" + b"\x03garbage" * 40)
+        heard.until(lambda: heard.link_events)
+    assert {(key, what) for key, what, _ in heard.link_events} == {(b"", "stranger")}
+    assert "ZMTP" in heard.link_events[0][2]
+
+
+def test_a_web_client_on_the_listening_port_harms_no_peer(context: Context, sockets: Sockets) -> None:
+    peer, key = stalled(context, sockets)
+    with caller(sockets) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: mesh\r\n\r\n" + bytes(range(256)) * 4)
+        peer.send(b"from the peer")
+        heard = Heard(sockets)
+        heard.until(lambda: (key, b"from the peer") in heard.links)
+
+
+def test_an_address_that_cannot_be_dialled_is_one_clear_error(sockets: Sockets) -> None:
+    with pytest.raises(ConfigurationError, match="cannot dial tcp://"):
+        sockets.dial("tcp://-:1")
+
+
+def test_a_message_of_several_parts_is_not_taken_for_several_messages(context: Context, sockets: Sockets) -> None:
+    peer, _ = stalled(context, sockets)
+    peer.send_multipart([b"a", b"b"])
+    heard = Heard(sockets)
+    heard.until(lambda: heard.links)
+    assert len(heard.links) == 1
