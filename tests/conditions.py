@@ -1,4 +1,4 @@
-"""Waiting for something that other threads or processes bring about: a condition with a deadline, never a bare sleep."""
+"""Waiting for what other threads or processes bring about: a condition with a deadline, never a bare sleep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ DEADLINE_S = 15.0
 LOOK_EVERY_S = 0.01
 
 
-def eventually(condition: Callable[[], Value], deadline_s: float = DEADLINE_S, what: str = "the condition") -> Value:
+def eventually(
+    condition: Callable[[], Value | None], deadline_s: float = DEADLINE_S, what: str = "the condition"
+) -> Value:
     """The first true value of `condition()`; fails with the last value when none came within `deadline_s` seconds."""
     end, pause = monotonic() + deadline_s, threading.Event()
     while not (value := condition()):

@@ -1,10 +1,10 @@
-"""SIGINT and SIGTERM where something is made and must be cleared away: a KeyboardInterrupt, but only where it does no harm.
+"""SIGINT and SIGTERM where something is made and must be cleared away: a KeyboardInterrupt where it does no harm.
 
     with interrupts() as free:  made ─▶ with free(): story ─▶ cleared away
     a signal                    waits           raised        waits
 
-A signal may come between the birth of a process and the line that remembers it, or while it is being cleared away. There
-it waits. It is raised once, at the next place that is free; what comes after that changes nothing more.
+A signal may come between the birth of a process and the line that remembers it, or while it is being cleared away.
+There it waits. It is raised once, at the next place that is free; what comes after that changes nothing more.
 """
 
 from __future__ import annotations

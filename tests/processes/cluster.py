@@ -1,7 +1,7 @@
 """Real nodes and real programs for the stories: started here, ended here whatever a test does.
 
-    cluster.node("a")          a `mesh-node` process with a data directory of its own under /tmp (short socket paths)
-    cluster.program("x", …)    one of `programs/`: JSON lines on its standard output, commands on its standard input
+cluster.node("a")          a `mesh-node` process with a data directory of its own under /tmp (short socket paths)
+cluster.program("x", …)    one of `programs/`: JSON lines on its standard output, commands on its standard input
 """
 
 from __future__ import annotations
@@ -94,6 +94,10 @@ class Program:
         code = self._process.wait(EXIT_S)
         self._reader.join(EXIT_S)
         assert code == 0, f"{self.script} ended with {code}: {self.log.read_text()[-2000:]}"
+
+    def signal(self, number: int) -> None:
+        """Send the process a signal."""
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL, and wait."""

@@ -89,6 +89,7 @@ class RawSockets:
     def socket(self, kind: int, address: str) -> zmq.Socket[bytes]:
         """A connected socket."""
         made = self._context.socket(kind)
+        made.setsockopt(zmq.IMMEDIATE, kind == zmq.XPUB)  # then it is told when the other end goes
         made.connect(address)
         return made
 

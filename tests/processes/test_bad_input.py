@@ -77,7 +77,7 @@ def witness(node):
 
 def refusals(node):
     """How often the node has counted something it did not take."""
-    kinds = ("malformed", "rejected", "out of turn", "refused", "repeated")
+    kinds = ("malformed", "rejected", "out of turn", "refused", "repeated", "from strangers")
     return sum(count for name, count in ask(node, "status")["counts"].items() if name.startswith(kinds))
 
 
@@ -122,7 +122,7 @@ def test_a_wrong_topic_or_payload_is_the_callers_error_at_once(tmp_path, topic, 
     ("words", "complaint"),
     [
         (("a b", "{}"), "white space"),
-        (("T", "[1]"), "list"),
+        (("T", "[1]"), "no JSON object"),
         (("T", "{x}"), "JSON"),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_second_node_on_the_same_data_directory_is_refused(node, witness):
 
 def test_a_taken_port_is_refused_and_the_data_directory_is_free_again(cluster, node, witness):
     place = cluster.root / "b"
-    code, lines = run_node("--data-dir", str(place), "--listen", node.listen)
+    code, lines = run_node("--data-dir", str(place), "--name", "b", "--listen", node.listen)
     assert (code, len(lines)) == (2, 1)
     assert node.listen in lines[0]
     assert "in use" in lines[0]
@@ -303,7 +303,8 @@ def test_a_message_beyond_every_bound_ends_only_its_own_connection(node, witness
 
 
 def test_odd_subscriptions_harm_nobody(node, witness):
-    odd = [b"", b"!", b"!" + b"z" * 16 + b"\x00", b"!" + bytes(17), b"!" + "é".encode() * 8 + b"\x00", b"@", b"~", b"\xff"]
+    sessions = [b"!" + b"z" * 16 + b"\x00", b"!" + bytes(17), b"!" + "é".encode() * 8 + b"\x00"]
+    odd = [b"", b"!", *sessions, b"@", b"~", b"\xff"]
     with raw_sockets(node) as sockets:
         for kind in (zmq.SUB, zmq.XSUB):
             each = sockets.socket(kind, sockets.endpoints.out)
@@ -322,7 +323,8 @@ def test_odd_subscriptions_harm_nobody(node, witness):
 
 
 def test_control_messages_that_are_none_are_counted(node, witness):
-    garbage = [[b""], [b"\x00"], [b"{"], [b"[]"], [b"7"], [b"null"], [b'"x"'], [b"\xff" * 1000], [b"", b"{}"], [b"[" * 9999]]
+    words = (b"", b"\x00", b"{", b"[]", b"7", b"null", b'"x"', b"\xff" * 1000, b"[" * 9999)
+    garbage = [*([word] for word in words), [b"", b"{}"]]
     before = refusals(node)
     with raw_sockets(node) as sockets:
         ctl = sockets.socket(zmq.DEALER, sockets.endpoints.ctl)
@@ -408,7 +410,8 @@ def test_subscriptions_of_every_wrong_shape_are_answered(node, witness, durable)
 
 
 def test_reports_whose_failures_are_nonsense_are_refused_and_the_event_is_still_owed(node, witness):
-    good = {"sequence": 1, "attempt": 1, "kind": "error", "error_type": "E", "error": "e", "traceback": "t", "elapsed_s": 0}
+    good = {"sequence": 1, "attempt": 1, "kind": "error", "error_type": "E", "error": "e", "traceback": "t"}
+    good["elapsed_s"] = 0.1
     with raw_sockets(node) as sockets:
         session = RawSession(sockets)
         assert session.ask("subscribe", **session.subscribe_fields(1))["ok"]
@@ -448,19 +451,21 @@ def test_garbage_on_a_link_is_counted_and_the_other_links_go_on(cluster, node, w
         {"t": "goodbye"},
         {"t": "nonsense"},
     ]
+    odd = [encode(foreign._replace(hops=200)), b"\x00", b"\x00[]", b"\x00{"]
+    garbage = [data for data in bad_frames() if not data.startswith(b"T\x00") or b"x.1" not in data] + odd
     before = refusals(node)
     with raw_sockets(node) as sockets:
         unknown = sockets.socket(zmq.DEALER, sockets.listen)  # has not greeted
         known = sockets.socket(zmq.DEALER, sockets.listen)
         known.send(b"\x00" + orjson.dumps(hello))
         for each in (unknown, known):
-            for data in (*bad_frames(), encode(foreign), encode(foreign._replace(hops=200)), b"\x00", b"\x00[]", b"\x00{"):
+            for data in garbage:
                 each.send(data)
             each.send_multipart([b"two", b"parts"])
             for good in controls:
                 for spoilt in wrong_shapes(good):
                     each.send(b"\x00" + orjson.dumps(spoilt))
-        eventually(lambda: refusals(node) > before + 100)
+        eventually(lambda: refusals(node) >= before + 2 * len(garbage))
         witness.assert_all_is_well()
     witness.assert_all_is_well()
     linked(node, other)

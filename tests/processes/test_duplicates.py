@@ -101,6 +101,30 @@ def test_a_restart_inside_the_window_forgets_no_announcement(cluster, end):
     assert_delivered(subscriber, [first[1]])
 
 
+def test_a_node_killed_under_load_still_tells_repetitions_from_what_is_sent_again(cluster):
+    node = cluster.node("a")
+    flood = cluster.program("flood", node, who="p", count=8000, topics=3, seed=3, repeat=True)
+    flood.say()
+    for kill in (1, 2, 3):
+        eventually(lambda kill=kill: any(line["receipted"] > kill * 2000 for line in flood.said("receipted")), 30.0)
+        node.kill()
+        assert not flood.said("published")  # it was killed under load
+        node.start()
+    rows = flood.expect("published", deadline_s=60.0)[0]["published"]
+    assert node.stop() == 0
+    log = {event["id"]: event["payload"]["i"] for event in log_of(node)}
+
+    first = {}
+    for index, _, _, status, event_id in rows:
+        if index in first:
+            assert (index, status, event_id) == (index, "duplicate", first[index])
+        else:
+            assert (index, status) == (index, "accepted")
+            first[index] = event_id
+    assert len(rows) > 8000 + 1000
+    assert log == {event_id: index for index, event_id in first.items()}
+
+
 def test_a_restart_after_the_window_does_not_begin_it_anew(cluster):
     node = cluster.node("a", variables=SHORT)
     one = cluster.program("publisher", node)

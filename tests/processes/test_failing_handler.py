@@ -58,6 +58,27 @@ def test_only_the_consumer_that_failed_is_given_the_event_again_until_its_attemp
     assert {(row["consumer"], row["state"], row["attempts"]) for row in rows} == {("failing", "dead", 3)}
 
 
+def test_another_subscription_of_the_same_program_does_not_see_it_again(cluster):
+    node = cluster.node("a")
+    fine, tried = [], []
+
+    def fail(event):
+        tried.append((event.id, event.attempt))
+        raise ValueError(event.id)
+
+    with mesh.connect(node.data_dir, name="both") as bus:
+        bus.subscribe(TOPIC, lambda event: fine.append((event.id, event.attempt)), name="fine")
+        bus.subscribe(TOPIC, fail, name="failing", attempts=3, backoff=(0.0, 0.1))
+        bus.subscribe("*", lambda event: event.topic == TOPIC and fine.append((event.id, event.attempt)), name="all")
+        (event,) = publish(node, 1)
+        dead(node)
+        publish(node, 2)
+        eventually(lambda: len(fine) == 4)
+
+    assert tried[:3] == [(event, 1), (event, 2), (event, 3)]
+    assert sorted(fine) == [(event, 1)] * 2 + [(event[:-1] + "2", 1)] * 2
+
+
 def test_an_event_waits_between_its_attempts_no_longer_than_its_backoff_says(cluster):
     node = cluster.node("a")
     cluster.program("failing", node, pattern=TOPIC, name="patient", options={"attempts": 2, "backoff": [500.0, 900.0]})
@@ -75,53 +96,74 @@ def test_an_event_waits_between_its_attempts_no_longer_than_its_backoff_says(clu
     assert sorted(attempt for _, attempt in calls(failing)) == sorted([1, 2, 3, 4, 5] * 8)
 
 
-@pytest.mark.parametrize(
-    ("kind", "error_type", "error"),
-    [
-        ("error", "ConnectionError", "evaluation server is busy (game 7)"),
-        ("async error", "ConnectionError", "evaluation server is busy (game 7)"),
-        ("slow", "TimeoutError", "the handler ran longer than 0.3 s"),
-        ("async slow", "TimeoutError", "the handler ran longer than 0.3 s"),
-    ],
-)
-def test_the_letter_tells_everything_and_a_retry_after_mending_ends_it(cluster, kind, error_type, error):
+EXPECTED = {
+    "error": ("error", "ConnectionError", "evaluation server is busy (game 7)"),
+    "async error": ("error", "ConnectionError", "evaluation server is busy (game 7)"),
+    "slow": ("timeout", "TimeoutError", "the handler ran longer than 0.3 s"),
+    "async slow": ("timeout", "TimeoutError", "the handler ran longer than 0.3 s"),
+}
+"""What each kind of handler leaves behind: kind of failure, error type, message."""
+
+ROW = {
+    *("id", "event_id", "topic", "consumer", "state", "attempts", "error_type", "error"),
+    *("created_at", "next_attempt_at", "node", "payload"),
+}
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_a_retry_runs_exactly_the_handler_that_failed_until_it_succeeds(cluster, kind):
     node = cluster.node("a")
     options = {"attempts": 2, "backoff": [0.0, 0.0], "timeout": 0.3}
     failing = cluster.program("failing", node, pattern=TOPIC, name="curriculum", kind=kind, options=options)
     healthy = cluster.program("subscriber", node, pattern=TOPIC, name="healthy")
     (event,) = publish(node, 7)
-    letter = dead(node)[0]["id"]
+    (row,) = dead(node)
+    said = {"event_id": event, "topic": TOPIC, "consumer": "curriculum", "node": "a", "payload": {"i": 7, "x": "ü"}}
+    said |= dict(zip(("error_type", "error"), EXPECTED[kind][1:], strict=True))
+    assert set(row) == ROW
+    assert row.items() >= {**said, "state": "dead", "attempts": 2, "next_attempt_at": None}.items()
+    letter = ask(node, "dlq.show", letter=row["id"])["letter"]
+    assert letter.items() >= {**row, "kind": EXPECTED[kind][0]}.items()
+    assert "failing.py" in letter["traceback"]
 
-    row = json.loads(command(node, "dlq", "list", "--json").stdout)[0]
-    assert set(row) == {
-        *("id", "event_id", "topic", "consumer", "state", "attempts", "error_type", "error"),
-        *("created_at", "next_attempt_at", "node", "payload"),
-    }
-    expected = {"event_id": event, "topic": TOPIC, "consumer": "curriculum", "state": "dead", "attempts": 2}
-    expected |= {"error_type": error_type, "error": error, "node": "a", "payload": {"i": 7, "x": "ü"}}
-    assert {key: row[key] for key in expected} == expected
-    shown = json.loads(command(node, "dlq", "show", str(letter), "--json").stdout)
-    assert {key: shown[key] for key in expected} == expected
-    assert shown["kind"] == ("timeout" if "slow" in kind else "error")
-    assert "failing.py" in shown["traceback"]
-    text = command(node, "dlq", "show", str(letter)).stdout
-    assert all(part in text for part in (event, "curriculum", error_type, error, '"ü"', "failing.py"))
+    def retry():
+        assert ask(node, "dlq.retry", ids=[row["id"]], actor="test")["accepted"] == [row["id"]]
 
-    again = command(node, "dlq", "retry", str(letter), "--wait", "20")  # not mended: tried once, and dead again
-    assert again.returncode == 1
-    assert [row["attempts"] for row in dead(node)] == [3]
+    retry()  # not mended yet: tried once more, and dead again
+    eventually(lambda: [(each["state"], each["attempts"]) for each in letters(node)] == [("dead", 3)])
     failing.say()
     failing.expect("mended")
-    retried = command(node, "dlq", "retry", str(letter), "--wait", "20")
-    assert (retried.returncode, letters(node)) == (0, [])
-    assert [(line["handled"], line["attempt"]) for line in failing.said("handled")] == [(event, 4)]
-    assert calls(failing) == [(event, 1), (event, 2), (event, 3), (event, 4)]
+    retry()
+    eventually(lambda: letters(node) == [])
     healthy.end()
+
+    assert calls(failing) == [(event, attempt) for attempt in (1, 2, 3, 4)]
+    assert [(line["handled"], line["attempt"]) for line in failing.said("handled")] == [(event, 4)]
     assert [e["event"] for e in healthy.said("event")] == [event]
-    books = {row["consumer"]: row for row in ask(node, "audit")["consumers"]}["curriculum"]
-    assert (books["published"], books["settled"], books["dead"], books["waiting"], books["balanced"]) == (
-        *(1, 1, 0, 0, True),
-    )
+    books = {each["consumer"]: each for each in ask(node, "audit")["consumers"]}["curriculum"]
+    assert books.items() >= {"published": 1, "settled": 1, "dead": 0, "waiting": 0, "balanced": True}.items()
+
+
+def test_the_commands_show_a_letter_in_full_and_retry_it(cluster):
+    node = cluster.node("a")
+    failing = cluster.program("failing", node, pattern=TOPIC, name="curriculum", options=ONCE)
+    (event,) = publish(node, 7)
+    (row,) = dead(node)
+    letter = str(row["id"])
+
+    assert json.loads(command(node, "dlq", "list", "--json").stdout) == [row]
+    shown = json.loads(command(node, "dlq", "show", letter, "--json").stdout)
+    assert shown == ask(node, "dlq.show", letter=row["id"])["letter"]
+    text = command(node, "dlq", "show", letter).stdout
+    assert all(part in text for part in (event, "curriculum", *EXPECTED["error"][1:], '"ü"', "failing.py", "in fail"))
+    again = command(node, "dlq", "retry", letter, "--wait", "20")
+    assert again.returncode == 1
+    assert EXPECTED["error"][2] in again.stdout
+    failing.say()
+    failing.expect("mended")
+    assert command(node, "dlq", "retry", letter, "--wait", "20").returncode == 0
+    assert letters(node) == []
+    assert calls(failing) == [(event, 1), (event, 2), (event, 3)]
 
 
 def test_a_retry_without_the_consumer_says_so_and_changes_nothing(cluster):
@@ -181,23 +223,21 @@ def test_a_letter_that_waits_goes_to_the_next_process_of_that_name(cluster):
     assert [(line["handled"], line["attempt"]) for line in mended.said("handled")] == [(event, attempts + 1)]
 
 
-def test_a_consumer_killed_inside_its_handler_is_given_the_event_again(cluster):
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_fails_while_the_node_is_away_is_a_letter_when_it_is_back(cluster, durable):
     node = cluster.node("a")
-    options = {"attempts": 2, "backoff": [0.0, 0.0]}
-    slow = cluster.program("failing", node, pattern=TOPIC, name="curriculum", kind="error", options=ONCE)
-    (event,) = publish(node, 1)
-    letter = dead(node)[0]["id"]
-    slow.kill()
-    slow = cluster.program("failing", node, pattern=TOPIC, name="curriculum", kind="slow", options=options)
-    assert command(node, "dlq", "retry", str(letter), "--wait", "0").returncode == 0
-    slow.expect("attempt")
-    slow.kill()
-    mended = cluster.program("failing", node, pattern=TOPIC, name="curriculum", options=options, mended=True)
-    mended.expect("handled")
-    eventually(lambda: letters(node) == [])
+    options = {**ONCE, "durable": durable, "timeout": 0.8}
+    failing = cluster.program("failing", node, pattern=TOPIC, name="curriculum", kind="slow", options=options)
+    events = publish(node, 1, 2)
+    failing.expect("attempt")
+    node.kill()
+    failing.expect("attempt", 2)  # the first has failed and could not be reported
+    node.start()
 
-    assert calls(slow) == [(event, 2)]
-    assert calls(mended) == [(event, 2)]
+    assert [row["event_id"] for row in dead(node, 2)] == events
+    assert calls(failing) == [(event, 1) for event in events]
+    books = {row["consumer"]: row for row in ask(node, "audit")["consumers"]}["curriculum"]
+    assert books.items() >= {"published": 2, "dead": 2, "lost": 0, "in_flight": 0, "balanced": True}.items()
 
 
 def test_a_discarded_letter_is_gone_for_good_and_in_the_books(cluster):
@@ -206,6 +246,7 @@ def test_a_discarded_letter_is_gone_for_good_and_in_the_books(cluster):
     publish(node, 1, 2)
     first, second = [row["id"] for row in dead(node, 2)]
     assert command(node, "dlq", "discard", str(first)).returncode == 0
+    assert [row["id"] for row in letters(node)] == [second]
     node.kill()
     node.start()
 

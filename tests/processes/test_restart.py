@@ -62,22 +62,45 @@ def assert_all_arrived_once_in_order(rows, arrived):
         assert numbers == sorted(numbers)
 
 
+def kill_with_receipts_unread(node, programs):
+    """Kill the node when all it was sent is on disk and the publishers, halted meanwhile, do not know it."""
+    for program in programs:
+        program.signal(signal.SIGSTOP)
+    sizes = [-1]
+
+    def all_is_on_disk():
+        sizes.append(ask(node, "log.stats")["events"])
+        return sizes[-1] == sizes[-2]
+
+    eventually(all_is_on_disk)
+    node.kill()
+    for program in programs:
+        program.signal(signal.SIGCONT)
+
+
 def test_a_node_killed_again_and_again_under_load_loses_and_repeats_nothing(cluster):
     node = cluster.node("a")
     subscriber = cluster.program("subscriber", node, pattern="T.*")
-    programs = flood(cluster, node, 12_000)
+    programs = flood(cluster, node, 9000)
     for kill in range(1, 5):
-        eventually(lambda kill=kill: all(receipted(each) >= kill * 2000 for each in programs), 30.0)
-        node.kill()
+        eventually(lambda kill=kill: all(receipted(each) >= kill * 1500 for each in programs), 30.0)
+        if kill % 2:
+            kill_with_receipts_unread(node, programs)
+        else:
+            node.kill()
         assert not any(each.said("published") for each in programs)  # it was killed under load
         node.start()
     rows = published(programs)
     subscriber.expect("event", len(rows), deadline_s=60.0)
+    eventually(lambda: [row["in_flight"] for row in ask(node, "audit")["consumers"]] == [0])
+    (books,) = ask(node, "audit")["consumers"]
+    assert books["lost"] == 0
+    assert books["settled"] >= len(rows)  # a report whose answer died with the node is made, and counted, again
     subscriber.end()
     for program in programs:
         program.end()
 
-    assert [row[1] for row in rows if row[0] == "p"] == list(range(12_000))
+    assert [row[1] for row in rows if row[0] == "p"] == list(range(9000))
     assert_all_arrived_once_in_order(rows, subscriber.said("event"))
     assert ask(node, "audit")["balanced"]
     assert node.stop() == 0
@@ -113,7 +136,7 @@ def test_a_node_that_stands_still_for_three_seconds_loses_nothing(cluster, halte
     a, b = cluster.pair()
     node = {"a": a, "b": b}[halted]
     subscriber = cluster.program("subscriber", b, pattern="T.*")
-    programs = flood(cluster, a, 8000)
+    programs = flood(cluster, a, 5000)
     eventually(lambda: all(receipted(each) >= 1000 for each in programs))
     node.signal(signal.SIGSTOP)
     elapsed(3.0)
@@ -160,8 +183,9 @@ def test_what_was_receipted_before_sigterm_is_in_the_log_and_the_rest_follows_af
     assert_the_log_holds_exactly(rows, log_of(node))
 
 
-@pytest.mark.parametrize("end", ["killed", "stopped"])
-@pytest.mark.parametrize("restarted", ["the dialler", "the acceptor"])
+@pytest.mark.parametrize(
+    ("restarted", "end"), [("the dialler", "killed"), ("the acceptor", "killed"), ("the acceptor", "stopped")]
+)
 def test_a_restarted_peer_is_linked_again_by_itself_and_interest_with_it(cluster, restarted, end):
     a, b = cluster.pair()  # b dials a
     node = {"the dialler": b, "the acceptor": a}[restarted]

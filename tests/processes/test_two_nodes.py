@@ -8,7 +8,7 @@ import pytest
 
 import mesh
 from tests.conditions import eventually
-from tests.processes.cluster import ask, peer
+from tests.processes.cluster import ask, log_of, peer
 
 pytestmark = pytest.mark.processes
 
@@ -117,6 +117,27 @@ def test_an_event_published_right_after_subscribe_returned_is_received_a_hundred
                 assert received[-1] == receipt.wait(10.0).event_id
 
     assert len(set(received)) == 100
+
+
+def test_programs_that_subscribe_to_everything_hear_of_their_own_receipts_only(cluster):
+    node = cluster.node("a")
+    told, received = {}, []
+    with mesh.connect(node.data_dir, name="p") as one, mesh.connect(node.data_dir, name="q") as two:
+        for who, bus in (("p", one), ("q", two)):
+            bus.subscribe("*", lambda event, who=who: received.append((who, event.id)), name=f"all {who}")
+        for i in range(2000):
+            for who, bus in (("p", one), ("q", two)):
+                told[who, i] = bus.publish(f"T.{i % 3}", {"who": who, "i": i})
+        assert one.flush(20.0)
+        assert two.flush(20.0)
+        eventually(lambda: len(received) >= 2 * len(told))
+    assert node.stop() == 0
+
+    log = {(event["payload"]["who"], event["payload"]["i"]): event["id"] for event in log_of(node)}
+    assert {key: (receipt.status, receipt.event_id) for key, receipt in told.items()} == {
+        key: ("accepted", event_id) for key, event_id in log.items()
+    }
+    assert sorted(received) == sorted((who, event_id) for who in "pq" for event_id in log.values())
 
 
 def test_what_was_published_while_nobody_wanted_it_is_not_counted_as_lost(cluster):

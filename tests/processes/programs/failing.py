@@ -1,6 +1,6 @@
-"""A handler that fails until it is mended. Says {attempt, event, at} at every call and {handled, attempt} when it succeeds.
+"""A handler that fails until it is mended. Says {attempt, event, at} at every call and {handled, attempt} at success.
 
-spec       node pattern name options, and `kind`: error | async error | slow | async slow (runs for a minute), mended: bool
+spec       node pattern name options mended, and `kind`: error | async error | slow | async slow (runs for a minute)
 commands   any line: mend, answered by {mended}
 """
 

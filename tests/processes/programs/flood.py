@@ -1,9 +1,10 @@
 """Publishes numbered events as fast as the node receipts them, until it is told to stop or has published `count`.
 
-    spec       node who count topics seed    bytes_min bytes_max: size of a payload (log-uniform)    buffer: events
-    says       {ready} · {receipted: n} every now and then · {published} at the end, with one row per event:
-               [index, topic, sha256 of its filling, receipt's status, event id]
-    commands   any line: begin;  the end of the input: stop publishing, wait for the receipts, tell
+spec       node who count topics seed    bytes_min bytes_max: size of a payload (log-uniform)    buffer: events
+           repeat: some events are published twice, at once or after forty others
+says       {ready} · {receipted: n} every now and then · {published} at the end, with one row per event:
+           [index, topic, sha256 of its filling, receipt's status, event id]
+commands   any line: begin;  the end of the input: stop publishing, wait for the receipts, tell
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import math
 import random
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import mesh
 
 TELL_EVERY = 500
+
+Numbered = tuple[int, str, dict[str, Any]]
+"""index, topic, payload"""
 
 
 def main() -> None:
@@ -32,14 +37,15 @@ def main() -> None:
     stop = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
     told: list[tuple[int, str, str, mesh.Receipt]] = []
-    for index, topic, payload in itertools.islice(events(spec), spec["count"]):
+    chosen = itertools.islice(events(spec), spec["count"])
+    for index, topic, payload in repeated(chosen) if spec.get("repeat") else chosen:
         if stop.is_set():
             break
         receipt = publish(bus, topic, payload)
         told.append((index, topic, digest(payload), receipt))
-        if index % TELL_EVERY == TELL_EVERY - 1:
-            told[index - TELL_EVERY + 1][3].wait()
-            print(json.dumps({"receipted": index - TELL_EVERY + 2}), flush=True)
+        if len(told) % TELL_EVERY == 0:
+            told[-TELL_EVERY][3].wait()
+            print(json.dumps({"receipted": len(told) - TELL_EVERY + 1}), flush=True)
     bus.flush(60.0)
     rows = [(index, topic, sha, receipt.status, receipt.event_id) for index, topic, sha, receipt in told]
     print(json.dumps({"published": rows}), flush=True)
@@ -47,7 +53,7 @@ def main() -> None:
     bus.close()
 
 
-def events(spec: dict[str, Any]) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def events(spec: dict[str, Any]) -> Iterator[Numbered]:
     """Runs of one to forty events of one topic, then of another: frames of all sizes."""
     draw, index, run = random.Random(spec["seed"]), 0, 0
     low, high = math.log(spec.get("bytes_min", 20)), math.log(spec.get("bytes_max", 400))
@@ -60,6 +66,18 @@ def events(spec: dict[str, Any]) -> Iterator[tuple[int, str, dict[str, Any]]]:
             payload["x"] = draw.randbytes(room // 2 + 1).hex()[:room]
             yield index, topic, payload
             index += 1
+
+
+def repeated(chosen: Iterator[Numbered]) -> Iterator[Numbered]:
+    """The events, some of them twice: in the same frame, or in one of its own."""
+    former: deque[Numbered] = deque(maxlen=40)
+    for event in chosen:
+        yield event
+        if event[0] % 14 == 0:
+            yield event
+        if event[0] % 14 == 7 and len(former) == 40:
+            yield former[0]
+        former.append(event)
 
 
 def digest(payload: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Publishes what it is told. Commands: {topic, payload, dedup}; says the receipt of each: {receipt, event_id, error}."""
+"""Publishes what it is told, {topic, payload, dedup} a line; says each receipt: {receipt, event_id, error}."""
 
 from __future__ import annotations
 

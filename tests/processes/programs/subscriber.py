@@ -1,4 +1,4 @@
-"""Subscribes and says every event: {event: id, topic, sequence, i, who, sha, attempt, replayed}. Ends with its input."""
+"""Subscribes and says every event: {event, topic, sequence, i, who, sha, attempt, replayed}. Ends with its input."""
 
 from __future__ import annotations
 
