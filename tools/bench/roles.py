@@ -2,11 +2,12 @@
 
     publisher    {"do": "publish", "first": n, "seconds": s, "rate": r}   → {"published": …, "late_us_p99": …}
     subscriber   {"do": "begin", "first": n}                              → {}            forget, count from number n on
-                 {"do": "collect", "published": m, "quiet_s": q}          → a `Tally` as JSON
+                 {"do": "wait", "published": m, "quiet_s": q}             → {}            all are here, or no more come
+                 {"do": "report"}                                         → see `Tally.report`
 
-The subscriber keeps two integers of every event, its number and its arrival, and looks at them when the run is over:
-inside the handler nothing is computed. It waits until as many events as were published have arrived, or none for
-`quiet_s` seconds.
+The subscriber keeps three integers of every event (number, when it was published, when it arrived) and looks at them
+when the run is over and its processor time was read: inside the handler nothing is computed. It waits until as many
+events as were published have arrived, or none for `quiet_s` seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from tools.bench.contenders import CONTENDERS
 from tools.bench.figures import percentile, percentiles
 from tools.bench.workloads import Payload, publish_burst, publish_paced
 
-POLL_S = 0.01
+POLL_S = 0.02
+"""How often the waiting main thread looks; each look takes the interpreter from the handler for a moment."""
 
 
 class Tally:
@@ -96,8 +98,10 @@ def run_subscriber(contender: Contender, address: str) -> None:
         if asked["do"] == "begin":
             tally.begin(asked["first"])
             say({})
-        else:
+        elif asked["do"] == "wait":
             tally.wait(asked["published"], asked["quiet_s"])
+            say({})
+        else:
             say(tally.report())
     subscriber.close()
 

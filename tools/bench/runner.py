@@ -96,8 +96,9 @@ class Trial:
         before = self._cpu_s()
         said = self._publisher.ask("publish", seconds + PATIENCE_S, first=first, seconds=seconds, rate=rate)
         published = said["published"]
-        report = self._subscriber.ask("collect", PATIENCE_S, published=published, quiet_s=self._quiet_s)
+        self._subscriber.ask("wait", PATIENCE_S, published=published, quiet_s=self._quiet_s)
         spent = {name: after - before[name] for name, after in self._cpu_s().items()}
+        report = self._subscriber.ask("report", PATIENCE_S)
         return make_run(published, report, said["late_us_p99"], spent)
 
     def _cpu_s(self) -> dict[str, float]:
