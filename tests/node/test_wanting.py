@@ -1,0 +1,96 @@
+"""Where a peer's streams begin here: behind what passed before anybody wanted them, or at their first event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.node.workbench import Bench, Program, control
+
+ORIGIN = "b.1"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A node named `a`."""
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def program(bench: Bench) -> Program:
+    """A program attached to it."""
+    program = Program(bench, "1")
+    program.attach()
+    return program
+
+
+def answered(bench: Bench, link: str, *heads: tuple[str, int], version: int | None = None) -> None:
+    """The peer answers an announcement (default: the newest) and names its heads."""
+    version = bench.state.interest.version if version is None else version
+    bench.turn(links=[(link, control({"t": "interest_ack", "version": version, "heads": heads}))])
+
+
+def wanted(program: Program, link: str, pattern: str, *heads: tuple[str, int], durable: bool = False) -> int:
+    """Subscribe; the peer answers, and the registration completes. The subscription's number."""
+    sub, request = program.subscribing(pattern, pattern, durable=durable)
+    program.bench.turn(requests=[request], subscriptions=[program.marker(sub)])
+    answered(program.bench, link, *heads)
+    program.bench.turn()
+    return sub
+
+
+def beginning(bench: Bench, topic: str) -> tuple[int, int]:
+    """Base and head of a stream of the peer."""
+    stream = bench.state.relay.streams[ORIGIN, topic]
+    return stream.base, stream.head
+
+
+def test_a_stream_that_was_there_before_begins_behind_its_head(bench: Bench, program: Program) -> None:
+    wanted(program, bench.peer("b"), "T.*", ("T.one", 40))
+    assert beginning(bench, "T.one") == (40, 40)
+
+
+def test_a_stream_that_comes_to_light_later_begins_at_its_first_event(bench: Bench, program: Program) -> None:
+    link = bench.peer("b")
+    wanted(program, link, "T.*", ("T.one", 40))
+    bench.turn(link_events=[(link, "disconnected", "")])
+    answered(bench, bench.peer("b"), ("T.one", 45), ("T.two", 9))
+    assert beginning(bench, "T.one") == (40, 40)
+    assert beginning(bench, "T.two") == (0, 0)
+
+
+@pytest.mark.parametrize(("durable", "begins"), [(True, (0, 0)), (False, (9, 9))])
+def test_over_a_restart_only_durable_consumers_have_wanted_all_along(
+    bench: Bench, program: Program, durable: bool, begins: tuple[int, int]
+) -> None:
+    wanted(program, bench.peer("b"), "T.*", ("T.one", 40), durable=durable)
+    bench.turn(later_s=1.5)
+    bench.restart()
+    answered(bench, bench.peer("b"), ("T.one", 45), ("T.two", 9))
+    assert beginning(bench, "T.one") == ((40, 40) if durable else (45, 45))
+    assert beginning(bench, "T.two") == begins
+
+
+def test_a_pattern_that_was_not_wanted_for_a_while_begins_anew(bench: Bench, program: Program) -> None:
+    link = bench.peer("b")
+    sub = wanted(program, link, "T.*", ("T.one", 40))
+    bench.turn(link_events=[(link, "disconnected", "")])
+    bench.turn(requests=[program.request("unsubscribe", sub=sub)])
+    link = bench.peer("b")
+    answered(bench, link)
+    wanted(program, link, "T.*", ("T.one", 60), ("T.two", 9))
+    assert beginning(bench, "T.one") == (60, 60)
+    assert beginning(bench, "T.two") == (9, 9)
+
+
+def test_an_answer_stands_for_the_announcement_it_answers_and_for_no_later_one(bench: Bench, program: Program) -> None:
+    link = bench.peer("b")
+    first, request = program.subscribing("x", "X")
+    bench.turn(requests=[request], subscriptions=[program.marker(first)])
+    version = bench.state.interest.version
+    second, request = program.subscribing("y", "Y")
+    bench.turn(requests=[request], subscriptions=[program.marker(second)])
+    answered(bench, link, ("X", 4), version=version)
+    answered(bench, link, ("Y", 7))
+    assert (beginning(bench, "X"), beginning(bench, "Y")) == ((4, 4), (7, 7))
