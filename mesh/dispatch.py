@@ -41,7 +41,7 @@ PIECE_EVENTS = 256
 """Events one thread takes at a time when it is the only one: the lock is then paid once for all of them."""
 
 TELL_EVERY_S = 0.005
-"""Successes are told together, but not later than this."""
+"""Successes are told together, but not later than this; those of durable consumers at once."""
 
 
 class Workers:
@@ -146,7 +146,7 @@ class Workers:
             started, now = now, monotonic()
             if error is not None or piece.letter is not None:
                 self._speak(piece, index, started, error)
-            elif now >= tell_at:
+            elif self._durable or now >= tell_at:  # should the next one kill the process, this one is not repeated
                 tell_at = now + TELL_EVERY_S
                 self._tell(piece, index + 1)
         self._tell(piece, piece.stop)
