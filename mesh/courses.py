@@ -81,9 +81,10 @@ class Courses:
         self._courses[course.sub] = course
         self._by_topic.clear()
 
-    def attached(self, link: Link) -> None:
-        """A node is there; `register` follows."""
+    def attached(self, link: Link, reported: int) -> None:
+        """A node is there, which has this session's reports up to serial `reported`; `register` follows."""
         self._link = link
+        self._reports.attached(reported)
 
     def detached(self) -> None:
         """The node is gone; reports on their way are made anew later."""

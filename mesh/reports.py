@@ -33,6 +33,8 @@ class Reports:
     def __init__(self) -> None:
         self._dirty: dict[int, Course] = {}
         self._on_its_way: list[Course] | None = None
+        self._unanswered: list[Course] = []
+        self._serial = 0
         self._next_at = 0.0
 
     def note(self, course: Course) -> None:
@@ -44,8 +46,15 @@ class Reports:
         self._dirty.pop(course.sub, None)
 
     def detached(self) -> None:
-        """The node is gone; what was on its way is made anew for the next one."""
-        self._on_its_way, self._next_at = None, 0.0
+        """The node is gone; what was on its way is made anew for the next one, unless it says that it was taken in."""
+        self._unanswered, self._on_its_way, self._next_at = self._on_its_way or self._unanswered, None, 0.0
+
+    def attached(self, reported: int) -> None:
+        """A node is there; `reported` is the serial of the last report it has from this session."""
+        if reported == self._serial:
+            for course in self._unanswered:
+                course.settlement.confirmed()
+        self._unanswered = []
 
     @property
     def due_at(self) -> float | None:
@@ -60,7 +69,8 @@ class Reports:
         parts = self._parts(courses)
         if parts:
             self._on_its_way, self._next_at = courses[: len(parts)], now + REPORT_EVERY_S
-            link.request("report", {"subs": parts}, self._answered, now)
+            self._serial += 1
+            link.request("report", {"serial": self._serial, "subs": parts}, self._answered, now)
 
     def _parts(self, courses: list[Course]) -> list[Json]:
         """What the first of the courses have to say, as much as one report holds; they come last in the next one."""

@@ -21,16 +21,18 @@ Verbs of a session (`session` is the publisher id in hex, random per bus):
 
     hello        session name pid first        first: the oldest number without a receipt, where the node takes up
                  → node origin in out payload_bytes_max        replied once the node has seen `!SESSION` subscribed
+                   reported                                     serial of the last report it has taken in
     subscribe    session sub consumer pattern durable since attempts backoff timeout_s resume marker
                  → streams [[origin topic next head] …]         next: the first sequence this subscription is owed
                    skip [[origin topic sequence] …]             events not to be handled: they killed their consumer
                  The program subscribes the pattern's prefix and then `@marker` on its SUB socket; the node answers when
                  that marker has arrived (the prefix is then in force) and the linked peers know of the interest.
                  since: "now" | "earliest" | {"time_us": t} | {"ago_us": t};   resume: null, or after a re-attachment
-                 [[origin topic settled] …], the streams this subscription already follows (no reply row for those
+                 [[origin topic confirmed] …], the streams this subscription already follows (no reply row for those
                  except when the head moved). Refused with code `held` when the durable name is attached elsewhere.
     unsubscribe  session sub
-    report       session subs [{sub moves letters}]             what became of events, in one transaction
+    report       session serial subs [{sub moves letters}]      what became of events, in one transaction; serial counts
+                                                                them, so that one whose answer was lost is recognised
                  move  [origin topic from to failures lost]     settled from (exclusive) to (inclusive); failures and
                        failure {sequence attempt kind error_type error traceback elapsed_s}   kind: error | timeout
                        lost [[first last] …]                    ranges the node called gone

@@ -172,7 +172,7 @@ class Session:
 
     def _sleep(self, now: float) -> None:
         self._asleep = True
-        gathering = self._full or now - self.outbox.in_flight_since < GATHER_WHILE_S
+        gathering = self._full or now - self.outbox.flight.in_flight_since < GATHER_WHILE_S
         self.outbox.asleep = self._phase == "attached" and not gathering
         due = now if self._commands or (self.outbox.asleep and self.outbox.ready) else self._next_at(now)
         if gathering:
@@ -192,7 +192,7 @@ class Session:
         times = [now + IDLE_S]
         if self._phase != "attached":
             times.append(self._deadline)
-        elif (resend_at := self.outbox.resend_at) is not None:
+        elif (resend_at := self.outbox.flight.resend_at) is not None:
             times.append(resend_at)
         if self._link is not None and self._link.blocked:
             times.append(now + RETRY_S)
@@ -236,7 +236,7 @@ class Session:
         self._left.clear()
         _log.info("attached to node %s in %s", reply.get("node"), self.data_dir)
         self.outbox.attach()
-        self.courses.attached(self._link)
+        self.courses.attached(self._link, int(reply.get("reported", 0)))
         self.marks.attached()
         self.attached.set()
 
@@ -257,7 +257,7 @@ class Session:
             if now - self._attached_at > BACKOFF_S[1]:
                 self._backoff_s = BACKOFF_S[0]
         self.attached.clear()
-        self.outbox.detach()
+        self.outbox.express.detach()
         self.courses.detached()
         self._wait(now)
 
@@ -305,7 +305,7 @@ class Session:
             case "receipts":
                 self.outbox.receipts(message, now)
             case "resend":
-                self.outbox.resend(message["first"], now)
+                self.outbox.flight.resend(message["first"], now)
             case "redeliver":
                 self.courses.redeliver(message, blobs)
             case "hello":
@@ -321,7 +321,7 @@ class Session:
     def _send(self, now: float) -> None:
         assert self._link is not None  # only called while attached
         self.courses.register(now)
-        self.outbox.resend_overdue(now)
+        self.outbox.flight.resend_overdue(now)
         self._send_ephemeral(self._link)
         self._send_frames(self._link, now)
         self.courses.ask(now)
@@ -329,10 +329,10 @@ class Session:
 
     def _send_ephemeral(self, link: Link) -> None:
         for _ in range(FRAMES_PER_TURN):
-            framed = self.outbox.next_ephemeral()
+            framed = self.outbox.express.next()
             if framed is None:
                 return
-            self.outbox.sent_ephemeral(framed, link.send_frame(framed.data))
+            self.outbox.express.sent(framed, link.send_frame(framed.data))
 
     def _send_frames(self, link: Link, now: float) -> None:
         self._full = False
@@ -343,4 +343,4 @@ class Session:
             if not link.send_frame(framed.data):
                 self._full = True
                 return
-            self.outbox.sent(now)
+            self.outbox.flight.sent(now)

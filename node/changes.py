@@ -73,6 +73,7 @@ class Changes:
     heads: dict[int, int] = field(default_factory=dict)
     bases: dict[int, int] = field(default_factory=dict)
     publishers: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    reporters: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     books: dict[str, Books] = field(default_factory=dict)
     cursors: dict[tuple[str, int], int] = field(default_factory=dict)
     crashes: dict[tuple[str, int, int], int] = field(default_factory=dict)

@@ -114,6 +114,7 @@ class Retention:
 
         A delete needs room in the write-ahead log first. Raises `StoreError` when there is not even that little.
         """
+        self._state.store.fold()
         self._relief_batches = max(1, self._relief_batches // 4)
         for _ in range(RELIEF_STEPS):
             changes = Changes(trim_before=self._cut(self._relief_batches, now))

@@ -33,6 +33,12 @@ CREATE TABLE publishers (               -- how far each publisher's events are o
     seen_us   INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE reporters (                -- the last report taken in from each session: one whose answer was lost is told from a new one
+    session BLOB PRIMARY KEY,
+    serial  INTEGER NOT NULL,
+    seen_us INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE consumers (                -- named subscriptions, durable or not, and their books
     name      TEXT PRIMARY KEY,
     pattern   TEXT NOT NULL,

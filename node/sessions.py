@@ -98,8 +98,10 @@ class Sessions:
     def _attach(self, session: bytes, turn: Turn) -> None:
         known = self.sessions.get(session)
         if known and known.hello and session in self._heard:
-            reply = {**self._endpoints, "origin": self._state.origin, "node": self._state.name}
-            turn.reply(known.hello, {**reply, "protocol": PROTOCOL, "payload_bytes_max": PAYLOAD_BYTES_MAX})
+            me = {**self._endpoints, "origin": self._state.origin, "node": self._state.name}
+            reported = self._state.store.last_report(session)
+            bounds = {"protocol": PROTOCOL, "payload_bytes_max": PAYLOAD_BYTES_MAX}
+            turn.reply(known.hello, {**me, **bounds, "reported": reported})
             known.hello = None
 
     def _leave(self, session: bytes, turn: Turn, in_order: bool = True) -> None:
@@ -200,6 +202,7 @@ class Sessions:
             following = session.subs.get(int(part["sub"]))
             if following is not None:
                 self._reports.take(following, part, turn)
+        turn.changes.reporters[session.id] = (int(request.fields.get("serial", 0)), turn.now.wall_us)
         turn.reply(request, {})
 
     def _replay(self, request: Request, _: list[bytes], turn: Turn) -> None:

@@ -11,12 +11,16 @@ never used twice. What that rests on, `meta`, is synced always, and the sync tak
 A database that is not ours (`application_id`) or newer than this code (`user_version`) is refused untouched: it is
 looked at through a connection that writes nothing. One that is damaged is left as it is too, write-ahead log included,
 as long as nothing was committed to it.
+
+The file grows in chunks, and a chunk is claimed from the file system before a commit that needs it. So on a full disk
+the write-ahead log can still be folded into the file, which makes its room free for the next writes: those that delete.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from ctypes import addressof, c_int, c_int64
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -32,6 +36,9 @@ SCHEMA_VERSION = 1
 _BUSY_MS = 250
 """A foreign lock (somebody's sqlite3 shell) stops the turn for this long; after that it counts as trouble."""
 _WAL_PAGES = 1000
+_CHUNK_BYTES = 1 << 20
+_ROW_BYTES = 1000
+"""What a row takes beside what is counted: index entries and the unused end of its last page."""
 _WAL_BYTES_KEPT = 64 << 20
 _SYNCHRONOUS = {"full": 2, "os": 1}
 
@@ -45,6 +52,7 @@ _WRITE = {
     "log": "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "heads": "UPDATE streams SET head = ?2 WHERE id = ?1",
     "bases": "UPDATE streams SET base = ?2 WHERE id = ?1",
+    "reporters": "INSERT OR REPLACE INTO reporters VALUES (?, ?, ?)",
     "publishers": "INSERT OR REPLACE INTO publishers VALUES (?, ?, ?, ?)",
     "books": "INSERT OR REPLACE INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "cursors": "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)",
@@ -63,6 +71,7 @@ _WRITE = {
     "cursors_forgotten": "DELETE FROM cursors WHERE consumer = ?",
     "crashes_forgotten": "DELETE FROM crashes WHERE consumer = ?",
     "publishers_forgotten": "DELETE FROM publishers WHERE publisher = ?",
+    "reporters_forgotten": "DELETE FROM reporters WHERE session = ?",
     "meta": "INSERT OR REPLACE INTO meta VALUES (?, ?)",
     "trim": "DELETE FROM log WHERE position < ?",
     "actions": "INSERT INTO actions (at_us, actor, action, letter, detail) VALUES (?, ?, ?, ?, ?)",
@@ -97,6 +106,7 @@ class Store:
         self.path = str(path)
         self._synchronous = _SYNCHRONOUS[durability]
         self._untouched = True
+        self._room = 0
         try:
             self._look(vfs)
             self._db = apsw.Connection(self.path, vfs=vfs)
@@ -157,6 +167,9 @@ class Store:
             raise ConfigurationError(f"{self.path}: this SQLite does not take synchronous={wanted} with WAL")
         if empty:
             self._create()
+        self._file_control(apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(_CHUNK_BYTES))
+        with suppress(apsw.FullError, apsw.IOError):  # nothing can be claimed: the next commit says so
+            self._file_control(apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(self.size_bytes()))
 
     def _create(self) -> None:
         with self._transaction():
@@ -180,6 +193,23 @@ class Store:
     def _number(self, pragma: str) -> int:
         return int(next(self.rows(f"PRAGMA {pragma}"), (0,))[0])
 
+    def fold(self) -> None:
+        """Fold the write-ahead log into the file, so that the next writes reuse its room. Raises `StoreError`."""
+        self._number("wal_checkpoint(RESTART)")
+
+    def _claim(self, changes: Changes) -> None:
+        """Make sure of the room in the file that a commit may need."""
+        grows = sum(len(row.frame) + _ROW_BYTES for row in changes.log)
+        grows += sum(len(row.frame) + len(row.payload) + len(row.traceback) + _ROW_BYTES for row in changes.letters)
+        self._room -= grows
+        if self._room < 0:
+            end = self.used_bytes() + grows
+            self._file_control(apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(end))
+            self._room = -end % _CHUNK_BYTES
+
+    def _file_control(self, operation: int, value: c_int | c_int64) -> None:
+        self._db.file_control("main", operation, addressof(value))
+
     def close(self) -> None:
         """Close the file; the WAL is folded into it if anything was written."""
         self._db.close()
@@ -191,6 +221,7 @@ class Store:
             "log": changes.log,
             "heads": changes.heads.items(),
             "bases": changes.bases.items(),
+            "reporters": [(key, *value) for key, value in changes.reporters.items()],
             "publishers": [(key, *value) for key, value in changes.publishers.items()],
             "books": changes.books.values(),
             "cursors": [(*key, value) for key, value in changes.cursors.items()],
@@ -206,10 +237,12 @@ class Store:
             "cursors_forgotten": changes.consumers_forgotten,
             "crashes_forgotten": changes.consumers_forgotten,
             "publishers_forgotten": changes.publishers_forgotten,
+            "reporters_forgotten": changes.publishers_forgotten,
             "meta": changes.meta.items(),
             "trim": [(changes.trim_before,)] if changes.trim_before else (),
         }
         with self._transaction():
+            self._claim(changes)
             for name, tuples in rows.items():
                 if tuples:
                     self._db.executemany(_WRITE[name], tuples)
@@ -270,9 +303,17 @@ class Store:
         return list(self.rows("SELECT publisher, number, position FROM publishers"))
 
     def publishers_before(self, seen_us: int, limit: int) -> list[bytes]:
-        """Publishers that were last heard before a moment."""
-        sql = "SELECT publisher FROM publishers WHERE seen_us < ? LIMIT ?"
+        """Sessions that last published or reported before a moment."""
+        sql = (
+            "SELECT publisher FROM publishers WHERE seen_us < ?1 "
+            "UNION SELECT session FROM reporters WHERE seen_us < ?1 LIMIT ?2"
+        )
         return [row[0] for row in self.rows(sql, (seen_us, limit))]
+
+    def last_report(self, session: bytes) -> int:
+        """The serial of the last report taken in from a session, 0 for none."""
+        row = next(self.rows("SELECT serial FROM reporters WHERE session = ?", (session,)), (0,))
+        return int(row[0])
 
     def consumers(self) -> list[Books]:
         """Every consumer's books."""
