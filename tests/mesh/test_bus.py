@@ -13,7 +13,6 @@ import pytest
 
 import mesh
 import mesh.bus
-import mesh.outbox
 from mesh.frame import encode
 from mesh.marks import EVENT, LETTER, marks_path
 from tests.mesh.fake_node import ORIGIN, FakeNode, eventually
@@ -196,7 +195,7 @@ def test_a_lost_frame_is_sent_again_when_the_next_one_arrives(node, bus):
 
 
 def test_a_lost_receipt_is_asked_for_by_sending_again(node, bus, monkeypatch):
-    monkeypatch.setattr(bus._outbox, "_patience_s", 0.05)
+    monkeypatch.setattr(bus._outbox.flight, "_patience_s", 0.05)
     node.lose_receipts = 1
     assert bus.publish("A", {"n": 1}).wait(10.0).event_id == f"{ORIGIN}/A/1"
     assert [frame.number for frame in node.frames] == [1]

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import BufferFull, BusClosed, EventRejected
-from mesh.frame import EPHEMERAL, Frame, content_hash, decode, pack_record
+from mesh.flight import ASKED_AGAIN_S, RESEND_AFTER_S
+from mesh.frame import Frame, content_hash, decode, pack_record
 from mesh.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
-from mesh.outbox import ASKED_AGAIN_S, RESEND_AFTER_S, Outbox
+from mesh.outbox import Outbox
 from mesh.receipt import Receipt
 from mesh.topic import check_topic
 
@@ -32,7 +33,7 @@ def send_all(box: Outbox, now: float = 0.0) -> list[Frame]:
     sent = []
     while (framed := box.next()) is not None:
         sent.append(decode(framed.data))
-        box.sent(now)
+        box.flight.sent(now)
     return sent
 
 
@@ -120,12 +121,12 @@ def test_going_back_sends_the_same_bytes_again_in_order():
     first = []
     while (framed := box.next()) is not None:
         first.append(framed.data)
-        box.sent(0.0)
-    box.go_back()
+        box.flight.sent(0.0)
+    box.flight.go_back()
     second = []
     while (framed := box.next()) is not None:
         second.append(framed.data)
-        box.sent(0.0)
+        box.flight.sent(0.0)
     assert second == first
 
 
@@ -134,7 +135,7 @@ def test_going_back_to_a_number_starts_with_the_frame_that_holds_it(number, fram
     box = outbox()
     put(box, "AABBA")
     send_all(box)
-    box.go_back(number)
+    box.flight.go_back(number)
     assert "".join(frame.topic for frame in send_all(box)) == frames
 
 
@@ -144,7 +145,7 @@ def test_many_requests_to_resend_the_same_number_are_answered_once():
     send_all(box, now=1.0)
     sent = []
     for now in (1.0, 1.1, 1.2, 1.0 + ASKED_AGAIN_S):
-        box.resend(2, now)
+        box.flight.resend(2, now)
         sent.append(len(send_all(box, now)))
     assert sent == [2, 0, 0, 2]
 
@@ -164,7 +165,7 @@ def test_a_lost_receipt_in_the_middle_keeps_the_numbers_unbroken():
     put(box, "ABC")
     send_all(box)
     box.receipts(receipts((3, 1, "C", 1)), 0.0)
-    box.go_back()
+    box.flight.go_back()
     assert shape(send_all(box)) == [("A", 1, 1), ("B", 2, 1), ("C", 3, 1)]
 
 
@@ -172,7 +173,7 @@ def test_a_receipt_for_a_frame_that_waits_to_be_resent_is_taken():
     box = outbox()
     (receipt,) = put(box, "A")
     send_all(box)
-    box.go_back()
+    box.flight.go_back()
     box.receipts(receipts((1, 1, "A", 1)), 0.0)
     assert receipt.done
     assert send_all(box) == []
@@ -182,11 +183,11 @@ def test_a_frame_without_receipt_is_resent_after_a_while_and_then_less_often():
     box = outbox()
     put(box, "A")
     send_all(box, now=100.0)
-    assert not box.resend_overdue(100.0 + RESEND_AFTER_S - 0.1)
-    assert box.resend_overdue(100.0 + RESEND_AFTER_S)
+    assert not box.flight.resend_overdue(100.0 + RESEND_AFTER_S - 0.1)
+    assert box.flight.resend_overdue(100.0 + RESEND_AFTER_S)
     send_all(box, now=106.0)
-    assert not box.resend_overdue(106.0 + RESEND_AFTER_S)
-    assert box.resend_overdue(106.0 + 2 * RESEND_AFTER_S)
+    assert not box.flight.resend_overdue(106.0 + RESEND_AFTER_S)
+    assert box.flight.resend_overdue(106.0 + 2 * RESEND_AFTER_S)
 
 
 def test_the_buffer_is_bounded_by_events():
@@ -232,27 +233,6 @@ def test_flush_waits_for_the_receipts_of_what_was_put_before():
     assert box.flush(0.0) is True
 
 
-def test_an_ephemeral_event_is_framed_without_number_and_accepted_when_it_is_sent():
-    box = outbox()
-    box.attach()
-    receipt = box.put_ephemeral("A", record("A"))
-    framed = box.next_ephemeral()
-    frame = decode(framed.data)
-    assert (frame.number, frame.sequence, frame.flags, frame.publisher) == (0, 0, EPHEMERAL, PUBLISHER)
-    assert not receipt.done
-    box.sent_ephemeral(framed, taken=True)
-    assert (receipt.status, receipt.event_id) == ("accepted", "")
-    assert box.next_ephemeral() is None
-
-
-def test_an_ephemeral_event_is_refused_while_no_node_is_attached():
-    box = outbox()
-    receipt = box.put_ephemeral("A", record("A"))
-    assert receipt.status == "rejected"
-    assert "no node is attached" in str(receipt.error)
-    assert box.empty
-
-
 def test_many_threads_get_numbers_without_a_gap():
     box = outbox(events_max=100_000)
     threads = [threading.Thread(target=put, args=(box, name * 500)) for name in "ABCD"]
@@ -281,13 +261,13 @@ def test_whatever_happens_the_node_admits_every_number_once_and_every_receipt_re
             given_ += put(box, "AAB" if step == "put" else "BA")
         elif step == "send" and (framed := box.next()) is not None:
             admit(decode(framed.data))
-            box.sent(0.0)
+            box.flight.sent(0.0)
         elif step == "receipt" and line:
             box.receipts(receipts(line.pop(0)), 0.0)
         elif step == "lose" and line:
             line.pop(0)
         elif step == "back":
-            box.go_back(node["last"] + 1)
+            box.flight.go_back(node["last"] + 1)
         elif step == "attach":
             box.attach()
     box.attach()

@@ -245,7 +245,7 @@ def send_all(box: Outbox) -> list[bytes]:
     sent = []
     while (framed := box.next()) is not None:
         sent.append(framed.data)
-        box.sent(0.0)
+        box.flight.sent(0.0)
     return sent
 
 
@@ -362,7 +362,7 @@ def test_whatever_crashes_when_every_event_whose_publish_returned_is_admitted_on
                 box.put(topic, record(topic, published))
             elif step == "send" and (framed := box.next()) is not None:
                 wire.append(framed.data)
-                box.sent(0.0)
+                box.flight.sent(0.0)
             elif step == "arrive" and wire:
                 last = arrive(wire.pop(0))
             elif step == "receipt" and answers:
