@@ -50,11 +50,15 @@ class Reports:
         self._unanswered, self._on_its_way, self._next_at = self._on_its_way or self._unanswered, None, 0.0
 
     def attached(self, reported: int) -> None:
-        """A node is there; `reported` is the serial of the last report it has from this session."""
+        """A node is there; `reported` is the serial of the last report it has from this session.
+
+        Counting goes on from there: a process with a spool has its predecessor's session, and reports of its own.
+        """
         if reported == self._serial:
             for course in self._unanswered:
                 course.settlement.confirmed()
         self._unanswered = []
+        self._serial = max(self._serial, reported)
 
     @property
     def due_at(self) -> float | None:

@@ -150,3 +150,22 @@ def test_a_report_at_its_very_largest_fits_into_a_message(reports, link, subs):
         link.answer(1.0)
     assert len(link.asked) > 1
     assert max(len(orjson.dumps(report)) for report in link.asked) < CONTROL_BYTES_MAX - 1000
+
+
+def test_a_report_whose_answer_was_lost_is_not_made_again_when_the_node_has_it(reports, link):
+    finish(reports, Course(1), 1)
+    reports.send(link, 5.0)
+    reports.detached()
+    reports.attached(link.asked[0]["serial"])
+    assert reports.due_at is None
+
+
+def test_a_process_that_has_its_predecessors_session_counts_on_from_its_reports(reports, link):
+    reports.attached(17)
+    finish(reports, Course(1), 1)
+    reports.send(link, 5.0)
+    reports.detached()
+    reports.attached(17)
+    reports.send(link, 6.0)
+    assert [report["serial"] for report in link.asked] == [18, 19]
+    assert link.said == [[(1, 1)], [(1, 1)]]
