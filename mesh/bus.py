@@ -259,8 +259,8 @@ class EventBus:
         return course
 
     def _runner(self, course: Course, handler: Handler) -> Runner:
-        options, courses = course.options, self._session.courses
-        finished, passed = functools.partial(courses.finished, course), functools.partial(courses.passed, course)
+        options, said = course.options, self._session.courses.outcomes
+        finished, passed = functools.partial(said.finished, course), functools.partial(said.passed, course)
         marker = Marker(self._session.marks, course.sub, options.durable)
         if is_async(handler):
             return Pumps(handler, options.concurrency, options.timeout_s, finished, marker, self._loop())

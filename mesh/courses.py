@@ -1,8 +1,7 @@
 """All subscriptions of one session, as the I/O thread sees them.
 
-    frame ──decode──▶ Batch ──by topic──▶ every course whose pattern takes it in
-    beacon ──────────────────────────────▶ every course that follows the stream
-    outcomes (any thread) ──collect──▶ settlement ──report──▶ node      one report on its way at a time
+    arrivals ──▶ every course that wants them (`mesh.arrivals`)
+    handlers ──outcomes──▶ settlement (`mesh.outcomes`) ──report──▶ node (`mesh.reports`)
     behind? ──ask──▶ replay request ──▶ frames of the log, through the same door as live ones
 
 The courses outlive attachments: `attached` registers each of them again with what it has settled, `detached` forgets
@@ -12,74 +11,45 @@ what was asked of the node that is gone.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from mesh.errors import MalformedFrame, RequestRefused
+from mesh.arrivals import Arrivals
+from mesh.errors import RequestRefused
 from mesh.following import Batch, Key, replay_rows
-from mesh.frame import decode
-from mesh.jobs import Job, Verdict
 from mesh.limits import REPLAY_BYTES_MAX
 from mesh.link import Link
+from mesh.outcomes import Outcomes
 from mesh.reports import Reports
-from mesh.requests import POSITION, Json, marker_topic, refusal, unpack_beacon
+from mesh.requests import Json, marker_topic, refusal
 from mesh.streams import Range
 from mesh.subscription import Course
 
 _log = logging.getLogger("mesh")
 
-COLLECT_EVERY_S = 0.005
-"""Handlers that finish one event after the other are looked after this often, not at every one."""
-
 REGISTER_AGAIN_S = 1.0
 """A name that is held elsewhere after a re-attachment is tried again at this interval."""
 
-TOPICS_CACHED_MAX = 10_000
-
-Outcome = tuple[Course, Callable[[], object]]
-"""What a handler has to say of a subscription: to be called on the I/O thread."""
-
 
 class Courses:
-    """The subscriptions of one session. All methods but `finished` and `passed` belong to the I/O thread."""
+    """The subscriptions of one session. Belongs to the I/O thread, but for what `outcomes` takes from handlers."""
 
     def __init__(self, session: bytes, stir: Callable[[], object]) -> None:
-        self.malformed = 0
         self._session = session.hex()
-        self._stir = stir
-        self._stirred = False
         self._link: Link | None = None
         self._courses: dict[int, Course] = {}
         self._leaving: dict[int, Course] = {}
-        self._by_topic: dict[str, tuple[Course, ...]] = {}
-        self._outcomes: deque[Outcome] = deque()
         self._reports = Reports()
-        self._collect_at = 0.0
         self._markers = 0
-
-    # ---- any thread
-
-    def finished(self, course: Course, job: Job, verdict: Verdict) -> None:
-        """A handler is done with one event."""
-        self._outcome(course, partial(course.finished, job, verdict))
-
-    def passed(self, course: Course, key: Key | None, first: int, count: int) -> None:
-        """A handler is done with a run of events, all of them well."""
-        self._outcome(course, partial(course.passed, key, first, count))
-
-    def _outcome(self, course: Course, take_in: Callable[[], object]) -> None:
-        self._outcomes.append((course, take_in))
-        if not self._stirred:
-            self._stirred = True
-            self._stir()
+        self.arrivals = Arrivals(self._courses)
+        self.outcomes = Outcomes(stir, self._reports.note)
 
     # ---- coming and going
 
     def add(self, course: Course) -> None:
         """A new subscription; it is registered when a node is attached."""
         self._courses[course.sub] = course
-        self._by_topic.clear()
+        self.arrivals.changed()
 
     def attached(self, link: Link, reported: int) -> None:
         """A node is there, which has this session's reports up to serial `reported`; `register` follows."""
@@ -137,7 +107,7 @@ class Courses:
             course.ended.set()
             return
         course.end()
-        self._by_topic.clear()
+        self.arrivals.changed()
         self._deafen(course)
         self.sweep(now)
 
@@ -168,51 +138,12 @@ class Courses:
     def _remove(self, course: Course) -> None:
         self._courses.pop(course.sub, None)
         self._reports.forget(course)
-        self._by_topic.clear()
+        self.arrivals.changed()
 
     @property
     def empty(self) -> bool:
         """Whether every subscription has ended."""
         return not self._courses and not self._leaving
-
-    # ---- what arrives
-
-    def frame(self, data: bytes, now: float) -> None:
-        """A frame from `out`, followed by its position."""
-        try:
-            frame = decode(data[: -POSITION.size])
-        except MalformedFrame as error:
-            self._count_malformed(error)
-            return
-        batch = Batch(frame, POSITION.unpack_from(data, len(data) - POSITION.size)[0])
-        for course in self._taking(frame.topic):
-            course.take_in(batch, now)
-
-    def beacon(self, part: bytes, now: float) -> None:
-        """Heads that moved."""
-        for origin, topic, head in unpack_beacon(part):
-            for course in self._taking(topic):
-                course.learn((origin, topic), head, now)
-
-    def redeliver(self, message: Json, blobs: list[bytes]) -> None:
-        """A failed event, to be tried again by one subscription."""
-        course = self._courses.get(message["sub"])
-        if course is not None and blobs:
-            course.redeliver(Batch(decode(blobs[0]), replayed=True, attempt=message["attempt"]), message["letter"])
-
-    def _taking(self, topic: str) -> tuple[Course, ...]:
-        found = self._by_topic.get(topic)
-        if found is None:
-            if len(self._by_topic) >= TOPICS_CACHED_MAX:
-                self._by_topic.clear()
-            courses = self._courses.values()
-            found = tuple(c for c in courses if not c.ending and c.options.pattern.matches(topic))
-            self._by_topic[topic] = found
-        return found
-
-    def _count_malformed(self, error: MalformedFrame) -> None:
-        self.malformed += 1
-        _log.error("a frame was dropped and will be asked for again: %s", error)
 
     # ---- what is asked for
 
@@ -233,29 +164,13 @@ class Courses:
             _log.warning("subscription %s: replay refused: %s", course.options.consumer, refusal(reply))
             course.following.answered(False, now)
             return
-        batches = []
-        for position, blob in zip(reply["rows"], blobs, strict=True):
-            try:
-                batches.append(Batch(decode(blob), position, replayed=True))
-            except MalformedFrame as error:
-                self._count_malformed(error)
+        frames = [(position, self.arrivals.decoded(blob)) for position, blob in zip(reply["rows"], blobs, strict=True)]
+        batches = [Batch(frame, position, replayed=True) for position, frame in frames if frame is not None]
         gone = [_gone(*row) for row in reply["gone"]]
         course.replayed(batches, gone, now)
         self._reports.note(course)
 
     # ---- what is reported
-
-    def collect(self, now: float) -> None:
-        """Take in what handlers have finished.
-
-        As long as there is something each time, handlers do not wake this thread: it comes back by itself.
-        """
-        self._stirred = bool(self._outcomes)
-        self._collect_at = now + COLLECT_EVERY_S
-        while self._outcomes:
-            course, take_in = self._outcomes.popleft()
-            take_in()
-            self._reports.note(course)
 
     def report(self, now: float) -> None:
         """Tell the node what was finished, if it is time."""
@@ -272,9 +187,7 @@ class Courses:
 
     def next_at(self, now: float) -> float | None:
         """When there is something to do again without anything arriving; monotonic seconds."""
-        times = []
-        if self._stirred or self._outcomes:
-            times.append(self._collect_at)
+        times = [at for at in (self.outcomes.due_at,) if at is not None]
         if self._link is not None and (report_at := self._reports.due_at) is not None:
             times.append(report_at)
         for course in self._courses.values():

@@ -157,7 +157,7 @@ class Session:
             self._commands.popleft()(now)
         self._read(now)
         self._advance(now)
-        self.courses.collect(now)
+        self.courses.outcomes.collect(now)
         self.courses.overdue(now)
         if self._phase == "attached":
             self._send(now)
@@ -296,9 +296,9 @@ class Session:
             if part.startswith(self._address):  # the empty prefix of a pattern such as `*` lets in what is for others
                 self._directed(unpack_directed(part), blobs, now)
         elif first == BEACON:
-            self.courses.beacon(part, now)
+            self.courses.arrivals.beacon(part, now)
         else:
-            self.courses.frame(part, now)
+            self.courses.arrivals.frame(part, now)
 
     def _directed(self, message: Json, blobs: list[bytes], now: float) -> None:
         match message.get("t"):
@@ -307,7 +307,7 @@ class Session:
             case "resend":
                 self.outbox.flight.resend(message["first"], now)
             case "redeliver":
-                self.courses.redeliver(message, blobs)
+                self.courses.arrivals.redeliver(message, blobs)
             case "hello":
                 if self._phase == "attached":
                     self._detach(now, "the node does not know this session any more")
