@@ -28,7 +28,9 @@ from node.link_queues import LinkQueues
 from node.turn import LinkKey, Turn
 
 _DRAIN_MAX = 512
-"""Messages taken from one socket in one turn, so that no socket starves another and a turn stays short."""
+_DRAIN_BYTES_MAX = 4 << 20
+"""Messages, and bytes of them, taken from one socket in one turn: no socket starves another, a turn stays short, and
+what one transaction writes stays small beside the disk."""
 _LOCAL_HWM = 2000
 _LINK_HWM = 1000
 _RECONNECT_MS, _RECONNECT_MAX_MS = 100, 5000
@@ -262,9 +264,14 @@ def _socket_dir(data_dir: Path) -> tuple[Path, bool]:
 
 
 def _drain(socket: zmq.Socket[bytes], into: list[bytes]) -> None:
+    room = _DRAIN_BYTES_MAX
     try:
         for _ in range(_DRAIN_MAX):
-            into.append(socket.recv(zmq.NOBLOCK))  # noqa: PERF401  (what was received before the socket is empty stays)
+            data = socket.recv(zmq.NOBLOCK)
+            into.append(data)
+            room -= len(data)
+            if room <= 0:
+                return
     except zmq.Again:
         pass
 
@@ -272,7 +279,7 @@ def _drain(socket: zmq.Socket[bytes], into: list[bytes]) -> None:
 def _drain_parts(socket: zmq.Socket[bytes], into: list[list[bytes]]) -> None:
     try:
         for _ in range(_DRAIN_MAX):
-            into.append(socket.recv_multipart(zmq.NOBLOCK))  # noqa: PERF401  (as above)
+            into.append(socket.recv_multipart(zmq.NOBLOCK))  # noqa: PERF401  (what came before the last stays)
     except zmq.Again:
         pass
 

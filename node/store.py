@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import addressof, c_int, c_int64
+from errno import ENOSPC
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -168,8 +169,8 @@ class Store:
         if empty:
             self._create()
         self._file_control(apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(_CHUNK_BYTES))
-        with suppress(apsw.FullError, apsw.IOError):  # nothing can be claimed: the next commit says so
-            self._file_control(apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(self.size_bytes()))
+        with suppress(apsw.FullError):  # nothing can be claimed: the next commit says so
+            self._grow(self.size_bytes())
 
     def _create(self) -> None:
         with self._transaction():
@@ -200,12 +201,22 @@ class Store:
     def _claim(self, changes: Changes) -> None:
         """Make sure of the room in the file that a commit may need."""
         grows = sum(len(row.frame) + _ROW_BYTES for row in changes.log)
-        grows += sum(len(row.frame) + len(row.payload) + len(row.traceback) + _ROW_BYTES for row in changes.letters)
+        grows += sum(sum(map(len, row[5:7] + row[11:13])) + _ROW_BYTES for row in changes.letters)
         self._room -= grows
         if self._room < 0:
             end = self.used_bytes() + grows
-            self._file_control(apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(end))
+            self._grow(end)
             self._room = -end % _CHUNK_BYTES
+
+    def _grow(self, end: int) -> None:
+        try:
+            self._file_control(apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(end))
+        except apsw.IOError as error:
+            reason = c_int()
+            self._file_control(apsw.SQLITE_FCNTL_LAST_ERRNO, reason)
+            if reason.value != ENOSPC:
+                raise
+            raise apsw.FullError("database or disk is full") from error
 
     def _file_control(self, operation: int, value: c_int | c_int64) -> None:
         self._db.file_control("main", operation, addressof(value))

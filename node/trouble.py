@@ -1,14 +1,14 @@
 """Trouble: whether the disk takes writes, and what is said about it.
 
-    fine ──a commit failed──▶ closed ──the probe's write succeeded──▶ open again ──quiet for 5 s──▶ fine
+    fine ──a commit failed──▶ closed ──the probe's write succeeded──▶ open again ──quiet for 10 s──▶ fine
                                  ▲  │ every second                        │
                                  │  └─ failed                             │ a commit failed
                                  └────────────────────────────────────────┘
 
 Closed means that nothing is tried but the probe, once a second: no event is admitted, and what needs a write is
-refused. A full disk often takes the probe's few bytes and not the next batch, so that the two states alternate. What
-people are told (`lately`) ends only when it has been quiet for a while: one line when trouble begins and one when it
-is over.
+refused. A full disk often takes the probe's few bytes and not the next batch, so that the two states alternate; then
+the probe is tried less often, because each time every publisher sends again what waits. What people are told (`lately`)
+ends only when it has been quiet for a while: one line when trouble begins and one when it is over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from node.clock import Now
 from node.store import StoreError
 
 PROBE_S = 1.0
-QUIET_S = 5.0
+PROBE_MAX_S = 8.0
+QUIET_S = 10.0
 
 
 class Trouble:
@@ -27,6 +28,7 @@ class Trouble:
         self.error: StoreError | None = None
         self._last: StoreError | None = None
         self._probe_us = 0
+        self._probe_s = PROBE_S
         self._quiet_us = 0
 
     @property
@@ -36,8 +38,11 @@ class Trouble:
 
     def refused(self, error: StoreError, now: Now) -> None:
         """The disk refused a write: close until a probe succeeds."""
+        if not self.closed:
+            relapse = self.lately(now) is not None
+            self._probe_s = min(2 * self._probe_s, PROBE_MAX_S) if relapse else PROBE_S
         self.error = error
-        self._probe_us = now.later(PROBE_S)
+        self._probe_us = now.later(self._probe_s)
         self.noticed(error, now)
 
     def noticed(self, error: StoreError, now: Now) -> None:

@@ -73,11 +73,14 @@ def test_after_every_refused_turn_the_memory_is_what_the_disk_says(
     life = Life(tmp_path, world, vfs=disk.name)
     life.begin()
     for step in range(300):
-        disk.broken = error if step % 60 in range(20, 30) else None
+        disk.broken = error if step % 60 in range(20, 30) else None  # a step is some 40 ms of the node's time
         life.step()
         if life.node.trouble:
             troubles += 1
             assert known(life.state, world) == on_disk(life)
+    disk.broken = None
+    for _ in range(300):
+        life.step()
     assert troubles > 50
     assert life.node.trouble is None
     assert life.lost() == []
