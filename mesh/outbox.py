@@ -27,6 +27,9 @@ from mesh.receipt import Receipt
 from mesh.spool import Spool
 from mesh.spool_records import Kept
 
+FRAMES_PER_TURN = 200
+"""Frames handed on before whatever has arrived meanwhile is looked at."""
+
 
 class Outbox:
     """Unreceipted events of one session, bounded by count and bytes. `put` calls `wake` while `asleep` is set."""
@@ -146,6 +149,26 @@ class Outbox:
     def empty(self) -> bool:
         """Whether every event has its receipt."""
         return self.flight.receipted_to == self._numbered and not self.express
+
+    def send(self, take: Callable[[bytes], bool], now: float) -> bool:
+        """Hand to `take` what is to be sent, a turn's worth of it; False when it did not take everything it was given.
+
+        What it does not take of ephemeral events is lost, the rest is kept. `now`: monotonic seconds.
+        """
+        self.flight.resend_overdue(now)
+        for _ in range(FRAMES_PER_TURN):
+            framed = self.express.next()
+            if framed is None:
+                break
+            self.express.sent(framed, take(framed.data))
+        for _ in range(FRAMES_PER_TURN):
+            framed = self.next()
+            if framed is None:
+                break
+            if not take(framed.data):
+                return False
+            self.flight.sent(now)
+        return True
 
     def next(self) -> Framed | None:
         """The frame to send now, made from fresh records if need be; call `flight.sent` once the socket took it.

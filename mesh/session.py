@@ -1,24 +1,22 @@
 """The session: one bus's attachment to its node, and the one thread that owns the sockets.
 
-                 node.json read, sockets made      0x01: say hello            reply
-    away ─────────────────────────────────▶ connecting ────────▶ greeting ─────────▶ attached
-     ▲                                          │ 1 s                │ 2 s               │ 0x00, goodbye,
-     └───────────── sockets closed ◀────────────┴────────────────────┴───────────────────┘ no answer for 30 s
-       again after 0.05 s, 0.1 s … 1 s
+    other threads ──call, stir──▶ ┌ sleep ─▶ read ─▶ attach ─▶ collect ─▶ send ┐
+                                  └────────────────────◀───────────────────────┘
 
 A turn: sleep until something arrives or is due → read the sockets → send what is ready. The thread sleeps in one poll;
 other threads wake it through an eventfd, and only when it is asleep. While frames are out, publishers do not wake it at
 all: the receipts do, or a millisecond (Nagle, RFC 896), so a publisher in a tight loop does not pay for a switch of
 threads with every event.
 
-An error of the machinery itself costs the attachment and never the thread: the state that matters (outbox, trackers,
-settlement) is made to survive exactly that.
+An error of the machinery itself costs the attachment and never the thread, whatever it is: the state that matters
+(outbox, trackers, settlement) is made to survive exactly that, and without this thread every receipt would be waited
+for in vain. Nothing is hidden by it: the error is logged with its traceback, and `attached` is false until a new
+attachment holds, which is tried at growing intervals (`mesh.attachment`).
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import secrets
 import threading
@@ -26,10 +24,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Literal
 
-import zmq
-
+from mesh.attachment import Attachment
 from mesh.courses import Courses
 from mesh.errors import BusClosed, MeshError
 from mesh.frame import PUBLISHER_BYTES
@@ -37,23 +33,14 @@ from mesh.link import RETRY_S, Link
 from mesh.location import read_endpoints
 from mesh.marks import Marks, marks_path
 from mesh.outbox import Outbox
+from mesh.poll import Poll
 from mesh.requests import BEACON, DIRECTED, Json, refusal, session_topic, unpack_directed
 from mesh.spool import Spool
-from mesh.wake import Wake
 
 _log = logging.getLogger("mesh")
 
-CONNECT_S = 1.0
-"""How long to wait for a node at the endpoints of node.json before that file is read again."""
-
-HELLO_S = 2.0
-"""How long a node may take to answer a hello."""
-
 ANSWER_S = 30.0
 """A request without an answer for so long: attach anew, which repeats whatever matters."""
-
-BACKOFF_S = (0.05, 1.0)
-"""Waits between attempts to attach: the first, and the longest."""
 
 IDLE_S = 5.0
 """Longest sleep."""
@@ -64,13 +51,11 @@ GATHER_S = 0.001
 GATHER_WHILE_S = 0.02
 """A node that has not receipted for so long is waited for in a longer sleep."""
 
+FAILED = "the bus failed, and the log says why; connect a new one"
 UNSURE = "the bus was closed before the node receipted this event; it may be stored or not"
 SPOOLED = "the bus was closed before the node receipted this event; it is in the spool, which the next start sends"
 
 MESSAGES_PER_TURN = 500
-FRAMES_PER_TURN = 200
-
-Phase = Literal["away", "connecting", "greeting", "attached"]
 
 
 class Session:
@@ -88,16 +73,12 @@ class Session:
         self.courses = Courses(self.id, self.stir)
         self.marks = Marks(marks_path(data_dir, self.id))
         self._spooled = spool is not None
-        self._wake = Wake()
+        self._poll = Poll()
         self._asleep = False
         self._commands: deque[Callable[[float], object]] = deque()
         self._stopping = self._draining = False
-        self._phase: Phase = "away"
+        self._attachment = Attachment()
         self._link: Link | None = None
-        self._poller = zmq.Poller()
-        self._deadline = 0.0
-        self._backoff_s = BACKOFF_S[0]
-        self._attached_at = 0.0
         self._full = False
         self._thread = threading.Thread(target=self._run, name=f"mesh session {name}", daemon=True)
         self._thread.start()
@@ -108,7 +89,7 @@ class Session:
         """Wake the I/O thread if it sleeps."""
         if self._asleep:
             self._asleep = self.outbox.asleep = False
-            self._wake.call()
+            self._poll.wake()
 
     def call(self, command: Callable[[float], object]) -> None:
         """Run `command(now)` on the I/O thread, soon."""
@@ -142,13 +123,17 @@ class Session:
     # ---- the turn
 
     def _run(self) -> None:
-        while not self._stopping:
-            try:
-                self._turn()
-            except Exception as error:
-                self._stumble(error)
-        self._detach(monotonic(), "the bus was closed")
-        self.outbox.give_up(BusClosed(SPOOLED if self._spooled else UNSURE))
+        try:
+            while not self._stopping:
+                try:
+                    self._turn()
+                except Exception as error:  # whatever it is: see above
+                    self._stumble(error)
+            self._detach(monotonic(), "the bus was closed")
+        finally:
+            self.attached.clear()
+            self.outbox.close(FAILED)
+            self.outbox.give_up(BusClosed(SPOOLED if self._spooled else UNSURE))
 
     def _turn(self) -> None:
         self._sleep(monotonic())
@@ -159,7 +144,7 @@ class Session:
         self._advance(now)
         self.courses.outcomes.collect(now)
         self.courses.overdue(now)
-        if self._phase == "attached":
+        if self._attachment.phase == "attached":
             self._send(now)
         self.courses.sweep(now)
         if self._draining and self.outbox.empty and self.courses.empty:
@@ -173,25 +158,17 @@ class Session:
     def _sleep(self, now: float) -> None:
         self._asleep = True
         gathering = self._full or now - self.outbox.flight.in_flight_since < GATHER_WHILE_S
-        self.outbox.asleep = self._phase == "attached" and not gathering
+        self.outbox.asleep = self._attachment.phase == "attached" and not gathering
         due = now if self._commands or (self.outbox.asleep and self.outbox.ready) else self._next_at(now)
         if gathering:
             due = min(due, now + GATHER_S)
-        self._poller_of_turn().poll(math.ceil(max(0.0, due - now) * 1000))
+        self._poll.sleep(due - now)
         self._asleep = self.outbox.asleep = False
-        self._wake.hush()
-
-    def _poller_of_turn(self) -> zmq.Poller:
-        if not self._poller.sockets:
-            self._poller.register(self._wake.fd, zmq.POLLIN)
-            for socket in self._link.sockets if self._link else ():
-                self._poller.register(socket, zmq.POLLIN)
-        return self._poller
 
     def _next_at(self, now: float) -> float:
         times = [now + IDLE_S]
-        if self._phase != "attached":
-            times.append(self._deadline)
+        if self._attachment.phase != "attached":
+            times.append(self._attachment.deadline)
         elif (resend_at := self.outbox.flight.resend_at) is not None:
             times.append(resend_at)
         if self._link is not None and self._link.blocked:
@@ -202,27 +179,26 @@ class Session:
     # ---- attaching
 
     def _advance(self, now: float) -> None:
-        """Take the next step towards an attachment when its time has come."""
-        if self._phase == "attached":
-            self._check_answers(now)
-        elif now < self._deadline:
-            return
-        elif self._phase == "away":
+        """Take the next step towards an attachment when its time has come, or end one that is none any more."""
+        step = self._attachment.step(now)
+        if step == "connect":
             self._connect(now)
-        else:
+        elif step == "give up":
             self._detach(now, "no answer")
+        elif self._attachment.phase == "attached":
+            self._check_answers(now)
 
     def _connect(self, now: float) -> None:
         endpoints = read_endpoints(self.data_dir)
         if endpoints is None:
-            self._wait(now)
+            self._attachment.away(now)
             return
         self._link = Link(endpoints, self.id)
-        self._poller = zmq.Poller()
-        self._phase, self._deadline = "connecting", now + CONNECT_S
+        self._poll.watch(self._link.sockets)
+        self._attachment.connecting(now)
 
     def _greet(self, link: Link, now: float) -> None:
-        self._phase, self._deadline = "greeting", now + HELLO_S
+        self._attachment.greeting(now)
         fields = {"name": self.name, "pid": os.getpid(), "first": self.outbox.first}
         link.request("hello", fields, self._greeted, now)
 
@@ -232,7 +208,7 @@ class Session:
             self._detach(now, "refused")
             return
         assert self._link is not None  # its reply was read from there
-        self._phase, self._attached_at, self._full = "attached", now, False
+        self._attachment.attached(now)
         self._left.clear()
         _log.info("attached to node %s in %s", reply.get("node"), self.data_dir)
         self.outbox.attach()
@@ -250,20 +226,15 @@ class Session:
             self.marks.detached()  # before the node sees the sockets go: this process lives
             self._link.close()
             self._link = None
-            self._poller = zmq.Poller()
+            self._poll.watch(())
             self._left.set()
-        if self._phase == "attached":
+        if self._attachment.phase == "attached":
             _log.info("detached from the node in %s: %s", self.data_dir, reason)
-            if now - self._attached_at > BACKOFF_S[1]:
-                self._backoff_s = BACKOFF_S[0]
         self.attached.clear()
         self.outbox.express.detach()
         self.courses.detached()
-        self._wait(now)
-
-    def _wait(self, now: float) -> None:
-        self._phase, self._deadline, self._full = "away", now + self._backoff_s, False
-        self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
+        self._attachment.away(now)
+        self._full = False
 
     def _goodbye(self, now: float) -> None:
         if self._link is None:
@@ -282,7 +253,7 @@ class Session:
         if there is False:
             self._detach(now, "the node went away")
             return
-        if there and self._phase == "connecting":
+        if there and self._attachment.phase == "connecting":
             self._greet(link, now)
         link.replies(now)
         for part, blobs in link.messages(MESSAGES_PER_TURN):
@@ -309,7 +280,7 @@ class Session:
             case "redeliver":
                 self.courses.arrivals.redeliver(message, blobs)
             case "hello":
-                if self._phase == "attached":
+                if self._attachment.phase == "attached":
                     self._detach(now, "the node does not know this session any more")
             case "goodbye":
                 self._detach(now, "the node stops")
@@ -321,26 +292,6 @@ class Session:
     def _send(self, now: float) -> None:
         assert self._link is not None  # only called while attached
         self.courses.register(now)
-        self.outbox.flight.resend_overdue(now)
-        self._send_ephemeral(self._link)
-        self._send_frames(self._link, now)
+        self._full = not self.outbox.send(self._link.send_frame, now)
         self.courses.ask(now)
         self.courses.report(now)
-
-    def _send_ephemeral(self, link: Link) -> None:
-        for _ in range(FRAMES_PER_TURN):
-            framed = self.outbox.express.next()
-            if framed is None:
-                return
-            self.outbox.express.sent(framed, link.send_frame(framed.data))
-
-    def _send_frames(self, link: Link, now: float) -> None:
-        self._full = False
-        for _ in range(FRAMES_PER_TURN):
-            framed = self.outbox.next()
-            if framed is None:
-                return
-            if not link.send_frame(framed.data):
-                self._full = True
-                return
-            self.outbox.flight.sent(now)
