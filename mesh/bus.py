@@ -12,8 +12,6 @@ A bus does not survive `os.fork`: its sockets and threads are the parent's. In t
 from __future__ import annotations
 
 import asyncio
-import atexit
-import functools
 import itertools
 import logging
 import os
@@ -24,19 +22,20 @@ from time import monotonic, time_ns
 from types import TracebackType
 from typing import Any, TypeVar
 
-from mesh.arguments import is_async, process_name, qualified_name, read_event
-from mesh.dispatch import Workers
+from mesh import open_buses
+from mesh.arguments import process_name, qualified_name, read_event
 from mesh.errors import BusClosed, InvalidOption
 from mesh.event import pack_meta, pack_payload
 from mesh.frame import content_hash, pack_record
-from mesh.jobs import Handler, Marker, Runner
+from mesh.jobs import Handler
 from mesh.limits import ATTEMPTS, BACKOFF_S, BUFFER_BYTES, BUFFER_EVENTS, HANDLER_TIMEOUT_S, QUEUE_EVENTS
 from mesh.location import find_data_dir
-from mesh.pumps import LoopThread, Pumps
+from mesh.options import CONSUMER_CHARS_MAX, Options, Since, check_options
 from mesh.receipt import Receipt
+from mesh.runners import Runners
 from mesh.session import Session
 from mesh.spool import Spool
-from mesh.subscription import CONSUMER_CHARS_MAX, Course, Options, Since, Subscription, check_options
+from mesh.subscription import Course, Subscription
 from mesh.topic import check_topic
 
 _log = logging.getLogger("mesh")
@@ -44,14 +43,8 @@ _log = logging.getLogger("mesh")
 REGISTER_S = 5.0
 """How long `subscribe` waits for the node before it returns with the registration pending."""
 
-EXIT_S = 2.0
-"""How long a bus that was never closed may hold up the end of the process."""
-
 CLOSED = "the bus is closed; connect a new one"
 FORKED = "this bus belongs to the parent process; connect a new one after os.fork()"
-
-_open: set[EventBus] = set()
-"""Buses to close at the end of the process. Their threads run until then, so there is no use in forgetting them."""
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 
@@ -99,9 +92,9 @@ class EventBus:
         self._courses: dict[int, Course] = {}
         self._subs = itertools.count(1)
         self._lock = threading.Lock()
-        self._loop_thread: LoopThread | None = None
+        self._runners = Runners(self._session)
         self._refusal: str | None = None
-        _open.add(self)
+        open_buses.remember(self)
 
     # ---- publishing
 
@@ -211,13 +204,20 @@ class EventBus:
                 return
             self._refusal = CLOSED
         deadline = monotonic() + timeout
-        _open.discard(self)
+        open_buses.forget(self)
         self._outbox.close(CLOSED)
         here = any(course.runner.here() and course.pending for course in list(self._courses.values()))
         self._session.drain(0.1 if here else 0.8 * timeout)
         self._session.stop(max(0.2, deadline - monotonic()))
-        if self._loop_thread is not None:
-            self._loop_thread.close(0.1 if here else 1.0)
+        self._runners.close(0.1 if here else 1.0)
+
+    def forked(self) -> None:
+        """This is the copy in a child process: from here on every call says so."""
+        self._refusal = FORKED
+        self._outbox.forked(FORKED)
+        self._lock = threading.Lock()
+        self._session.attached = threading.Event()
+        self._session.marks.forked()
 
     def __enter__(self) -> EventBus:
         return self
@@ -253,28 +253,10 @@ class EventBus:
 
     def _add(self, options: Options, handler: Handler) -> Course:
         course = Course(next(self._subs), options)
-        course.runner = self._runner(course, handler)
+        course.runner = self._runners.make(course, handler)
         self._courses[course.sub] = course
         self._session.call(lambda now: self._session.courses.add(course))
         return course
-
-    def _runner(self, course: Course, handler: Handler) -> Runner:
-        options, said = course.options, self._session.courses.outcomes
-        finished, passed = functools.partial(said.finished, course), functools.partial(said.passed, course)
-        marker = Marker(self._session.marks, course.sub, options.durable)
-        if is_async(handler):
-            return Pumps(handler, options.concurrency, options.timeout_s, finished, marker, self._loop())
-        return Workers(handler, options.consumer, options.concurrency, options.timeout_s, finished, passed, marker)
-
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that runs here, or the bus's own."""
-        running = asyncio._get_running_loop()
-        if running is not None:
-            return running
-        with self._lock:
-            if self._loop_thread is None:
-                self._loop_thread = LoopThread(self.name)
-        return self._loop_thread.loop
 
     def _await_registration(self, course: Course) -> None:
         if course.settled.wait(REGISTER_S):
@@ -296,26 +278,3 @@ class EventBus:
         self._session.call(lambda now: self._session.courses.end(course, now))
         if not here:
             course.ended.wait(timeout)
-
-    def _forked(self) -> None:
-        """This is the copy in a child process."""
-        self._refusal = FORKED
-        self._outbox.forked(FORKED)
-        self._lock = threading.Lock()
-        self._session.attached = threading.Event()
-        self._session.marks.forked()
-
-
-def _after_fork() -> None:
-    for bus in list(_open):
-        bus._forked()
-    _open.clear()
-
-
-@atexit.register
-def _at_exit() -> None:
-    for bus in list(_open):
-        bus.close(EXIT_S)
-
-
-os.register_at_fork(after_in_child=_after_fork)

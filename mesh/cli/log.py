@@ -104,7 +104,7 @@ def replay(
 
     In the order the node took it in. With --json: one object a line.
     """
-    from mesh.subscription import since_wire
+    from mesh.options import since_wire
     from mesh.topic import check_pattern
 
     check_pattern(pattern)
