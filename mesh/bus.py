@@ -75,7 +75,7 @@ def connect(
     if buffer_events < 1 or buffer_bytes < 1:
         raise InvalidOption(f"buffer_events={buffer_events}, buffer_bytes={buffer_bytes}; both must be 1 or more")
     data_dir = find_data_dir(node)
-    opened = None if spool is None else Spool(Path(spool))
+    opened = None if spool is None else Spool(Path(spool).expanduser())
     return EventBus(data_dir, name or process_name(), buffer_events, buffer_bytes, opened)
 
 

@@ -8,7 +8,8 @@ survives the death of its process, kill -9 included, and not a power cut. To sur
 costs milliseconds; even one for each turn of the I/O thread would hold every publisher up for as long.
 
 The next start takes over the publisher's id and its numbers, so the node tells what it has already from what it has
-not. For that a frame must be sent again exactly as it was: where it begins and ends is written before it is sent.
+not. For that a frame must be sent again exactly as it was: where it begins and ends is written before it is sent. A
+node remembers a publisher that is away for a week; what was under way at the crash may arrive twice after that.
 
 The file is locked (flock) as long as its bus is open, so no two processes can speak with one publisher's voice.
 """
