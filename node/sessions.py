@@ -124,8 +124,9 @@ class Sessions:
     def _hello(self, request: Request, _: list[bytes], turn: Turn) -> None:
         fields = request.fields
         session = _session_id(fields["session"])
-        self._leave(session, turn)
         name, pid, first = str(fields.get("name", "")), int(fields.get("pid", 0)), max(1, int(fields.get("first", 1)))
+        known = self.sessions.get(session)
+        self._leave(session, turn, in_order=known is None or known.pid == pid)
         self.sessions[session] = Session(session, name, pid, first, request)
         self._state.relay.greet(session, first)
         self._attach(session, turn)

@@ -109,3 +109,16 @@ def test_a_death_over_a_redelivery_is_a_failed_attempt(bench: Bench, program: Pr
     assert letter is not None
     assert (letter.attempts, letter.error_type) == (2, "ProcessDied")
     assert books(bench) == {"published": 1, "waiting": 1}
+
+
+@pytest.mark.parametrize(("pids", "skipped"), [([43, 44, 45], 1), ([42, 42, 42], 0)])
+def test_a_hello_in_a_known_sessions_name_is_a_death_when_it_comes_from_another_process(
+    bench: Bench, author: Author, program: Program, pids: list[int], skipped: int
+) -> None:
+    sub, reply = program.subscribe("c", "A", durable=True)
+    bench.turn(author.frame("A", 1))
+    for pid in pids:
+        bench.marks[program.session] = [Mark(EVENT, sub, 1)]
+        bench.turn(requests=[program.request("hello", name="program", pid=pid, first=1)])
+        sub, reply = program.subscribe("c", "A", durable=True)
+    assert len(reply["skip"]) == skipped
