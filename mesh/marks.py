@@ -26,6 +26,7 @@ import logging
 import mmap
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import Literal, NamedTuple
@@ -96,7 +97,8 @@ class Marks:
             if isinstance(self._slots, mmap.mmap):
                 mapped, self._slots = self._slots, bytearray(self._slots)
                 mapped.close()
-                self._path.unlink(missing_ok=True)
+                with suppress(OSError):  # a disk that has become read-only keeps it
+                    self._path.unlink(missing_ok=True)
 
     def forked(self) -> None:
         """This is a copy in a child process: the file is the parent's."""
@@ -124,7 +126,8 @@ def take_marks(path: Path) -> list[Mark]:
         data = path.read_bytes()
     except OSError:
         return []
-    path.unlink(missing_ok=True)
+    with suppress(OSError):  # a disk that has become read-only keeps it; no other session will have its name
+        path.unlink(missing_ok=True)
     slots = (data[at : at + _SLOT.size] for at in range(0, len(data) - _SLOT.size + 1, _SLOT_BYTES))
     found = [Mark(*_SLOT.unpack(slot)) for slot in slots]
     return [mark for mark in found if mark.kind in (EVENT, LETTER)]

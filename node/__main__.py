@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mesh.errors import MeshError
+from mesh.errors import ConfigurationError, MeshError
 from node.agent import Agent
 from node.config import load_settings
 
@@ -31,7 +31,11 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
-    agent.run(_say_ready)
+    try:
+        agent.run(_say_ready)
+    except ConfigurationError as error:
+        print(f"mesh-node: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -13,11 +13,13 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mesh.errors import ConfigurationError, MeshError
 from mesh.frame import PUBLISHER_BYTES
 from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
@@ -34,7 +36,7 @@ from node.retention import Limits, Retention
 from node.sessions import Sessions
 from node.sockets import Sockets
 from node.state import State
-from node.store import Store
+from node.store import Store, StoreError
 from node.turn import Turn
 
 GOODBYE_MS = 500
@@ -56,16 +58,18 @@ class Agent:
             raise
 
     def _open(self, settings: NodeSettings) -> None:
-        self._store = Store(self.directory.database, settings.durability)
+        started = self._clock.now()
+        with _damage_named(self.directory.database):
+            self._store = Store(self.directory.database, settings.durability)
         try:
-            me = identify(self._store, settings.name, default_name(), settings.durability)
-            window_us, keep_us = dedup_windows(settings)
-            self.state = State(me.name, me.generation, self._store, window_us, keep_us, random.random)
-            started = self._clock.now()
-            self.state.load(started)
+            with _damage_named(self.directory.database):
+                me = identify(self._store, settings.name, default_name(), settings.durability)
+                window_us, keep_us = dedup_windows(settings)
+                self.state = State(me.name, me.generation, self._store, window_us, keep_us, random.random)
+                self.state.load(started)
             self._sockets = Sockets(self.directory.path, settings.listen, settings.local_tcp, settings.link_queue_bytes)
         except BaseException:
-            self._store.close()
+            self._store.close(fold=False)
             raise
         release = version("meshbus")
         greeting = Greeting(me.name, me.origin, release, self._sockets.listen)
@@ -103,13 +107,15 @@ class Agent:
         """Turn until `stop`; then commit what is there, say goodbye and close everything."""
         place = self.directory.path / "node.json"
         try:
-            _write(place, self.description)
+            with _refusal_named(place):
+                _write(place, self.description)
             ready(self.description)
             while not self._stopping:
                 self._turn()
             self._goodbye()
         finally:
-            place.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that has become read-only keeps it
+                place.unlink(missing_ok=True)
             self._close()
 
     def stop(self) -> None:
@@ -121,7 +127,7 @@ class Agent:
         return take_marks(marks_path(self.directory.path, session))
 
     def _turn(self) -> None:
-        inbox = self._sockets.wait(self._wait_ms())
+        inbox = self._sockets.wait(self._wait_ms(), self.node.drain_bytes)
         now = self._clock.now()
         self._sockets.send(self.node.turn(inbox, now))
         trouble = self.node.lately(now)
@@ -140,7 +146,10 @@ class Agent:
         turn = Turn(self._clock.now())
         self.node.goodbye(turn)
         self._sockets.send(turn)
-        sign_off(self._store)
+        try:
+            sign_off(self._store)
+        except StoreError as error:
+            _log.error("that the node stops in good order cannot be noted: %s", error)
 
     def _close(self) -> None:
         self._sockets.close(GOODBYE_MS)
@@ -169,6 +178,37 @@ def retention_limits(settings: NodeSettings) -> Limits:
     return Limits(
         settings.log_age_s, settings.log_events, settings.log_bytes, settings.letters_age_s, settings.letters_max
     )
+
+
+@contextmanager
+def _damage_named(database: Path) -> Iterator[None]:
+    """Reading what a node is rebuilt from: whatever cannot be understood there is damage, in one line."""
+    try:
+        yield
+    except StoreError as error:
+        if error.code != "Corrupt":
+            raise
+        raise _damaged(database, error) from error
+    except (LookupError, ValueError, TypeError) as error:
+        if isinstance(error, MeshError):
+            raise
+        raise _damaged(database, error) from error
+
+
+def _damaged(database: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"{database} is damaged ({error}); nothing was changed. Put a copy back, or move it away to begin anew"
+    )
+
+
+@contextmanager
+def _refusal_named(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{place} cannot be written: {error.strerror}; programs could not find the node"
+        ) from None
 
 
 def _write(place: Path, description: dict[str, Any]) -> None:

@@ -91,6 +91,11 @@ class Node:
         """Why the disk refuses at this moment, or None."""
         return self._trouble.error
 
+    @property
+    def drain_bytes(self) -> int:
+        """How many bytes of frames the next turn should hold at most."""
+        return self._trouble.drain_bytes
+
     def lately(self, now: Now) -> StoreError | None:
         """What people are to be told of the disk: the last error, until nothing has failed for some seconds."""
         return self._trouble.lately(now)
@@ -184,6 +189,8 @@ class Node:
             self._next_housekeeping_us = turn.now.later(_HOUSEKEEPING_AGAIN_S)
 
     def _committed(self, turn: Turn) -> None:
+        if turn.changes.log:
+            self._trouble.took()
         for name, books in turn.changes.books.items():
             self.state.consumers[name].books = books
         for letter in turn.changes.letters:
@@ -198,9 +205,13 @@ class Node:
         """How long nothing is due if nothing arrives, in milliseconds."""
         if self.sessions.registrations.waiting:
             return _REGISTERING_MS
-        idle = self._trouble.closed or now.mono_us < self._next_housekeeping_us
-        due_us = None if idle else self.letters.next_due_us()
-        return IDLE_MS if due_us is None else max(0, min(IDLE_MS, (due_us - now.wall_us) // 1000 + 1))
+        if self._trouble.closed:
+            return self._trouble.idle_ms(now, IDLE_MS)
+        paused = now.mono_us < self._next_housekeeping_us
+        due_us = None if paused else self.letters.next_due_us()
+        again_s = None if paused else self._retention.again_s
+        longest_ms = IDLE_MS if again_s is None else int(again_s * 1000)
+        return longest_ms if due_us is None else max(0, min(longest_ms, (due_us - now.wall_us) // 1000 + 1))
 
     def goodbye(self, turn: Turn) -> None:
         """Tell peers and programs that this node stops in good order."""

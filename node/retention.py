@@ -23,7 +23,10 @@ from node.state import State
 from node.turn import Turn
 
 CHECK_S = 0.1
-"""How often the sizes are looked at."""
+TRIM_AGAIN_S = 0.01
+"""The pause between two steps of deleting when nothing else is to be done."""
+CHECK_BYTES = 1 << 20
+"""How often the sizes are looked at: so often, and after so much has been appended."""
 STEP_BATCHES = 256
 """Batches deleted in a turn that appended nothing; a turn that appends may delete twice as many more."""
 RELIEF_STEPS = 16
@@ -34,6 +37,8 @@ PUBLISHER_AGE_S = 7 * 86400.0
 """How long the identity of a publisher that went away is kept: it may come back with what has no receipt yet."""
 _VACUUM_FROM_PAGES = 2000
 _VACUUM_PAGES = 200
+_VACUUM_STEPS = 25
+"""Steps after which the file really is cut: it happens when the write-ahead log is folded into it."""
 
 
 class Limits(NamedTuple):
@@ -88,7 +93,10 @@ def first_kept(oldest: Iterable[Oldest], usage: Usage, limits: Limits, now_us: i
 
 
 class Retention:
-    """Puts what is over its limit into the turn's transaction. `attached` names the publishers that are here now."""
+    """Puts what is over its limit into the turn's transaction. `attached` names the publishers that are here now.
+
+    `again_s` says how soon there is more to do even if nothing else comes, or None.
+    """
 
     def __init__(self, state: State, limits: Limits, attached: Callable[[], Collection[bytes]]) -> None:
         self._state = state
@@ -96,12 +104,17 @@ class Retention:
         self._attached = attached
         self._next_check_us = 0
         self._next_letters_us = 0
+        self._unchecked_bytes = 0
+        self._vacuumed = 0
+        self.again_s: float | None = None
         self._relief_batches = STEP_BATCHES
 
     def trim(self, turn: Turn) -> None:
         """Look at the sizes now and then; delete a step's worth of what is over."""
-        if turn.now.mono_us < self._next_check_us:
+        self._unchecked_bytes += sum(len(row.frame) for row in turn.changes.log)
+        if turn.now.mono_us < self._next_check_us and self._unchecked_bytes < CHECK_BYTES:
             return
+        self._unchecked_bytes = 0
         self._next_check_us = turn.now.later(CHECK_S)
         self._trim_log(turn)
         if turn.now.mono_us >= self._next_letters_us:
@@ -131,11 +144,17 @@ class Retention:
     def _trim_log(self, turn: Turn) -> None:
         state = self._state
         cut = self._cut(STEP_BATCHES + 2 * len(turn.changes.log), turn.now)
+        self.again_s = None
         if cut:
             turn.changes.trim_before = cut
-            self._next_check_us = turn.now.mono_us
+            self.again_s, self._next_check_us = TRIM_AGAIN_S, turn.now.mono_us
         elif state.store.free_pages() > _VACUUM_FROM_PAGES:
             turn.changes.vacuum_pages = _VACUUM_PAGES
+            self.again_s = CHECK_S
+            self._vacuumed += 1
+        if self._vacuumed == _VACUUM_STEPS or (self._vacuumed and self.again_s is None):
+            self._vacuumed = 0
+            state.store.fold()
 
     def _trim_letters(self, turn: Turn) -> None:
         """Dead letters over their age or number end; the books count them as expired."""

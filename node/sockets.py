@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import zmq
@@ -25,12 +26,11 @@ from mesh.errors import ConfigurationError
 from mesh.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX
 from node.core import Inbox
 from node.link_queues import LinkQueues
+from node.trouble import DRAIN_BYTES_MAX
 from node.turn import LinkKey, Turn
 
 _DRAIN_MAX = 512
-_DRAIN_BYTES_MAX = 4 << 20
-"""Messages, and bytes of them, taken from one socket in one turn: no socket starves another, a turn stays short, and
-what one transaction writes stays small beside the disk."""
+"""Messages taken from one socket in one turn, so that no socket starves another and a turn stays short."""
 _LOCAL_HWM = 2000
 _LINK_HWM = 1000
 _RECONNECT_MS, _RECONNECT_MAX_MS = 100, 5000
@@ -148,16 +148,19 @@ class Sockets:
 
     # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def wait(self, timeout_ms: int) -> Inbox:
-        """Wait until something arrives or the time is over; take what is there, bounded per socket."""
+    def wait(self, timeout_ms: int, bytes_max: int = DRAIN_BYTES_MAX) -> Inbox:
+        """Wait until something arrives or the time is over; take what is there, bounded per socket.
+
+        Of frames, no more than about `bytes_max` from each socket.
+        """
         ready = dict(self._poller.poll(timeout_ms))
         inbox = Inbox()
         if self._waker in ready:
             os.eventfd_read(self._waker)
         if self._in in ready:
-            _drain(self._in, inbox.frames)
+            _drain(self._in, inbox.frames, bytes_max)
         if self._out in ready:
-            _drain(self._out, inbox.subscriptions)
+            _drain(self._out, inbox.subscriptions, DRAIN_BYTES_MAX)
         if self._ctl in ready:
             _drain_parts(self._ctl, inbox.requests)
         self._from_monitors(ready, inbox)
@@ -168,7 +171,7 @@ class Sockets:
         for address, dealer in self._dealers.items():
             if dealer in ready:
                 found: list[bytes] = []
-                _drain(dealer, found)
+                _drain(dealer, found, bytes_max)
                 inbox.links += [(address, data) for data in found]
         self._queues.flush()
         self._events += [(link, "dropped", str(count)) for link, count in self._queues.dropped()]
@@ -241,7 +244,8 @@ class Sockets:
         if waker >= 0:
             os.close(waker)
         for name in ("in", "out", "ctl"):
-            (self._dir / f"{name}.sock").unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that has become read-only keeps them
+                (self._dir / f"{name}.sock").unlink(missing_ok=True)
         if self._own_dir:
             shutil.rmtree(self._dir, ignore_errors=True)
 
@@ -263,8 +267,7 @@ def _socket_dir(data_dir: Path) -> tuple[Path, bool]:
     return Path(tempfile.mkdtemp(prefix="meshbus-")), True
 
 
-def _drain(socket: zmq.Socket[bytes], into: list[bytes]) -> None:
-    room = _DRAIN_BYTES_MAX
+def _drain(socket: zmq.Socket[bytes], into: list[bytes], room: int) -> None:
     try:
         for _ in range(_DRAIN_MAX):
             data = socket.recv(zmq.NOBLOCK)

@@ -9,8 +9,8 @@ at every commit; after an unclean stop such a node takes a new generation, so th
 never used twice. What that rests on, `meta`, is synced always, and the sync takes everything before it along.
 
 A database that is not ours (`application_id`) or newer than this code (`user_version`) is refused untouched: it is
-looked at through a connection that writes nothing. One that is damaged is left as it is too, write-ahead log included,
-as long as nothing was committed to it.
+looked at through a connection that writes nothing. One that is damaged is left as it is too: where a start fails, the
+write-ahead log is not folded into it.
 
 The file grows in chunks, and a chunk is claimed from the file system before a commit that needs it. So on a full disk
 the write-ahead log can still be folded into the file, which makes its room free for the next writes: those that delete.
@@ -106,7 +106,6 @@ class Store:
     def __init__(self, path: str | Path, durability: Durability = "full", vfs: str | None = None) -> None:
         self.path = str(path)
         self._synchronous = _SYNCHRONOUS[durability]
-        self._untouched = True
         self._room = 0
         try:
             self._look(vfs)
@@ -195,13 +194,16 @@ class Store:
         return int(next(self.rows(f"PRAGMA {pragma}"), (0,))[0])
 
     def fold(self) -> None:
-        """Fold the write-ahead log into the file, so that the next writes reuse its room. Raises `StoreError`."""
-        self._number("wal_checkpoint(RESTART)")
+        """Fold the write-ahead log into the file, so that the next writes reuse its room; waits for nobody."""
+        self._number("wal_checkpoint(PASSIVE)")
 
     def _claim(self, changes: Changes) -> None:
         """Make sure of the room in the file that a commit may need."""
         grows = sum(len(row.frame) + _ROW_BYTES for row in changes.log)
-        grows += sum(sum(map(len, row[5:7] + row[11:13])) + _ROW_BYTES for row in changes.letters)
+        grows += sum(
+            len(row.frame) + len(row.payload) + len(row.error) + len(row.traceback) + _ROW_BYTES
+            for row in changes.letters
+        )
         self._room -= grows
         if self._room < 0:
             end = self.used_bytes() + grows
@@ -221,9 +223,11 @@ class Store:
     def _file_control(self, operation: int, value: c_int | c_int64) -> None:
         self._db.file_control("main", operation, addressof(value))
 
-    def close(self) -> None:
-        """Close the file; the WAL is folded into it if anything was written."""
-        self._db.close()
+    def close(self, fold: bool = True) -> None:
+        """Close the file and fold the WAL into it; without `fold` the file stays byte for byte what it was."""
+        with suppress(apsw.ConnectionClosedError):
+            self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not fold))
+            self._db.close()
 
     def commit(self, changes: Changes) -> None:
         """Write one turn's changes in one transaction. When this returns they are on disk; when it raises, none is."""
@@ -270,9 +274,6 @@ class Store:
         except (apsw.Error, *_NO_SQL_VALUE) as error:
             self._roll_back()
             raise _store_error(error) from error
-        if self._untouched:
-            self._untouched = False
-            self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
