@@ -34,7 +34,11 @@ _DRAIN_MAX = 512
 _LOCAL_HWM = 2000
 _LINK_HWM = 1000
 _RECONNECT_MS, _RECONNECT_MAX_MS = 100, 5000
-_HEARTBEAT_MS, _HEARTBEAT_TIMEOUT_MS = 2000, 10_000
+_KEEPALIVE_S, _KEEPALIVE_PROBES = 2, 5
+_UNANSWERED_MS = 10_000
+"""A connection whose far end does not answer ends after so long: TCP's own probes while nothing is sent, data without
+an acknowledgement otherwise. ZMTP's heartbeats must stay off: libzmq 4.3.5 aborts the process when one is due on a
+connection that broke while its input queue was full."""
 _HANDSHAKE_MS = 5000
 _MONITORED = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -119,8 +123,11 @@ class Sockets:
             (zmq.MAXMSGSIZE, max(FRAME_BYTES_MAX, CONTROL_BYTES_MAX)),
             (zmq.RECONNECT_IVL, _RECONNECT_MS),
             (zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS),
-            (zmq.HEARTBEAT_IVL, _HEARTBEAT_MS),
-            (zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS),
+            (zmq.TCP_KEEPALIVE, 1),
+            (zmq.TCP_KEEPALIVE_IDLE, _KEEPALIVE_S),
+            (zmq.TCP_KEEPALIVE_INTVL, _KEEPALIVE_S),
+            (zmq.TCP_KEEPALIVE_CNT, _KEEPALIVE_PROBES),
+            (zmq.TCP_MAXRT, _UNANSWERED_MS),
             (zmq.HANDSHAKE_IVL, _HANDSHAKE_MS),
         ):
             socket.setsockopt(option, value)
