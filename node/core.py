@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mesh.errors import MalformedFrame
@@ -109,11 +108,7 @@ class Node:
             if turn.changes:
                 self.state.store.commit(turn.changes)
         except StoreError as error:
-            self._take_back(turn)
-            self._refused(error, now)
-            with suppress(StoreError):  # what cannot be read back now is when the disk is mended
-                self._read_back(now)
-            return turn.without_writes("disk", str(error))
+            return self._failed(turn, error)
         self._committed(turn)
         return turn
 
@@ -131,15 +126,17 @@ class Node:
 
     def _each(self, turn: Turn, decide: Callable[..., None], *about: object) -> None:
         """Decide into the turn. With the disk closed, into a turn apart: only what needs no write goes on."""
-        if not self._trouble.closed:
-            decide(*about, turn)
+        into = Turn(turn.now) if self._trouble.closed else turn
+        try:
+            decide(*about, into)
+        except StoreError as error:
+            self._unreadable(error, turn.now)
+        if into is turn:
             return
-        apart = Turn(turn.now)
-        decide(*about, apart)
-        if apart.changes:
-            self._take_back(apart)
-            apart = apart.without_writes("disk", str(self.trouble))
-        turn.join(apart)
+        if into.changes:
+            self._take_back(into)
+            into = into.without_writes("disk", str(self.trouble))
+        turn.join(into)
 
     def _subscription(self, data: bytes, turn: Turn) -> None:
         try:
@@ -184,8 +181,7 @@ class Node:
             self.letters.redeliver(turn)
             self._retention.trim(turn)
         except StoreError as error:
-            self.counts[f"store {error.code}"] += 1
-            self._trouble.noticed(error, turn.now)
+            self._unreadable(error, turn.now)
             self._next_housekeeping_us = turn.now.later(_HOUSEKEEPING_AGAIN_S)
 
     def _committed(self, turn: Turn) -> None:
@@ -221,10 +217,29 @@ class Node:
 
     # ── when the disk refuses ────────────────────────────────────────────────────────────────────────────────────────
 
+    def _failed(self, turn: Turn, error: StoreError) -> Turn:
+        """The turn could not be committed: what is left of it. Where the disk is not to blame, the next turn goes on."""
+        left = turn.without_writes("disk", str(error))
+        self._take_back(turn)
+        try:
+            if error.disk:
+                self._refused(error, turn.now)
+            self._read_back(turn.now)
+        except StoreError as unreadable:
+            self._refused(unreadable, turn.now)  # nothing is known now: it is read back when the disk is mended
+        if not self._trouble.closed:
+            self.sessions.ask_again(left)
+        return left
+
     def _take_back(self, turn: Turn) -> None:
         """Forget what the turn decided, the last thing first."""
         for act in reversed(turn.once_failed):
             act()
+
+    def _unreadable(self, error: StoreError, now: Now) -> None:
+        """Something could not be read; everything that needs no reading goes on."""
+        self.counts[f"store {error.code}"] += 1
+        self._trouble.noticed(error, now)
 
     def _refused(self, error: StoreError, now: Now) -> None:
         """Write nothing more until the disk takes it."""

@@ -45,6 +45,7 @@ _SYNCHRONOUS = {"full": 2, "os": 1}
 
 _NO_SQL_VALUE = (OverflowError, TypeError, ValueError)
 """What apsw raises for a value that the database cannot hold."""
+_WRONG_ROWS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.BindingsError)
 
 Durability = Literal["full", "os"]
 
@@ -80,11 +81,15 @@ _WRITE = {
 
 
 class StoreError(MeshError):
-    """The disk or the database refused: full, read-only, damaged. `code` is SQLite's name for it."""
+    """The database refused. `code` is SQLite's name for it.
 
-    def __init__(self, code: str, message: str) -> None:
+    `disk`: the disk or the file is the reason (full, read-only, locked, damaged), and not what was to be written.
+    """
+
+    def __init__(self, code: str, message: str, disk: bool = True) -> None:
         super().__init__(f"the database refused ({code}): {message}")
         self.code = code
+        self.disk = disk
 
 
 class StreamRow(NamedTuple):
@@ -341,4 +346,5 @@ class Store:
 
 
 def _store_error(error: Exception) -> StoreError:
-    return StoreError(type(error).__name__.removesuffix("Error"), str(error))
+    disk = not isinstance(error, (*_NO_SQL_VALUE, *_WRONG_ROWS))
+    return StoreError(type(error).__name__.removesuffix("Error"), str(error), disk)

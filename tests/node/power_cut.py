@@ -10,7 +10,7 @@ the directory, which SQLite's own VFS does with the first sync of a journal it h
 
 `moment` is called before everything that changes the disk. It takes an image (`cut`), and the run goes on; a test for
 which that was the end lets nothing out of the node from then on. `broken` makes every write fail with an error of the
-test's choice until it is taken away.
+test's choice until it is taken away, and `unreadable` every read.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class Disk(apsw.VFS):
         self.moments = 0
         self.moment: Callable[[], None] = lambda: None
         self.broken: Callable[[], Exception] | None = None
+        self.unreadable: Callable[[], Exception] | None = None
         self._now: dict[str, _Inode] = {}
         self._durable: dict[str, _Inode] = {}
         self._renamed: list[tuple[str, _Inode | None]] = []
@@ -150,6 +151,11 @@ class _File(apsw.VFSFile):
         self._disk.changes()
         super().xWrite(data, offset)
         self._inode.pending.append((offset, bytes(data)))
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        if self._disk.unreadable is not None:
+            raise self._disk.unreadable()
+        return super().xRead(amount, offset)
 
     def xTruncate(self, size: int) -> None:
         self._disk.changes()
