@@ -88,7 +88,7 @@ class Player:
 
     def signal(self, number: int) -> None:
         """Send the run a signal."""
-        self.program._process.send_signal(number)
+        self.program.signal(number)
 
     def do(self, what: str, answer: str, deadline_s: float = 90.0) -> Row:
         """Give a command and wait for the answer it leads to."""
