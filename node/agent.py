@@ -23,19 +23,12 @@ from mesh.errors import ConfigurationError, MeshError
 from mesh.frame import PUBLISHER_BYTES
 from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
-from node.announcements import Announcer
+from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Clock
 from node.config import NodeSettings, default_name
-from node.core import Node
 from node.identity import DataDirectory, identify, sign_off
-from node.letters import Letters
-from node.link import Identity as Greeting
-from node.links import Links
-from node.operators import Operators
-from node.retention import Limits, Retention
-from node.sessions import Sessions
+from node.retention import Limits
 from node.sockets import Sockets
-from node.state import State
 from node.store import Store, StoreError
 from node.turn import Turn
 
@@ -64,23 +57,13 @@ class Agent:
         try:
             with _damage_named(self.directory.database):
                 me = identify(self._store, settings.name, default_name(), settings.durability)
-                window_us, keep_us = dedup_windows(settings)
-                self.state = State(me.name, me.generation, self._store, window_us, keep_us, random.random)
-                self.state.load(started)
+                plan = plan_of(settings)
+                self.state = load_state(self._store, me, plan, random.random, started)
             self._sockets = Sockets(self.directory.path, settings.listen, settings.local_tcp, settings.link_queue_bytes)
         except BaseException:
             self._store.close(fold=False)
             raise
-        release = version("meshbus")
-        greeting = Greeting(me.name, me.origin, release, self._sockets.listen)
-        links = Links(greeting, settings.heartbeat_s, settings.dead_after_s)
-        links.dial(settings.peers)
-        letters = Letters(self.state)
-        sessions = Sessions(self.state, letters, links.up, self._sockets.endpoints, self._take_marks)
-        retention = Retention(self.state, retention_limits(settings), sessions.attached)
-        announcer = Announcer(secrets.token_bytes(PUBLISHER_BYTES))
-        self.node = Node(self.state, links, letters, sessions, retention, announcer)
-        self.node.verbs.update(Operators(self.node, release, started.wall_us).verbs)
+        self.node = assemble(self.state, plan, self._surroundings(), started)
         try:
             for peer in settings.peers:
                 self._sockets.dial(peer)
@@ -88,6 +71,15 @@ class Agent:
             self._sockets.close()
             self._store.close()
             raise
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            version("meshbus"),
+            self._sockets.listen,
+            self._sockets.endpoints,
+            self._take_marks,
+            secrets.token_bytes(PUBLISHER_BYTES),
+        )
 
     @property
     def description(self) -> dict[str, Any]:
@@ -155,6 +147,13 @@ class Agent:
         self._sockets.close(GOODBYE_MS)
         self._store.close()
         self.directory.release()
+
+
+def plan_of(settings: NodeSettings) -> Plan:
+    """What of the settings the rules need."""
+    window_us, keep_us = dedup_windows(settings)
+    limits = retention_limits(settings)
+    return Plan(settings.peers, settings.heartbeat_s, settings.dead_after_s, limits, window_us, keep_us)
 
 
 def dedup_windows(settings: NodeSettings) -> tuple[Callable[[str], int], int]:

@@ -20,16 +20,11 @@ from mesh.frame import EPHEMERAL, Frame, Record, content_hash, decode, encode, p
 from mesh.marks import Mark
 from mesh.requests import Json, session_topic, unpack_control, unpack_directed
 from mesh.topic import check_topic
-from node.announcements import Announcer
+from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Now
-from node.core import Inbox, Node
-from node.letters import Letters
-from node.link import Identity
-from node.links import Links
-from node.operators import Operators
-from node.retention import Limits, Retention
-from node.sessions import Sessions
-from node.state import State
+from node.core import Inbox
+from node.identity import Identity
+from node.retention import Limits
 from node.store import Store
 from node.turn import CONTROL, Turn
 
@@ -95,17 +90,11 @@ class Bench:
 
     def _open(self, store: Store) -> None:
         self.store = store
-        self.state = State(
-            self.name, self.generation, store, lambda topic: self._window_us, self._window_us, lambda: self.draw
-        )
-        self.state.load(self.now)
-        self.links = Links(Identity(self.name, self.state.origin, "1.0", ""), 1.0, 10.0)
-        self.letters = Letters(self.state)
-        self.sessions = Sessions(self.state, self.letters, self.links.up, ENDPOINTS, self._take_marks)
-        retention = Retention(self.state, self.limits, self.sessions.attached)
-        announcer = Announcer(b"announce")
-        self.node = Node(self.state, self.links, self.letters, self.sessions, retention, announcer)
-        self.node.verbs.update(Operators(self.node, "1.0", self.now.wall_us).verbs)
+        plan = Plan((), 1.0, 10.0, self.limits, lambda topic: self._window_us, self._window_us)
+        around = Surroundings("1.0", "", ENDPOINTS, self._take_marks, b"announce")
+        self.state = load_state(store, Identity(self.name, self.generation), plan, lambda: self.draw, self.now)
+        self.node = assemble(self.state, plan, around, self.now)
+        self.links, self.letters, self.sessions = self.node.links, self.node.letters, self.node.sessions
 
     def _take_marks(self, session: bytes) -> list[Mark]:
         return self.marks.pop(session, [])

@@ -1,0 +1,75 @@
+"""The assembly: a node put together out of its rules. The same for the agent, the tests and the simulation.
+
+    store, identity ──load_state──▶ State ──assemble──▶ Node, with every verb that may be asked of it
+          Plan: what an operator chose         Surroundings: what it is given to live in
+
+The state is read before anything else exists: a database that cannot be understood must not cost a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from mesh.marks import Mark
+from node.announcements import Announcer
+from node.clock import Now
+from node.core import Node
+from node.identity import Identity
+from node.letters import Letters
+from node.link import Identity as Greeting
+from node.links import Links
+from node.operators import Operators
+from node.retention import Limits, Retention
+from node.sessions import Sessions
+from node.state import State
+from node.store import Store
+
+
+class Plan(NamedTuple):
+    """What an operator chose.
+
+    `dedup_window_us` gives a topic's window in microseconds, `dedup_keep_us` the longest of all; `peers` are the
+    addresses that are dialled.
+    """
+
+    peers: tuple[str, ...]
+    heartbeat_s: float
+    dead_after_s: float
+    limits: Limits
+    dedup_window_us: Callable[[str], int]
+    dedup_keep_us: int
+
+
+class Surroundings(NamedTuple):
+    """What a node is given to live in.
+
+    `listen` and `endpoints` are where peers and programs reach it, `take_marks` reads what a program that died was at,
+    `announcer` is the random publisher id of the node's own events.
+    """
+
+    version: str
+    listen: str
+    endpoints: Mapping[str, str]
+    take_marks: Callable[[bytes], list[Mark]]
+    announcer: bytes
+
+
+def load_state(store: Store, me: Identity, plan: Plan, draw: Callable[[], float], now: Now) -> State:
+    """What the node's store holds. `draw` yields numbers in [0, 1) for the jitter of retries. Raises `StoreError`."""
+    state = State(me.name, me.generation, store, plan.dedup_window_us, plan.dedup_keep_us, draw)
+    state.load(now)
+    return state
+
+
+def assemble(state: State, plan: Plan, around: Surroundings, now: Now) -> Node:
+    """The rules around a loaded state, joined into a node that can take turns; it begins `now`."""
+    greeting = Greeting(state.name, state.origin, around.version, around.listen)
+    links = Links(greeting, plan.heartbeat_s, plan.dead_after_s)
+    links.dial(plan.peers)
+    letters = Letters(state)
+    sessions = Sessions(state, letters, links.up, around.endpoints, around.take_marks)
+    retention = Retention(state, plan.limits, sessions.attached)
+    node = Node(state, links, letters, sessions, retention, Announcer(around.announcer))
+    node.verbs.update(Operators(node, around.version, now.wall_us).verbs)
+    return node
