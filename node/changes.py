@@ -65,7 +65,8 @@ class Books(NamedTuple):
 class Changes:
     """Everything one transaction writes. Empty means that there is nothing to commit.
 
-    `trim_before` deletes the log before a position, `vacuum_pages` gives free pages back to the file system.
+    `trim_before` deletes the log before a position, `holes_before` the holes recorded before a moment, `vacuum_pages`
+    gives free pages back to the file system.
     """
 
     streams: list[tuple[int, str, str, int, int]] = field(default_factory=list)
@@ -79,6 +80,7 @@ class Changes:
     crashes: dict[tuple[str, int, int], int] = field(default_factory=dict)
     crashes_passed: list[tuple[str, int, int]] = field(default_factory=list)
     losses: list[tuple[str, str, str, int, int, str, int]] = field(default_factory=list)
+    holes: list[tuple[int, int, int, int]] = field(default_factory=list)
     letters: list[LetterRow] = field(default_factory=list)
     letters_again: list[tuple[str, int, str, str, str, str, int, int | None, int]] = field(default_factory=list)
     letters_retried: list[tuple[int, int]] = field(default_factory=list)
@@ -88,6 +90,7 @@ class Changes:
     publishers_forgotten: list[tuple[bytes]] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
     trim_before: int = 0
+    holes_before: int = 0
     vacuum_pages: int = 0
 
     def __bool__(self) -> bool:

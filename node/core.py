@@ -31,11 +31,13 @@ from node.letters import Letters
 from node.links import Links
 from node.neighbours import LinkEvent, Neighbours
 from node.retention import Retention
+from node.routes import Routes
 from node.sessions import Sessions
 from node.state import State
 from node.store import StoreError
 from node.trouble import Trouble
 from node.turn import NONSENSE, LinkKey, Request, Turn, Verb
+from node.wanting import Wanting
 
 BEACON_S = 1.0
 IDLE_MS = 500
@@ -80,8 +82,10 @@ class Node:
         self.verbs: dict[str, Verb] = dict(sessions.verbs)
         self._retention = retention
         self._trouble = Trouble()
-        self._intake = Intake(state, announcer, self._trouble, self.counts)
-        self._neighbours = Neighbours(state, links, sessions, self._intake, self.counts)
+        routes = Routes(state.name, links.me.role == "leaf", state.interest)
+        wanting = Wanting(state, routes.wanted)
+        self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts)
+        self._neighbours = Neighbours(state, links, routes, wanting, self._intake, self.counts)
         self._next_beacon_us = 0
         self._next_housekeeping_us = 0
 
@@ -203,10 +207,11 @@ class Node:
             return _REGISTERING_MS
         if self._trouble.closed:
             return self._trouble.idle_ms(now, IDLE_MS)
+        longest_ms = self._neighbours.idle_ms(now, IDLE_MS)
         paused = now.mono_us < self._next_housekeeping_us
         due_us = None if paused else self.letters.next_due_us()
         again_s = None if paused else self._retention.again_s
-        longest_ms = IDLE_MS if again_s is None else int(again_s * 1000)
+        longest_ms = longest_ms if again_s is None else min(longest_ms, int(again_s * 1000))
         return longest_ms if due_us is None else max(0, min(longest_ms, (due_us - now.wall_us) // 1000 + 1))
 
     def goodbye(self, turn: Turn) -> None:
@@ -218,7 +223,7 @@ class Node:
     # ── when the disk refuses ────────────────────────────────────────────────────────────────────────────────────────
 
     def _failed(self, turn: Turn, error: StoreError) -> Turn:
-        """The turn could not be committed: what is left of it. Where the disk is not to blame, the next turn goes on."""
+        """The turn could not be committed: what is left of it. Unless the disk is to blame, the next turn goes on."""
         left = turn.without_writes("disk", str(error))
         self._take_back(turn)
         try:

@@ -5,24 +5,27 @@
                                                   OutOfTurn ▶ ask for what is missing
                                                   Rejected ─▶ receipt with the reason
                                                   Passing ──▶ (ephemeral) the ways out at once, no log, no receipt
-    peer's frame ──────▶ relay.admit_forwarded ─▶ Admitted ─▶ log row ─▶ local subscribers
+    peer's frame ──────▶ relay.admit_forwarded ─▶ Admitted ─▶ log row ─▶ local subscribers, links (`node.routes`)
+                                                  Repeated ─▶ dropped
+                                                  (nothing) ▶ held ahead of a gap (`node.repair`)
 
-An event is forwarded from where it entered to every interested link, and from a peer's link only to local consumers:
-peers are fully linked, so no event comes twice and none goes in a circle.
+An ephemeral frame has no sequence; one that was passed on before it came here is told from its copies by its digest.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 
 from mesh.errors import MalformedFrame
-from mesh.frame import Frame, decode, encode
+from mesh.frame import Frame, decode, digest_of, encode, passed_on
 from mesh.limits import HOPS_MAX
 from mesh.requests import POSITION, pack_beacon
 from node.announcements import Announcer
 from node.changes import LogRow
 from node.receipts import Receipts
-from node.relay import Admitted, OutOfTurn, Passing, Rejected, Repeated, Stream
+from node.relay import Admission, Admitted, OutOfTurn, Passing, Rejected, Repeated, Stream, first_stored
+from node.routes import Routes
 from node.state import State
 from node.store import StoreError
 from node.trouble import Trouble
@@ -31,18 +34,35 @@ from node.turn import LinkKey, Turn
 BEACON_TIMES = 3
 """A head is announced in so many beacons: one may be dropped like any message to a slow subscriber."""
 _NOT_LOGGED = POSITION.pack(0)
+_PASSED_MAX = 10_000
+"""Ephemeral frames remembered so that a copy that comes by another way is dropped."""
 
 
 class Intake:
-    """Takes frames into a turn. While the disk refuses (`closed`) only ephemeral ones are taken."""
+    """Takes frames into a turn. While the disk refuses (`closed`) only ephemeral ones are taken.
 
-    def __init__(self, state: State, announcer: Announcer, trouble: Trouble, counts: Counter[str]) -> None:
+    `wanted_before` says whether an origin has known all along that a topic is wanted here, so that an unknown stream of
+    it is owed from its first event.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        routes: Routes,
+        wanted_before: Callable[[str, str], bool],
+        announcer: Announcer,
+        trouble: Trouble,
+        counts: Counter[str],
+    ) -> None:
+        self._routes = routes
+        self._wanted_before = wanted_before
         self._trouble = trouble
         self._announcer = announcer
         self._state = state
         self._counts = counts
         self._receipts = Receipts(state)
         self._moved: dict[int, tuple[Stream, int]] = {}
+        self._passed: dict[bytes, None] = {}
 
     @property
     def closed(self) -> bool:
@@ -69,7 +89,8 @@ class Intake:
             case Admitted() as admitted:
                 self._admit(frame, admitted, turn)
             case Passing(passing):
-                self._pass(passing, self._state.interest.links_wanting(passing.topic), turn)
+                links = self._routes.onward(passing.topic, passing.origin, None)
+                self._pass(encode(passing), passing.count, links, turn)
             case Repeated(publisher):
                 self._counts["repeated"] += frame.count
                 if publisher is not None:
@@ -89,8 +110,7 @@ class Intake:
         self._receipts.admitted(frame.publisher)
         if news is not None and admitted.stream is not None:
             publisher.position = state.next_position
-            wanting = state.interest.links_wanting(frame.topic)
-            self._append(news, admitted.stream, admitted.new_stream, wanting, turn)
+            self._append(news, encode(news), admitted, None, turn)
             self._receipts.accepted(frame.publisher, frame.topic, admitted.runs)
             self._counts["published"] += news.count
         if admitted.duplicates:
@@ -103,37 +123,57 @@ class Intake:
         publisher = self._state.relay.publishers[key]
         turn.changes.publishers[key] = (publisher.number, publisher.position, turn.now.wall_us)
 
-    def forwarded(self, data: bytes, turn: Turn) -> None:
-        """One frame of a peer. Raises `MalformedFrame`."""
+    def forwarded(self, data: bytes, source: LinkKey, turn: Turn) -> Frame | None:
+        """One frame of a peer; returns it when it may have closed or shown a gap. Raises `MalformedFrame`."""
         frame = decode(data)
         if frame.hops >= HOPS_MAX:
             raise MalformedFrame("hops", f"{frame.hops} hops; the frame is in a loop")
         if not frame.ephemeral and (not frame.origin or frame.origin == self._state.origin):
             raise MalformedFrame("origin", f"a peer sent a frame of origin {frame.origin!r}")
         if self._refuses(frame):
-            return
-        match self._state.relay.admit_forwarded(frame, turn.now.mono_us):
-            case Admitted(news, stream, new) if news is not None and stream is not None:
-                self._counts["forwarded here"] += news.count
-                self._append(news, stream, new, (), turn)
-            case Passing(passing):
-                self._pass(passing, (), turn)
-            case _:
-                self._counts["repeated"] += frame.count
+            return None
+        relay = self._state.relay
+        owed = (frame.origin, frame.topic) not in relay.streams and self._wanted_before(frame.origin, frame.topic)
+        admissions = relay.admit_forwarded(frame, 0 if owed else frame.sequence - 1, turn.now.mono_us)
+        self.admitted(admissions, source, turn, frame, data)
+        return None if frame.ephemeral else frame
+
+    def admitted(
+        self,
+        admissions: Iterable[Admission],
+        source: LinkKey | None,
+        turn: Turn,
+        frame: Frame | None = None,
+        data: bytes = b"",
+    ) -> None:
+        """What the relay said of a peer's frame, or of those that were held ahead of a gap.
+
+        `data` are the bytes of `frame`, so that it need not be encoded again where it is taken whole.
+        """
+        for admission in admissions:
+            match admission:
+                case Admitted(news, stream, _) if news is not None and stream is not None:
+                    self._counts["forwarded here"] += news.count
+                    self._append(news, data if news is frame else encode(news), admission, source, turn)
+                case Passing(passing):
+                    self._pass_on(passing, data, source, turn)
+                case Repeated():
+                    self._counts["repeated"] += frame.count if frame else 0
 
     def _refuses(self, frame: Frame) -> bool:
         refuses = self.closed and not frame.ephemeral
         self._counts["refused disk"] += frame.count if refuses else 0
         return refuses
 
-    def _append(self, frame: Frame, stream: Stream, new: bool, links: tuple[LinkKey, ...], turn: Turn) -> None:
+    def _append(self, frame: Frame, data: bytes, admitted: Admitted, source: LinkKey | None, turn: Turn) -> None:
         """One batch into the transaction, and onto its ways out."""
-        state, changes, data = self._state, turn.changes, encode(frame)
+        state, changes, stream = self._state, turn.changes, admitted.stream
+        assert stream is not None  # news has one
         position = state.next_position
         state.next_position += frame.count
-        if new:
+        if admitted.new_stream:
             changes.streams.append((stream.id, stream.origin, stream.topic, stream.base, stream.head))
-        changes.heads[stream.id] = stream.head
+        changes.heads[stream.id] = frame.last
         changes.log.append(
             LogRow(
                 position, stream.id, frame.sequence, frame.count, turn.now.wall_us, frame.publisher, frame.number, data
@@ -141,28 +181,59 @@ class Intake:
         )
         if state.interest.wanted_here(frame.topic):
             turn.out.append([data + POSITION.pack(position)])
-            self._moved[stream.id] = (stream, BEACON_TIMES)
-        for link in links:
-            turn.links.append((link, data))
+        self._moved[stream.id] = (stream, BEACON_TIMES)
+        links = self._routes.onward(frame.topic, frame.origin, source)
+        if links:
+            onward = data if source is None else passed_on(data)
+            for link in links:
+                turn.links.append((link, onward))
 
-    def _pass(self, frame: Frame, links: tuple[LinkKey, ...], turn: Turn) -> None:
+    def _pass_on(self, frame: Frame, data: bytes, source: LinkKey | None, turn: Turn) -> None:
+        """A peer's ephemeral frame: a copy that came before by another way is dropped."""
+        if frame.hops:
+            mark = digest_of(data)
+            if mark in self._passed:
+                self._counts["repeated"] += frame.count
+                return
+            self._passed[mark] = None
+            if len(self._passed) > _PASSED_MAX:
+                del self._passed[next(iter(self._passed))]
+        links = self._routes.onward(frame.topic, frame.origin, source)
+        self._pass(passed_on(data) if links else data, frame.count, links, turn)
+
+    def _pass(self, data: bytes, count: int, links: tuple[LinkKey, ...], turn: Turn) -> None:
         """An ephemeral frame: out at once, whatever the disk does."""
-        data = encode(frame)
-        self._counts["ephemeral"] += frame.count
+        self._counts["ephemeral"] += count
         turn.passing_out.append([data + _NOT_LOGGED])
         turn.passing_links += [(link, data) for link in links]
 
-    def begin_stream(self, origin: str, topic: str, head: int, turn: Turn) -> None:
-        """A stream of another node begins here behind `head`."""
+    def begin_stream(self, origin: str, topic: str, head: int, turn: Turn, rewind: bool = False) -> None:
+        """A stream of another node begins here behind `head`; with `rewind` also one that begins later and is empty."""
         if self.closed or origin == self._state.origin:
             return
-        begun = self._state.relay.begin_at(origin, topic, head)
-        if begun is None:
+        relay, known = self._state.relay, self._state.relay.streams.get((origin, topic))
+        if rewind and known is not None and relay.rewind(known, head):
+            stream: Stream | None = known
+        else:
+            stream = relay.begin_at(origin, topic, head)
+        if stream is None:
             return
-        stream, new = begun
-        if new:
+        if first_stored(stream):
             turn.changes.streams.append((stream.id, origin, topic, head, head))
         turn.changes.heads[stream.id] = turn.changes.bases[stream.id] = head
+
+    def skip(self, stream: Stream, last: int, source: LinkKey | None, turn: Turn) -> None:
+        """What is missing of a stream up to `last` will never come: it is named as lost, and the rest goes on."""
+        relay = self._state.relay
+        holes = [(each.first, min(each.last, last)) for each in relay.missing(stream) if each.first <= last]
+        released = relay.skip(stream, last, turn.now.mono_us)
+        if first_stored(stream):
+            turn.changes.streams.append((stream.id, stream.origin, stream.topic, stream.base, stream.head))
+        turn.changes.heads[stream.id] = stream.head
+        turn.changes.holes += [(stream.id, *hole, turn.now.wall_us) for hole in holes]
+        self._counts["lost between nodes"] += sum(end - first + 1 for first, end in holes)
+        self._moved[stream.id] = (stream, BEACON_TIMES)
+        self.admitted(released, source, turn)
 
     def announce(self, turn: Turn) -> None:
         """The node's own events, through the same door."""
@@ -170,8 +241,8 @@ class Intake:
         for topic, payload in turn.announcements:
             state.relay.greet(mine, self._announcer.next_number)
             match state.relay.admit(self._announcer.frame(topic, payload, turn.now.wall_us), turn.now.mono_us):
-                case Admitted(news, stream, new) if news is not None and stream is not None:
-                    self._append(news, stream, new, state.interest.links_wanting(topic), turn)
+                case Admitted(frame=news) as admitted if news is not None:
+                    self._append(news, encode(news), admitted, None, turn)
 
     def recall_heads(self) -> None:
         """The state was read back: of the heads that moved, announce what is on disk."""
@@ -179,8 +250,18 @@ class Intake:
         self._moved = {id_: (known[id_], left) for id_, (_, left) in self._moved.items() if id_ in known}
 
     def beacon(self, turn: Turn) -> None:
-        """Announce the heads of the streams that moved since the last beacon."""
-        if self._moved:
-            heads = [(stream.origin, stream.topic, stream.head) for stream, _ in self._moved.values()]
+        """Announce the heads of the streams that moved since the last beacon, here and to the links they go out on."""
+        if not self._moved:
+            return
+        wanted_here, heads = self._state.interest.wanted_here, list[tuple[str, str, int]]()
+        rows: dict[LinkKey, list[tuple[str, str, int, int]]] = {}
+        for stream, _ in self._moved.values():
+            if wanted_here(stream.topic):
+                heads.append((stream.origin, stream.topic, stream.head))
+            for link in self._routes.told_of(stream.topic, stream.origin):
+                rows.setdefault(link, []).append((stream.origin, stream.topic, stream.base, stream.head))
+        if heads:
             turn.out.append([pack_beacon(heads)])
-            self._moved = {id_: (stream, left - 1) for id_, (stream, left) in self._moved.items() if left > 1}
+        for link, found in rows.items():
+            turn.control_after(link, {"t": "beacon", "heads": found})
+        self._moved = {id_: (stream, left - 1) for id_, (stream, left) in self._moved.items() if left > 1}

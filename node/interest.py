@@ -1,24 +1,28 @@
 """Interest: who wants which topics, here and at the far end of every link.
 
-    local consumers ──▶ patterns, counted ──▶ version 7: [A, gpu.*] ──▶ announced on every link when it changes
-    link "b" announced  [A]       ┐
-    link "c" announced  [gpu.*]   ├──▶ links_wanting("A") = (b,)      remembered per topic until anything changes
-    link "d" announced  []        ┘
+    local consumers ──▶ patterns, counted ──▶ version 7: [A, gpu.*]
+    link "b" announced  {b: [A], leaf-1: [gpu.*]}   ┐
+    link "c" announced  {c: [gpu.*]}                ├──▶ links_wanting("gpu.1", "leaf-1") = (c,)
+    link "d" announced  {}                          ┘     remembered per topic and origin until anything changes
 
-A list replaces the one before it, so interest shrinks as surely as it grows. A peer answers an announcement with its
-version; a subscription counts as in force once all linked peers have answered.
+A link's lists are kept by the name of the member that wants: a peer also speaks for its leaves, and what a leaf itself
+wants is no reason to send its own events back towards it. A list replaces the one before it, so interest shrinks as
+surely as it grows. What a link is to be told is decided in `node.routes`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
 from mesh.topic import PatternSet
 
 Key = TypeVar("Key", bound=Hashable)
-_TOPICS_CACHED_MAX = 10_000
+Lists = dict[str, tuple[str, ...]]
+"""Patterns by the name of the member that wants them."""
+
+_CACHED_MAX = 10_000
 
 
 class Interest(Generic[Key]):
@@ -28,12 +32,12 @@ class Interest(Generic[Key]):
         self.version = 0
         self._counts: Counter[str] = Counter()
         self._local = PatternSet(())
-        self._links: dict[Key, PatternSet] = {}
-        self._wanting: dict[str, tuple[Key, ...]] = {}
+        self._links: dict[Key, dict[str, PatternSet]] = {}
+        self._wanting: dict[tuple[str, str], tuple[Key, ...]] = {}
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """What to announce: every pattern wanted here, sorted."""
+        """Every pattern wanted here, sorted."""
         return self._local.texts
 
     def want(self, pattern: str) -> None:
@@ -53,9 +57,11 @@ class Interest(Generic[Key]):
         """Whether any consumer here wants the topic."""
         return self._local.matches(topic)
 
-    def announced(self, link: Key, patterns: tuple[str, ...]) -> None:
-        """A link's list, in place of its former one."""
-        self._links[link] = PatternSet(patterns)
+    def announced(self, link: Key, lists: Mapping[str, tuple[str, ...]], whole: bool = True) -> None:
+        """A link's lists: all of them, or those that have changed. An empty list ends a member's interest."""
+        before = {} if whole else self._links.get(link, {})
+        now = {**before, **{name: PatternSet(patterns) for name, patterns in lists.items()}}
+        self._links[link] = {name: patterns for name, patterns in now.items() if patterns}
         self._wanting.clear()
 
     def forget(self, link: Key) -> None:
@@ -63,18 +69,25 @@ class Interest(Generic[Key]):
         if self._links.pop(link, None) is not None:
             self._wanting.clear()
 
-    def of(self, link: Key) -> tuple[str, ...]:
+    def of(self, link: Key) -> Lists:
         """What a link last announced."""
-        known = self._links.get(link)
-        return known.texts if known else ()
+        return {name: patterns.texts for name, patterns in self._links.get(link, {}).items()}
 
-    def links_wanting(self, topic: str) -> tuple[Key, ...]:
-        """The links whose interest takes the topic in."""
-        found = self._wanting.get(topic)
+    def patterns_of(self, link: Key) -> PatternSet:
+        """What a link last announced, whoever wants it."""
+        return PatternSet(text for patterns in self._links.get(link, {}).values() for text in patterns.texts)
+
+    def links_wanting(self, topic: str, origin_name: str = "") -> tuple[Key, ...]:
+        """The links with a member, other than `origin_name`, whose interest takes the topic in."""
+        found = self._wanting.get((topic, origin_name))
         if found is None:
-            found = tuple(link for link, patterns in self._links.items() if patterns.matches(topic))
-            if len(self._wanting) < _TOPICS_CACHED_MAX:
-                self._wanting[topic] = found
+            found = tuple(
+                link
+                for link, lists in self._links.items()
+                if any(name != origin_name and patterns.matches(topic) for name, patterns in lists.items())
+            )
+            if len(self._wanting) < _CACHED_MAX:
+                self._wanting[topic, origin_name] = found
         return found
 
     def _changed(self) -> None:

@@ -14,6 +14,9 @@ from node.turn import LinkKey
 
 LINK_PROTOCOL = 1
 
+TALK = frozenset(("interest", "interest_ack", "beacon", "heads", "digest", "want", "served", "reach"))
+"""Kinds of control messages that are no business of the link itself, and count only while it is up."""
+
 LinkState = Literal["connecting", "greeting", "up", "down", "refused", "spare"]
 
 
@@ -24,6 +27,7 @@ class Identity(NamedTuple):
     origin: str
     version: str
     listen: str
+    role: str = "peer"
 
 
 @dataclass(slots=True)
@@ -42,6 +46,7 @@ class Link:
     name: str = ""
     origin: str = ""
     version: str = ""
+    role: str = "peer"
     reason: str = ""
     left: bool = False
     acted_us: int = 0
@@ -52,6 +57,7 @@ class Link:
     sent: int = 0
     received: int = 0
     dropped: int = 0
+    repaired: int = 0
 
     @property
     def dialled(self) -> bool:
@@ -60,9 +66,9 @@ class Link:
 
 
 class Heard(NamedTuple):
-    """A control message that concerns others than the link itself."""
+    """A control message that concerns others than the link itself: one of `TALK`, or `up` or `down`."""
 
-    kind: Literal["interest", "interest_ack", "up", "down"]
+    kind: str
     link: Link
     fields: dict[str, Any]
 

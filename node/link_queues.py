@@ -6,7 +6,7 @@ send ─▶ socket takes it? ──yes──▶ gone
         [ m ][ m ][ m ]  up to `bytes_max`  ──flush──▶ socket, in order
             │ full
             ▼
-        dropped, counted for this link; no other link notices
+        dropped, counted for this link; no other link notices. Control messages have room of their own
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from node.turn import LinkKey
+from node.turn import CONTROL, LinkKey
+
+CONTROL_ROOM_BYTES = 8 << 20
+"""Room beyond the bound for control messages: they are small, and not said again while a link stands."""
 
 Try = Callable[[LinkKey, bytes], bool]
 """Hands a message to a link's socket; False when it is full."""
@@ -49,7 +52,8 @@ class LinkQueues:
             return
         if queue is None:
             queue = self._queues[link] = _Queue()
-        if queue.size_bytes + len(data) > self._bytes_max:
+        room = self._bytes_max + (CONTROL_ROOM_BYTES if data[:1] == CONTROL else 0)
+        if queue.size_bytes + len(data) > room:
             queue.dropped += 1
         else:
             queue.waiting.append(data)

@@ -27,7 +27,7 @@ from typing import Any
 from mesh.errors import MalformedFrame
 from mesh.requests import unpack_control
 from node.clock import Now
-from node.link import LINK_PROTOCOL, Heard, Identity, Link, LinkState, objection
+from node.link import LINK_PROTOCOL, TALK, Heard, Identity, Link, LinkState, objection
 from node.turn import CONTROL, LinkKey, Turn
 
 _GREETING_S = 2.0
@@ -114,7 +114,7 @@ class Links:
             turn.control(key, {"t": "pong", "at": message["at"], "wall_us": turn.now.wall_us})
         elif kind == "pong":
             self._measure(link, message, turn.now)
-        elif kind in ("interest", "interest_ack") and link.state == "up":
+        elif kind in TALK and link.state == "up":
             return [Heard(kind, link, message)]
         return []
 
@@ -136,6 +136,7 @@ class Links:
             link = self._accept(key, message)
         link.name, link.origin = str(message["name"]), str(message["origin"])
         link.version, link.left, link.reason = str(message.get("version", "")), False, ""
+        link.role = str(message.get("role", "peer"))
         self._heard(link, turn.now)
         if message.get("answer"):
             return self._lower(link, _SPARED, "spare") if message.get("spare") else self._choose(link)

@@ -148,6 +148,10 @@ class LogReader:
         )
         return {row[0]: (row[1], row[2], row[3]) for row in self._rows(sql)}
 
+    def holes(self) -> list[tuple[int, int, int, int]]:
+        """stream, first, last, when: every range of a stream that was found to be lost between nodes."""
+        return list(self._rows("SELECT stream, first, last, at_us FROM holes ORDER BY id"))
+
     def oldest(self, limit: int) -> Iterator[tuple[int, int, int, int]]:
         """position, count, appended_us and bytes of the frame of the oldest batches, oldest first."""
         return self._rows(

@@ -1,21 +1,31 @@
 """The neighbours: what the links' messages mean for the rest of the node, and what the peers are told.
 
-link up ────────▶ tell it our interest          interest heard ─▶ Interest, acknowledged
-link down ──────▶ forget its interest           interest_ack ───▶ registrations that wait for it
-frame ──────────▶ the intake                    our interest changed ─▶ tell every peer
+link up, down ───────────▶ routes, interest (`node.spreading`), gaps (`node.repair`)
+frame ───────────────────▶ the intake; one ahead of its turn shows a gap
+interest, interest_ack ──▶ `node.spreading`
+beacon, heads, digest ───▶ how far others are: `node.repair`
+want, served ────────────▶ `node.serving`, `node.repair`
+reach ───────────────────▶ who links with whom: `node.carrying`
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from mesh.errors import MalformedFrame
-from mesh.topic import PatternSet
+from mesh.frame import REPLAYED
+from node.carrying import Carrying
+from node.clock import Now
+from node.comparing import Comparing
 from node.intake import Intake
 from node.link import Heard, Link
 from node.links import Links
-from node.sessions import Sessions
+from node.repair import Repair
+from node.routes import Routes
+from node.serving import Serving
+from node.spreading import Spreading
 from node.state import State
 from node.turn import NONSENSE, LinkKey, Turn
 from node.wanting import Wanting
@@ -23,18 +33,53 @@ from node.wanting import Wanting
 LinkEvent = tuple[LinkKey, str, str]
 """What the sockets saw happen to a connection: key, one of connected, disconnected, dropped, stranger, and a detail."""
 
+Fields = dict[str, Any]
+_PENDING_MS = 50
+_LOOK_S = 0.5
+"""How often it is looked at who is missed."""
+
 
 class Neighbours:
-    """The node's side towards its peers."""
+    """The node's side towards its peers. `forgotten` says whether a member is no longer expected to come back."""
 
-    def __init__(self, state: State, links: Links, sessions: Sessions, intake: Intake, counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        state: State,
+        links: Links,
+        routes: Routes,
+        wanting: Wanting,
+        intake: Intake,
+        counts: Counter[str],
+        forgotten: Callable[[str], bool] = lambda name: False,
+    ) -> None:
         self.links = links
+        self.routes = routes
         self._state = state
-        self._sessions = sessions
         self._intake = intake
         self._counts = counts
-        self._announced = -1
-        self._wanting = Wanting(state)
+        self._wanting = wanting
+        self._forgotten = forgotten
+        self.spreading = Spreading(state, routes, wanting, intake)
+        self.repair = Repair(state, routes, intake, self._lost_for_good, counts)
+        self.serving = Serving(state)
+        self._comparing = Comparing(state, routes)
+        self._carrying = Carrying(state.name)
+        self._reached: frozenset[str] = frozenset()
+        self._look_us = 0
+        self._talk: dict[str, Callable[[Link, Fields, Turn], None]] = {
+            "up": self._up,
+            "down": self._down,
+            "interest": self.spreading.interest,
+            "interest_ack": self._answered,
+            "beacon": self._heads,
+            "heads": self._heads,
+            "digest": self._compare,
+            "want": self._want,
+            "served": self.repair.served,
+            "reach": self._reach,
+        }
+
+    # ── what arrives ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def happened(self, event: LinkEvent, turn: Turn) -> None:
         """Something happened to a connection."""
@@ -59,63 +104,98 @@ class Neighbours:
         try:
             link, heard = self.links.receive(key, data, turn)
             if link is not None:
-                self._intake.forwarded(data, turn)
+                self._frame(link, data, turn)
             self._heed(heard, turn)
         except MalformedFrame as error:
             self._counts[f"malformed {error.kind}"] += 1
         except NONSENSE:
             self._counts["malformed control"] += 1
 
-    def tick(self, turn: Turn) -> None:
-        """Heartbeats; and tell every peer when what is wanted here has changed."""
-        self._heed(self.links.tick(turn), turn)
-        if self._announced != self._state.interest.version:
-            self._announced = self._state.interest.version
-            self._wanting.shrink()
-            for key in self.links.up():
-                self._tell_interest(key, turn)
-        if not self._intake.closed:
-            self._wanting.keep(turn)
+    def _frame(self, link: Link, data: bytes, turn: Turn) -> None:
+        frame = self._intake.forwarded(data, link.key, turn)
+        if frame is not None:
+            self.repair.arrived(frame.origin, frame.topic, frame.last, link.key)
+            if frame.flags & REPLAYED:
+                link.repaired += frame.count
 
     def _heed(self, heard: list[Heard], turn: Turn) -> None:
-        interest = self._state.interest
         for kind, link, fields in heard:
-            if kind == "interest":
-                self._answer_interest(link, fields, turn)
-            elif kind == "interest_ack":
-                self._begin_streams(link, fields, turn)
-                self._sessions.registrations.interest_known(link.key, int(fields["version"]))
-            elif kind == "up":
-                self._tell_interest(link.key, turn)
-            else:
-                interest.forget(link.key)
-                self._wanting.forget(link.key)
+            self._talk[kind](link, fields, turn)
 
-    def _answer_interest(self, link: Link, fields: dict[str, Any], turn: Turn) -> None:
-        """Note what the peer wants; tell it where our streams of topics it did not want before stand."""
-        interest, patterns = self._state.interest, tuple(map(str, fields["patterns"]))
-        before, now = PatternSet(interest.of(link.key)), PatternSet(patterns)
-        interest.announced(link.key, patterns)
-        relay = self._state.relay
-        heads = relay.heads_of(self._state.origin, lambda topic: now.matches(topic) and not before.matches(topic))
-        turn.control(link.key, {"t": "interest_ack", "version": fields["version"], "heads": heads})
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _begin_streams(self, link: Link, fields: dict[str, Any], turn: Turn) -> None:
-        """Place the beginning of the peer's streams that come to light with its answer.
+    def tick(self, turn: Turn) -> None:
+        """Heartbeats; tell the peers what has changed; ask for what is missing, serve what is asked."""
+        self._heed(self.links.tick(turn), turn)
+        self._look_around(turn)
+        self.spreading.tick(turn)
+        self._comparing.tick(turn)
+        if not self._intake.closed:
+            self._wanting.keep(turn)
+            self.repair.tick(turn)
+        self.serving.serve(turn)
 
-        Where nobody here wanted the topic until now, that is the head it names; what was wanted all along is owed from
-        its first event. A stream that is known and that a durable consumer is owed has its beginning already.
-        """
-        before = self._wanting.before(link.origin)
-        for topic, head in fields["heads"]:
-            if before.matches(str(topic)):
-                self._intake.begin_stream(link.origin, str(topic), 0, turn)
-            elif not self._state.owed(link.origin, str(topic)):
-                self._intake.begin_stream(link.origin, str(topic), int(head), turn)
-        version = int(fields["version"])
-        turn.once_committed.append(lambda: self._wanting.answered(link.key, link.origin, version))
+    def idle_ms(self, now: Now, longest_ms: int) -> int:
+        """How long nothing is due here, in milliseconds."""
+        if self.spreading.waiting or self.repair.open:
+            longest_ms = min(longest_ms, _PENDING_MS)
+        return self.serving.idle_ms(now, longest_ms)
 
-    def _tell_interest(self, key: LinkKey, turn: Turn) -> None:
-        interest = self._state.interest
-        self._wanting.told(key, interest.version, interest.patterns)
-        turn.control(key, {"t": "interest", "version": interest.version, "patterns": interest.patterns})
+    def _look_around(self, turn: Turn) -> None:
+        """Say who is reached from here when that has changed, and have those carried who are missed."""
+        if turn.now.mono_us < self._look_us or self.routes.leaf:
+            return
+        self._look_us = turn.now.later(_LOOK_S)
+        reached = frozenset(each.name for each in self.routes.neighbours.values() if not each.leaf)
+        if reached != self._reached:
+            fields = {"names": sorted(reached - self._reached), "lost": sorted(self._reached - reached), "whole": False}
+            self._reached = reached
+            for key in self.routes.neighbours:
+                turn.control(key, {"t": "reach", **fields})
+        self.spreading.ask_to_carry(self._carrying.choose(self.routes.neighbours, self.spreading.carry, turn.now))
+
+    # ── talk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _up(self, link: Link, _: Fields, turn: Turn) -> None:
+        self.spreading.up(link, turn)
+        self._comparing.up(link.key, turn.now)
+        turn.control(link.key, {"t": "reach", "names": sorted(self._reached), "lost": [], "whole": True})
+
+    def _down(self, link: Link, _: Fields, turn: Turn) -> None:
+        self.spreading.down(link.key)
+        for part in (self.repair, self.serving, self._comparing, self._carrying):
+            part.forget(link.key)
+
+    def _answered(self, link: Link, fields: Fields, turn: Turn) -> None:
+        self.spreading.answered(link, fields, lambda row: self.repair.learn(row[0], row[1], row[3], link.key), turn)
+
+    def _heads(self, link: Link, fields: Fields, turn: Turn) -> None:
+        """A neighbour says how far streams reach; those that nobody here wants, or not yet, are passed over."""
+        for origin, topic, base, head in fields["heads"]:
+            self._learn(link, str(origin), str(topic), int(base), int(head), turn)
+
+    def _learn(self, link: Link, origin: str, topic: str, base: int, head: int, turn: Turn) -> None:
+        """How far a neighbour says that a stream reaches. What is held here, or was wanted all along, is owed."""
+        if not self.routes.wants(topic):
+            return
+        known = self._state.relay.streams.get((origin, topic))
+        owed = known is not None and known.head > known.base
+        if not owed:
+            self.spreading.place((origin, topic, base, head), lambda row: None, turn)
+        self.repair.learn(origin, topic, head, link.key)
+
+    def _compare(self, link: Link, fields: Fields, turn: Turn) -> None:
+        self._comparing.compare(link.key, [int(each) for each in fields["buckets"]], turn)
+
+    def _want(self, link: Link, fields: Fields, turn: Turn) -> None:
+        self.serving.want(link.key, int(fields["id"]), fields["ranges"])
+
+    def _reach(self, link: Link, fields: Fields, turn: Turn) -> None:
+        names = [str(name) for name in fields["names"]]
+        self._carrying.reach(link.key, names, bool(fields["whole"]), [str(name) for name in fields["lost"]])
+
+    def _lost_for_good(self, origin: str) -> bool:
+        """Whether an origin will never speak again: its machine has begun anew, or is no longer expected."""
+        name = origin.rpartition(".")[0]
+        others = (link for link in self.links.links.values() if link.state == "up" and link.name == name)
+        return self._forgotten(name) or any(link.origin != origin for link in others)

@@ -40,7 +40,7 @@ Starts = list[tuple[str, str, int, int]]
 
 @dataclass(slots=True)
 class _Pending:
-    """One subscription on its way in. `waiting_for`: links whose peers have not answered interest `version` yet."""
+    """One subscription on its way in. `waiting_for`: links whose peers must have answered interest `version`."""
 
     request: Request
     session: bytes
@@ -112,22 +112,21 @@ class Registrations:
                 self._pending.remove(each)
                 self._state.interest.unwant(each.following.pattern.text)
 
-    def interest_known(self, link: LinkKey, version: int) -> None:
-        """A peer has answered an announcement."""
-        for each in self._pending:
-            if version >= each.version:
-                each.waiting_for.discard(link)
-
     def complete(self, turn: Turn) -> None:
         """Complete every registration whose barrier is reached."""
         if not self._pending:
             return
         up = self._links_up()
         for each in list(self._pending):
-            known = not (each.waiting_for & up) or turn.now.mono_us >= each.deadline_us
+            known = self._known(each, up) or turn.now.mono_us >= each.deadline_us
             if known and each.marker in self.markers:
                 self._pending.remove(each)
                 self._complete(each, turn)
+
+    def _known(self, pending: _Pending, up: set[LinkKey]) -> bool:
+        """Whether every peer that was linked when it was asked, and still is, knows of the interest."""
+        informed = self._state.informed
+        return all(informed.get(link, -1) >= pending.version for link in pending.waiting_for & up)
 
     def _complete(self, pending: _Pending, turn: Turn) -> None:
         state, following = self._state, pending.following

@@ -6,10 +6,16 @@
                           Repeated     (cut out of the batch, receipted as duplicates)
                           OutOfTurn
     a peer's frame ───────▶ what of it is new here? ──▶ Admitted, origin and sequence as they came
+                              ├─ ahead of a gap ──▶ held until what is before it has come (`node.repair` asks for it)
+                              └─ here already ────▶ Repeated
 
 Identity is exact and has no window: a publisher's numbers are admitted strictly one after the other, so a resend is
 told from news by comparing two integers, and a hole (the node was restarted, frames died in a pipe) is answered by
 asking for the rest again, in order. Content has a window per topic and is asked only where events enter the mesh.
+
+Streams of other nodes are kept without gaps by the rule of `mesh.streams`: what is in the log is all there was from the
+stream's base to its head, except for the holes that are recorded as lost. A stream without a gap has no tracker, so
+the usual frame costs one comparison.
 
 The relay keeps what must be known about every stream and publisher in memory; the store has the same on disk, and
 when a commit fails the node throws this object away and reads it back (`Relay.load`). No socket, clock or database
@@ -26,12 +32,19 @@ import orjson
 from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
 from mesh.frame import EPHEMERAL, Frame, Record, checked_hashes, hashes, records, select
+from mesh.streams import Range, Run, StreamTracker
+
+HELD_BYTES_MAX = 64 << 20
+"""Frames kept ahead of gaps, over all streams. More are not kept but asked for again when the gap is closed."""
 
 
 class Stream:
-    """One origin's events of one topic at this node. `base` is the sequence before the first one held here."""
+    """One origin's events of one topic at this node. `base` is the sequence before the first one held here.
 
-    __slots__ = ("base", "head", "id", "origin", "topic")
+    `gap` is there while more is known of the stream than is here without a gap; `stored` says that the store has it.
+    """
+
+    __slots__ = ("base", "gap", "head", "id", "origin", "stored", "topic")
 
     def __init__(self, id_: int, origin: str, topic: str, base: int, head: int) -> None:
         self.id = id_
@@ -39,6 +52,8 @@ class Stream:
         self.topic = topic
         self.base = base
         self.head = head
+        self.gap: StreamTracker[Frame] | None = None
+        self.stored = False
 
 
 class Publisher:
@@ -92,7 +107,10 @@ Admission = Admitted | Repeated | OutOfTurn | Rejected | Passing
 
 
 class Relay:
-    """Decides what becomes of every frame. `window_us` gives the dedup window of a topic in microseconds."""
+    """Decides what becomes of every frame. `window_us` gives the dedup window of a topic in microseconds.
+
+    `gaps`: the streams that have one. `moves` counts the movements of heads.
+    """
 
     def __init__(self, origin: str, window: DedupWindow, window_us: Callable[[str], int]) -> None:
         self.origin = origin
@@ -101,6 +119,9 @@ class Relay:
         self.streams: dict[tuple[str, str], Stream] = {}
         self.by_id: dict[int, Stream] = {}
         self.publishers: dict[bytes, Publisher] = {}
+        self.gaps: dict[int, Stream] = {}
+        self.held_bytes = 0
+        self.moves = 0
         self._next_id = 1
 
     def load(
@@ -111,6 +132,7 @@ class Relay:
         """Take up what the store knows."""
         for row in streams:
             stream = Stream(*row)
+            stream.stored = True
             self.streams[stream.origin, stream.topic] = self.by_id[stream.id] = stream
         self._next_id = max(self.by_id, default=0) + 1
         self.publishers = {key: Publisher(number, position) for key, number, position in publishers}
@@ -140,34 +162,98 @@ class Relay:
         except MalformedFrame as error:
             return Rejected(str(error))
 
-    def admit_forwarded(self, frame: Frame, now_us: int) -> Admission:
-        """Decide about a peer's frame: it keeps its origin and sequence, and what is already here is dropped."""
+    def admit_forwarded(self, frame: Frame, base: int, now_us: int) -> list[Admission]:
+        """Decide about a peer's frame: it keeps its origin and sequence, and what is already here is dropped.
+
+        A stream that is unknown here begins behind `base`. Several admissions: the frame closed a gap. None: it is
+        ahead of one.
+        """
         if frame.flags & EPHEMERAL:
-            return Passing(frame)
-        stream, new = self._stream(frame.origin, frame.topic, frame.sequence - 1)
+            return [Passing(frame)]
+        stream = self._stream(frame.origin, frame.topic, base)
         if frame.last <= stream.head:
-            return Repeated(None)
-        known = max(0, stream.head + 1 - frame.sequence)
+            return [Repeated(None)]
+        if stream.gap is None and frame.sequence <= stream.head + 1:
+            return [self._continue(stream, frame, stream.head + 1 - frame.sequence, now_us)]
+        return self._offer(stream, frame, now_us)
+
+    def learn(self, stream: Stream, head: int) -> None:
+        """Somebody has the stream up to `head`."""
+        if head > stream.head:
+            self._gap(stream).learn(head)
+
+    def skip(self, stream: Stream, last: int, now_us: int) -> list[Admission]:
+        """Everything up to `last` that is missing will never come: go on behind it with what is held."""
+        runs = self._gap(stream).skip(last)
+        stream.head = max(stream.head, last)
+        self.moves += 1
+        return self._released(stream, runs, len(runs), now_us)
+
+    def rewind(self, stream: Stream, head: int) -> bool:
+        """Let a stream of which nothing is here begin earlier; whether it could."""
+        if not stream.head == stream.base > head:
+            return False
+        self._close(stream)
+        stream.base = stream.head = head
+        self.moves += 1
+        return True
+
+    def missing(self, stream: Stream) -> list[Range]:
+        """The ranges of a stream that are known to exist and are not here."""
+        return stream.gap.missing() if stream.gap is not None else []
+
+    def _offer(self, stream: Stream, frame: Frame, now_us: int) -> list[Admission]:
+        gap = self._gap(stream)
+        if frame.sequence > gap.head + 1:
+            if self.held_bytes + len(frame.events) > HELD_BYTES_MAX:
+                gap.learn(frame.last)
+                return []
+            self.held_bytes += len(frame.events)
+        runs = gap.offer(frame.sequence, frame.count, frame)
+        return self._released(stream, runs, len(runs) - 1, now_us)
+
+    def _released(self, stream: Stream, runs: list[Run[Frame]], held: int, now_us: int) -> list[Admission]:
+        """Runs that continue the stream; the last `held` of them had been waiting."""
+        found: list[Admission] = [self._continue(stream, frame, offset, now_us) for frame, offset in runs]
+        if held > 0:
+            self.held_bytes -= sum(len(run.item.events) for run in runs[-held:])
+        gap = self._gap(stream)
+        if gap.known == gap.head:
+            self._close(stream)
+        return found
+
+    def _gap(self, stream: Stream) -> StreamTracker[Frame]:
+        if stream.gap is None:
+            stream.gap = StreamTracker(stream.head)
+            self.gaps[stream.id] = stream
+        return stream.gap
+
+    def _close(self, stream: Stream) -> None:
+        stream.gap = None
+        self.gaps.pop(stream.id, None)
+        if not self.gaps:
+            self.held_bytes = 0
+
+    def _continue(self, stream: Stream, frame: Frame, known: int, now_us: int) -> Admitted:
+        """The frame without its first `known` events continues the stream."""
         if known:
             frame = select(frame, records(frame), range(known, frame.count))._replace(
                 number=frame.number + known, sequence=frame.sequence + known
             )
         stream.head = frame.last
+        self.moves += 1
         self.window.remember(frame.origin, frame.topic, frame.sequence, hashes(frame), now_us)
-        return Admitted(frame, stream, new, [(frame.number, frame.count, frame.sequence)], [])
+        return Admitted(frame, stream, first_stored(stream), [(frame.number, frame.count, frame.sequence)], [])
 
-    def heads_of(self, origin: str, wanted: Callable[[str], bool]) -> list[tuple[str, int]]:
-        """topic and head of an origin's streams whose topic is wanted."""
-        mine = (stream for stream in self.streams.values() if stream.origin == origin)
-        return [(stream.topic, stream.head) for stream in mine if wanted(stream.topic)]
-
-    def begin_at(self, origin: str, topic: str, head: int) -> tuple[Stream, bool] | None:
+    def begin_at(self, origin: str, topic: str, head: int) -> Stream | None:
         """Nobody here wanted the stream up to `head`: it begins behind that. None when it is further already."""
-        stream, new = self._stream(origin, topic, head)
-        if not new and stream.head >= head:
+        stream = self._stream(origin, topic, head)
+        if stream.stored and stream.head >= head:
             return None
-        stream.base = stream.head = head
-        return stream, new
+        self._close(stream)
+        stream.base = stream.head = max(head, stream.head)
+        self.moves += 1
+        return stream
 
     def _sequence(self, frame: Frame, contents: list[bytes], now_us: int) -> Admitted:
         """Cut duplicates out, and give the rest this node's origin and the next sequences."""
@@ -184,10 +270,11 @@ class Relay:
             contents = [contents[index] for index in keep]
             frame = select(frame, records(frame), keep)._replace(number=frame.number + keep[0])
         frame = _sequenced(frame, self.origin, first)
-        stream, new = self._stream(self.origin, frame.topic, 0)
+        stream = self._stream(self.origin, frame.topic, 0)
         stream.head = frame.last
+        self.moves += 1
         self.window.remember(self.origin, frame.topic, first, contents, now_us)
-        return Admitted(frame, stream, new, runs, duplicates)
+        return Admitted(frame, stream, first_stored(stream), runs, duplicates)
 
     def _repeats(self, contents: list[bytes]) -> bool:
         """Whether any content was seen before, or comes twice: seldom, and asked of the whole batch at once."""
@@ -211,14 +298,19 @@ class Relay:
                 duplicates.append((frame.number + index, sighting))
         return keep, duplicates
 
-    def _stream(self, origin: str, topic: str, base: int) -> tuple[Stream, bool]:
+    def _stream(self, origin: str, topic: str, base: int) -> Stream:
         stream = self.streams.get((origin, topic))
-        if stream is not None:
-            return stream, False
-        stream = Stream(self._next_id, origin, topic, base, base)
-        self._next_id += 1
-        self.streams[origin, topic] = self.by_id[stream.id] = stream
-        return stream, True
+        if stream is None:
+            stream = Stream(self._next_id, origin, topic, base, base)
+            self._next_id += 1
+            self.streams[origin, topic] = self.by_id[stream.id] = stream
+        return stream
+
+
+def first_stored(stream: Stream) -> bool:
+    """Whether the store is about to hear of the stream for the first time."""
+    new, stream.stored = not stream.stored, True
+    return new
 
 
 def _sequenced(frame: Frame, origin: str, sequence: int) -> Frame:

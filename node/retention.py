@@ -121,6 +121,8 @@ class Retention:
             self._next_letters_us = turn.now.later(LETTERS_CHECK_S)
             self._trim_letters(turn)
             self._forget_publishers(turn)
+            if self._limits.age_s:
+                turn.changes.holes_before = turn.now.wall_us - int(self._limits.age_s * 1e6)
 
     def relieve(self, now: Now) -> None:
         """Where the disk is full: delete what is over its limit in transactions of their own, small enough to fit.

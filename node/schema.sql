@@ -79,6 +79,14 @@ CREATE TABLE losses (                   -- ranges a consumer was owed and did no
     at_us    INTEGER NOT NULL
 );
 
+CREATE TABLE holes (                    -- ranges of a stream that no node has any more
+    id     INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL,
+    first  INTEGER NOT NULL,
+    last   INTEGER NOT NULL,
+    at_us  INTEGER NOT NULL
+);
+
 CREATE TABLE letters (                  -- events a handler failed: waiting for the next attempt, or dead
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     consumer        TEXT NOT NULL,

@@ -27,7 +27,10 @@ from node.turn import LinkKey, Turn
 
 
 class State:
-    """Shared by the parts of a node. `draw` yields numbers in [0, 1) for the jitter of retries."""
+    """Shared by the parts of a node. `draw` yields numbers in [0, 1) for the jitter of retries.
+
+    `informed`: per link, the version of the interest here that its peer has answered.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class State:
         self.letters = LetterReader(store)
         self.draw = draw
         self.interest: Interest[LinkKey] = Interest()
+        self.informed: dict[LinkKey, int] = {}
         self.consumers: dict[str, Consumer] = {}
         self._window_us = dedup_window_us
         self._keep_us = dedup_keep_us

@@ -60,7 +60,7 @@ def peer_row(link: Link, now: Now) -> Row:
     return {
         "name": link.name,
         "state": "alive" if link.state == "up" else "left" if link.left else "suspect",
-        "role": "peer",
+        "role": link.role,
         "address": link.address,
         "link": word,
         "rtt_ms": None if link.rtt_us is None else link.rtt_us / 1000,
@@ -69,7 +69,7 @@ def peer_row(link: Link, now: Now) -> Row:
         "sent": link.sent,
         "received": link.received,
         "dropped": link.dropped,
-        "repaired": 0,
+        "repaired": link.repaired,
         "version": link.version,
         "via": "dialled" if link.dialled else "accepted",
         "reason": link.reason,

@@ -61,6 +61,8 @@ _WRITE = {
     "crashes": "INSERT OR REPLACE INTO crashes VALUES (?, ?, ?, ?)",
     "crashes_passed": "DELETE FROM crashes WHERE consumer = ? AND stream = ? AND sequence <= ?",
     "losses": "INSERT INTO losses (consumer, origin, topic, first, last, reason, at_us) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "holes": "INSERT INTO holes (stream, first, last, at_us) VALUES (?, ?, ?, ?)",
+    "holes_before": "DELETE FROM holes WHERE at_us < ?",
     "letters": "INSERT INTO letters (consumer, state, origin, topic, sequence, frame, payload, attempts, "
     "retries, kind, error_type, error, traceback, first_failed_us, last_failed_us, next_attempt_us) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -248,6 +250,8 @@ class Store:
             "crashes": [(*key, value) for key, value in changes.crashes.items()],
             "crashes_passed": changes.crashes_passed,
             "losses": changes.losses,
+            "holes": changes.holes,
+            "holes_before": [(changes.holes_before,)] if changes.holes_before else (),
             "letters": changes.letters,
             "letters_again": changes.letters_again,
             "letters_retried": changes.letters_retried,

@@ -78,6 +78,10 @@ class Turn:
         """Send a control message over a link."""
         self.passing_links.append((link, CONTROL + orjson.dumps(message)))
 
+    def control_after(self, link: LinkKey, message: dict[str, Any]) -> None:
+        """Send a control message over a link behind this turn's frames, and only if the turn is committed."""
+        self.links.append((link, CONTROL + orjson.dumps(message)))
+
     def join(self, other: Turn) -> None:
         """Take over what another turn, which has nothing to be written, decided to send and to do."""
         self.out += other.out

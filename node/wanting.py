@@ -1,15 +1,19 @@
 """Wanting: what every origin was told that this node wants, and has been wanted without a break ever since.
 
-    told v7 [A, gpu.*] ─▶ … answered v7 ─▶ wanted of that origin: A, gpu.*  ─▶ A is no longer wanted here ─▶ gpu.*
+    told v7 [A, gpu.*] ─▶ … answered v7 ─▶ wanted of those origins: A, gpu.*  ─▶ A is no longer wanted ─▶ gpu.*
                                                └── the durable consumers' part is kept on disk, for the next start
 
 An origin's stream that comes to light here either began before it was wanted, then what was before is not owed, or it
 began since, then it is owed from its first event. Which of the two is told by what stands here.
+
+A node also wants on behalf of others (its leaves, those it carries for), and forgets that when their links go. Who
+comes back to it says where it stands in the streams it follows; those are `resumed`: owed from there, whatever this
+node itself had wanted meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import orjson
 
@@ -20,45 +24,63 @@ from node.turn import LinkKey, Turn
 KEEP_S = 1.0
 """How often what durable consumers want is compared with what is on disk."""
 _KEY = "wanted "
+_NOTHING = PatternSet(())
 
 Patterns = frozenset[str]
 
 
 class Wanting:
-    """Per origin: the patterns it knows to be wanted here, as long as they are."""
+    """Per origin: the patterns it knows to be wanted here, as long as they are. `wanted_now`: all that is wanted."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, wanted_now: Callable[[], Iterable[str]]) -> None:
         self._state = state
+        self._wanted_now = wanted_now
         self._told: dict[LinkKey, dict[int, Patterns]] = {}
         self._kept = _read(state.store.read_meta())
         durable = self._durable()
-        self._wanted = {origin: patterns & durable for origin, patterns in self._kept.items()}
+        self._wanted = {origin: PatternSet(patterns & durable) for origin, patterns in self._kept.items()}
+        self._resumed: dict[LinkKey, set[tuple[str, str]]] = {}
         self._next_keep_us = 0
 
     def told(self, link: LinkKey, version: int, patterns: Iterable[str]) -> None:
         """An announcement is on its way to a peer."""
         self._told.setdefault(link, {})[version] = frozenset(patterns)
 
-    def before(self, origin: str) -> PatternSet:
-        """What the origin knew to be wanted until now."""
-        return PatternSet(self._wanted.get(origin, ()))
+    def before(self, origin: str, topic: str) -> bool:
+        """Whether the origin has known until now that the topic is wanted."""
+        return self._wanted.get(origin, _NOTHING).matches(topic)
 
-    def answered(self, link: LinkKey, origin: str, version: int) -> None:
-        """The peer has taken in an announcement, and with it all earlier ones."""
+    def owed(self, origin: str, topic: str) -> bool:
+        """Whether what follows in a stream that is known here is owed to somebody."""
+        resumed = any((origin, topic) in streams for streams in self._resumed.values())
+        return resumed or self.before(origin, topic) or self._state.owed(origin, topic)
+
+    def resume(self, link: LinkKey, origin: str, topic: str) -> None:
+        """The far end of a link follows the stream through this node."""
+        self._resumed.setdefault(link, set()).add((origin, topic))
+
+    def answered(self, link: LinkKey, origins: Iterable[str], version: int) -> None:
+        """A peer has taken in an announcement, and with it all earlier ones; so have the origins it speaks for."""
         on_their_way = self._told.get(link, {})
         patterns = on_their_way.get(version)
-        if patterns is not None:
-            self._wanted[origin] = patterns & frozenset(self._state.interest.patterns)
-            self._told[link] = {each: told for each, told in on_their_way.items() if each >= version}
+        if patterns is None:
+            return
+        now = patterns & frozenset(self._wanted_now())
+        for origin in origins:
+            self._wanted[origin] = PatternSet(now.union(self._wanted.get(origin, _NOTHING).texts))
+        self._told[link] = {each: told for each, told in on_their_way.items() if each >= version}
 
     def forget(self, link: LinkKey) -> None:
         """The link is down: no answer will come. What stood before goes on standing."""
         self._told.pop(link, None)
+        self._resumed.pop(link, None)
 
     def shrink(self) -> None:
-        """The interest here has changed: what is not wanted any more has a break, also if it is wanted again later."""
-        now = frozenset(self._state.interest.patterns)
-        self._wanted = {origin: patterns & now for origin, patterns in self._wanted.items()}
+        """Interest has changed: what is not wanted any more has a break, also if it is wanted again later."""
+        now = frozenset(self._wanted_now())
+        for origin, patterns in self._wanted.items():
+            if not now.issuperset(patterns.texts):
+                self._wanted[origin] = PatternSet(now.intersection(patterns.texts))
 
     def keep(self, turn: Turn) -> None:
         """Put the durable consumers' part into the transaction when it has changed."""
@@ -67,8 +89,8 @@ class Wanting:
         self._next_keep_us = turn.now.later(KEEP_S)
         durable = self._durable()
         for origin, patterns in self._wanted.items():
-            if patterns & durable != self._kept.get(origin, frozenset()):
-                self._keep(origin, patterns & durable, turn)
+            if durable.intersection(patterns.texts) != self._kept.get(origin, frozenset()):
+                self._keep(origin, durable.intersection(patterns.texts), turn)
 
     def _keep(self, origin: str, patterns: Patterns, turn: Turn) -> None:
         turn.changes.meta[_KEY + origin] = orjson.dumps(sorted(patterns)).decode()

@@ -50,6 +50,8 @@ def test_a_stream_is_its_events_in_the_log(bench: Bench, author: Author) -> None
         "in_log": 3,
         "deleted": 0,
         "missing": 0,
+        "lost": 0,
+        "behind": 0,
         "balanced": True,
     }
 

@@ -220,7 +220,7 @@ def test_a_change_of_interest_is_announced_to_every_peer(bench: Bench, program: 
     turn = bench.turn(requests=[request])
     for link in links:
         (message,) = [each for each in sent(turn, link) if each["t"] == "interest"]
-        assert message["patterns"] == ["gpu.*"]
+        assert message["lists"] == {"a": ["gpu.*"]}
 
 
 # ── beacons ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -30,29 +30,47 @@ def test_a_pattern_wanted_twice_is_announced_once_and_leaves_with_the_last() -> 
 
 def test_an_announcement_replaces_the_one_before() -> None:
     interest: Interest[str] = Interest()
-    interest.announced("b", ("A", "gpu.*"))
-    interest.announced("c", ("A",))
+    interest.announced("b", {"b": ("A", "gpu.*")})
+    interest.announced("c", {"c": ("A",)})
     assert interest.links_wanting("A") == ("b", "c")
     assert interest.links_wanting("gpu.7") == ("b",)
-    interest.announced("b", ("B",))
-    assert interest.of("b") == ("B",)
+    interest.announced("b", {"b": ("B",)})
+    assert interest.of("b") == {"b": ("B",)}
     assert interest.links_wanting("A") == ("c",)
     assert interest.links_wanting("gpu.7") == ()
 
 
+def test_lists_that_changed_replace_those_of_the_same_members_and_an_empty_one_ends_them() -> None:
+    interest: Interest[str] = Interest()
+    interest.announced("b", {"b": ("A",), "leaf": ("B",)})
+    interest.announced("b", {"leaf": ("C",)}, whole=False)
+    assert interest.of("b") == {"b": ("A",), "leaf": ("C",)}
+    interest.announced("b", {"b": ()}, whole=False)
+    assert interest.of("b") == {"leaf": ("C",)}
+    assert interest.patterns_of("b").texts == ("C",)
+
+
+def test_what_only_the_origin_itself_wants_is_not_sent_towards_it() -> None:
+    interest: Interest[str] = Interest()
+    interest.announced("b", {"leaf": ("A",)})
+    interest.announced("c", {"c": ("A",), "leaf": ("A",)})
+    assert interest.links_wanting("A", "leaf") == ("c",)
+    assert interest.links_wanting("A", "other") == ("b", "c")
+
+
 def test_a_link_that_goes_takes_its_interest_along() -> None:
     interest: Interest[str] = Interest()
-    interest.announced("b", ("*",))
+    interest.announced("b", {"b": ("*",)})
     assert interest.links_wanting("A") == ("b",)
     interest.forget("b")
     interest.forget("b")
     assert interest.links_wanting("A") == ()
-    assert interest.of("b") == ()
+    assert interest.of("b") == {}
 
 
 def test_what_peers_want_is_not_wanted_here() -> None:
     interest: Interest[str] = Interest()
-    interest.announced("b", ("A",))
+    interest.announced("b", {"b": ("A",)})
     assert not interest.wanted_here("A")
     assert interest.patterns == ()
 
@@ -77,7 +95,7 @@ def test_what_is_announced_is_what_was_wanted_more_often_than_not(steps: list[tu
 def test_a_topic_goes_to_the_links_with_a_pattern_for_it_and_no_others(announced: dict[str, list[str]]) -> None:
     interest: Interest[str] = Interest()
     for link, patterns in announced.items():
-        interest.announced(link, tuple(patterns))
+        interest.announced(link, {link: tuple(patterns)})
 
     def wants(patterns: list[str], topic: str) -> bool:
         return any(

@@ -51,9 +51,9 @@ def test_a_subscription_waits_until_the_linked_peers_know_of_it(bench: Bench, pr
     turn = bench.turn(requests=[request], subscriptions=[program.marker(sub)])
     assert turn.replies == []
     (told,) = [message for message in sent(turn, link) if message["t"] == "interest"]
-    old = {"t": "interest_ack", "version": told["version"] - 1, "heads": []}
+    old = {"t": "interest_ack", "version": told["version"] - 1, "origins": ["b.1"], "heads": []}
     assert bench.turn(links=[(link, control(old))]).replies == []
-    new = {"t": "interest_ack", "version": told["version"], "heads": []}
+    new = {"t": "interest_ack", "version": told["version"], "origins": ["b.1"], "heads": []}
     assert answer(bench.turn(links=[(link, control(new))]))["ok"]
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
 from mesh.frame import EPHEMERAL, Frame, decode
-from node.relay import Admitted, OutOfTurn, Passing, Publisher, Rejected, Relay, Repeated
+from mesh.streams import Range
+from node.relay import Admission, Admitted, OutOfTurn, Passing, Publisher, Rejected, Relay, Repeated, first_stored
 from tests.node.workbench import Author, values
 
 NOW = 1_000_000_000
@@ -192,7 +193,7 @@ def from_peer(first: int, *payloads: str) -> Frame:
 def test_a_forwarded_frame_keeps_origin_and_sequence_and_tells_where_its_stream_begins() -> None:
     relay = relay_of()
     frame = from_peer(41, "x", "y")
-    found = relay.admit_forwarded(frame, NOW)
+    (found,) = relay.admit_forwarded(frame, 40, NOW)
     assert isinstance(found, Admitted)
     assert (found.frame, found.new_stream) == (frame, True)
     stream = relay.streams["b.1", "A"]
@@ -201,24 +202,71 @@ def test_a_forwarded_frame_keeps_origin_and_sequence_and_tells_where_its_stream_
 
 def test_a_forwarded_frame_that_is_here_already_is_dropped() -> None:
     relay = relay_of()
-    relay.admit_forwarded(from_peer(1, "x", "y"), NOW)
-    assert relay.admit_forwarded(from_peer(1, "x", "y"), NOW) == Repeated(None)
-    assert relay.admit_forwarded(from_peer(2, "y"), NOW) == Repeated(None)
+    relay.admit_forwarded(from_peer(1, "x", "y"), 0, NOW)
+    assert relay.admit_forwarded(from_peer(1, "x", "y"), 0, NOW) == [Repeated(None)]
+    assert relay.admit_forwarded(from_peer(2, "y"), 1, NOW) == [Repeated(None)]
 
 
 def test_of_a_forwarded_frame_only_the_new_end_is_taken() -> None:
     relay = relay_of()
-    relay.admit_forwarded(from_peer(1, "x", "y"), NOW)
-    found = relay.admit_forwarded(from_peer(2, "y", "z"), NOW)
+    relay.admit_forwarded(from_peer(1, "x", "y"), 0, NOW)
+    (found,) = relay.admit_forwarded(from_peer(2, "y", "z"), 1, NOW)
     assert isinstance(found, Admitted)
     assert found.frame is not None
     assert (values(found.frame), found.frame.sequence, found.frame.number) == (["z"], 3, 3)
 
 
+def sequences(admissions: list[Admission]) -> list[int]:
+    return [each.frame.sequence for each in admissions if isinstance(each, Admitted) and each.frame]
+
+
+def test_a_frame_ahead_of_a_gap_waits_and_follows_what_closes_it() -> None:
+    relay = relay_of()
+    relay.admit_forwarded(from_peer(1, "x"), 0, NOW)
+    assert relay.admit_forwarded(from_peer(3, "z"), 0, NOW) == []
+    stream = relay.streams["b.1", "A"]
+    assert (stream.head, relay.missing(stream), list(relay.gaps)) == (1, [Range(2, 2)], [stream.id])
+    assert sequences(relay.admit_forwarded(from_peer(2, "y"), 0, NOW)) == [2, 3]
+    assert (stream.head, stream.gap, relay.gaps, relay.held_bytes) == (3, None, {}, 0)
+
+
+def test_what_will_never_come_is_skipped_and_what_waited_behind_it_goes_on() -> None:
+    relay = relay_of()
+    relay.admit_forwarded(from_peer(1, "x"), 0, NOW)
+    relay.admit_forwarded(from_peer(4, "z"), 0, NOW)
+    stream = relay.streams["b.1", "A"]
+    assert sequences(relay.skip(stream, 3, NOW)) == [4]
+    assert (stream.head, relay.gaps, relay.held_bytes) == (4, {}, 0)
+
+
+def test_a_stream_that_is_said_to_reach_further_has_a_gap_until_it_does() -> None:
+    relay = relay_of()
+    relay.admit_forwarded(from_peer(1, "x"), 0, NOW)
+    stream = relay.streams["b.1", "A"]
+    relay.learn(stream, 1)
+    assert relay.gaps == {}
+    relay.learn(stream, 2)
+    assert relay.missing(stream) == [Range(2, 2)]
+    relay.admit_forwarded(from_peer(2, "y"), 0, NOW)
+    assert relay.gaps == {}
+
+
+def test_only_a_stream_of_which_nothing_is_here_can_begin_earlier() -> None:
+    relay = relay_of()
+    stream = relay.begin_at("b.1", "A", 9)
+    assert stream is not None
+    assert first_stored(stream)
+    assert relay.rewind(stream, 4)
+    assert (stream.base, stream.head) == (4, 4)
+    relay.admit_forwarded(from_peer(5, "x"), 0, NOW)
+    assert not relay.rewind(stream, 2)
+    assert (stream.base, stream.head) == (4, 5)
+
+
 def test_content_that_a_peer_announced_first_is_a_duplicate_here() -> None:
     author = Author()
     relay = relay_of(author)
-    relay.admit_forwarded(from_peer(4, "x"), NOW)
+    relay.admit_forwarded(from_peer(4, "x"), 3, NOW)
     assert admitted(relay, author.at(1, "A", "x")).duplicates == [(1, Sighting("b.1", "A", 4, NOW))]
 
 

@@ -27,8 +27,10 @@ def program(bench: Bench) -> Program:
 
 def answered(bench: Bench, link: str, *heads: tuple[str, int], version: int | None = None) -> None:
     """The peer answers an announcement (default: the newest) and names its heads."""
-    version = bench.state.interest.version if version is None else version
-    bench.turn(links=[(link, control({"t": "interest_ack", "version": version, "heads": heads}))])
+    version = bench.announced[link] if version is None else version
+    rows = [(ORIGIN, topic, 0, head) for topic, head in heads]
+    ack = {"t": "interest_ack", "version": version, "origins": [ORIGIN], "heads": rows}
+    bench.turn(links=[(link, control(ack))])
 
 
 def wanted(program: Program, link: str, pattern: str, *heads: tuple[str, int], durable: bool = False) -> int:
@@ -88,7 +90,7 @@ def test_an_answer_stands_for_the_announcement_it_answers_and_for_no_later_one(b
     link = bench.peer("b")
     first, request = program.subscribing("x", "X")
     bench.turn(requests=[request], subscriptions=[program.marker(first)])
-    version = bench.state.interest.version
+    version = bench.announced[link]
     second, request = program.subscribing("y", "Y")
     bench.turn(requests=[request], subscriptions=[program.marker(second)])
     answered(bench, link, ("X", 4), version=version)

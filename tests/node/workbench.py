@@ -73,7 +73,10 @@ def forwarded(frame: Frame, origin: str, sequence: int) -> bytes:
 
 
 class Bench:
-    """One node in a directory of its own. `restart` closes the database and reads everything back."""
+    """One node in a directory of its own. `restart` closes the database and reads everything back.
+
+    `announced`: per link, the version of the last announcement of interest on it.
+    """
 
     generation = "00000001"
 
@@ -86,6 +89,7 @@ class Bench:
         self.limits = Limits(0, 0, 0, 0, 0)
         self._window_us = int(window_s * 1e6)
         self._requests = 0
+        self.announced: dict[str | bytes, int] = {}
         self._open(store or Store(self.path))
 
     def _open(self, store: Store) -> None:
@@ -122,7 +126,11 @@ class Bench:
         """One turn, `later_s` after the last one."""
         self.now = after(self.now, later_s)
         inbox = Inbox(list(frames), list(subscriptions), list(requests), list(links), list(link_events))
-        return self.node.turn(inbox, self.now)
+        turn = self.node.turn(inbox, self.now)
+        for key in {key for key, _ in turn.passing_links}:
+            told = [message["version"] for message in sent(turn, key) if message["t"] == "interest"]
+            self.announced[key] = max(told, default=self.announced.get(key, 0))
+        return turn
 
     def request(self, do: str, *, client: str = "client", **fields: Any) -> list[bytes]:
         """A request as the `ctl` socket delivers it."""
@@ -144,7 +152,7 @@ class Bench:
         hello = {"t": "hello", "answer": True, "protocol": 1, "name": name, "origin": f"{name}.1", "version": "1.0"}
         self.turn(link_events=[(address, "connected", "")])
         self.turn(links=[(address, control(hello))])
-        self.turn(links=[(address, control({"t": "interest", "version": 1, "patterns": patterns}))])
+        self.turn(links=[(address, control(interest(name, *patterns)))])
         return address
 
 
@@ -208,6 +216,11 @@ def failure(sequence: int, attempt: int = 1, **fields: Any) -> Json:
 def control(message: Json) -> bytes:
     """A control message as it travels on a link."""
     return CONTROL + orjson.dumps(message)
+
+
+def interest(member: str, *patterns: str, version: int = 1) -> Json:
+    """What a peer that wants the patterns says first."""
+    return {"t": "interest", "version": version, "lists": {member: patterns}, "whole": True}
 
 
 def answer(turn: Turn) -> Json:

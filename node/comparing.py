@@ -1,0 +1,90 @@
+"""Comparing: every 10 s two linked nodes compare how far they are in all streams both should have.
+
+    A ──digest──▶ B   the buckets that differ ─▶ A ◀──heads── B      and the same the other way round
+                                                └─▶ what is behind here is asked for (`node.repair`)
+
+Both should have a stream when both want its topic, or when one wants it and the other brings its origin's events
+(`Routes.speaks`, or its own). Each can tell this from what they have told each other, so both compare the same streams;
+while an announcement is under way they may not, and the next comparison is right again.
+
+Nothing is computed while nothing moves: a link's numbers are kept until a head or an interest changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mesh.topic import PatternSet
+from node.clock import Now
+from node.digests import bucket_of, differing, digest
+from node.relay import Stream
+from node.routes import Routes
+from node.state import State
+from node.turn import LinkKey, Turn
+
+EVERY_S = 10.0
+
+
+@dataclass(slots=True)
+class _Pair:
+    """One link. `numbers` were computed at the state `at` of streams and interest."""
+
+    next_us: int
+    at: tuple[int, int] = (-1, -1)
+    numbers: list[int] = field(default_factory=list)
+
+
+class Comparing:
+    """The comparisons of one node with its neighbours."""
+
+    def __init__(self, state: State, routes: Routes) -> None:
+        self._state = state
+        self._routes = routes
+        self._pairs: dict[LinkKey, _Pair] = {}
+
+    def up(self, link: LinkKey, now: Now) -> None:
+        """A link came up: compare for the first time when what was under way has arrived."""
+        self._pairs[link] = _Pair(now.later(EVERY_S))
+
+    def forget(self, link: LinkKey) -> None:
+        """The link is gone."""
+        self._pairs.pop(link, None)
+
+    def tick(self, turn: Turn) -> None:
+        """Send the digests that are due."""
+        for link, pair in self._pairs.items():
+            if turn.now.mono_us >= pair.next_us:
+                pair.next_us = turn.now.later(EVERY_S)
+                turn.control_after(link, {"t": "digest", "buckets": self._numbers(link)})
+
+    def compare(self, link: LinkKey, theirs: list[int], turn: Turn) -> None:
+        """A neighbour's digest came: tell it the heads here where it differs. Raises `ValueError` for a wrong shape."""
+        buckets = differing(self._numbers(link), theirs)
+        if buckets:
+            rows = [
+                (stream.origin, stream.topic, stream.base, stream.head)
+                for stream in self._common(link)
+                if stream.head and bucket_of(stream.origin, stream.topic) in buckets
+            ]
+            turn.control_after(link, {"t": "heads", "heads": rows})
+
+    def _numbers(self, link: LinkKey) -> list[int]:
+        pair, now = self._pairs[link], (self._state.relay.moves, self._routes.version)
+        if pair.at != now:
+            pair.at = now
+            pair.numbers = digest((stream.origin, stream.topic, stream.head) for stream in self._common(link))
+        return pair.numbers
+
+    def _common(self, link: LinkKey) -> list[Stream]:
+        routes, interest = self._routes, self._state.interest
+        told = routes.lists_for(link)
+        mine = PatternSet(text for patterns in told.values() for text in patterns)
+        theirs = interest.patterns_of(link)
+        brought = {self._state.origin, *routes.speaks(link)}
+        bringing = routes.heard.get(link, frozenset())
+        return [
+            stream
+            for stream in self._state.relay.streams.values()
+            if (mine.matches(stream.topic) and (theirs.matches(stream.topic) or stream.origin in bringing))
+            or (theirs.matches(stream.topic) and stream.origin in brought)
+        ]

@@ -1,0 +1,204 @@
+"""Repair: which streams have gaps here, whom to ask for what is missing, and when to accept that it is lost. Rules.
+
+    frame ahead of its turn ┐
+    beacon, heads, answer   ┴─▶ stream behind ─▶ ask one neighbour ─▶ frames, then `served`
+                                                     │ it had nothing of it: the next one
+                                                     └ the origin itself says gone ─▶ skip, and name what is lost
+
+The stream rule is `mesh.streams`, the same as between a node and its programs: a gap shows at the next event of the
+stream, or when somebody says how far it reaches. Somebody is a beacon (about once a second), the answer to an
+announcement of interest, or, should all that be lost, the comparison of digests.
+
+A range counts as lost only when the origin says so, or when the origin is gone for good and every neighbour has been
+asked. As long as an origin may come back, what only it can have is waited for: the stream stands still here, and
+nothing is called lost that is not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mesh.streams import Range
+from node.intake import Intake
+from node.link import Link
+from node.relay import Stream
+from node.routes import Routes
+from node.serving import RANGES_MAX
+from node.state import State
+from node.turn import LinkKey, Turn
+
+ANSWER_S = 3.0
+"""A want that is not answered for so long is asked of the next neighbour."""
+AGAIN_S = 2.0
+"""How long a neighbour that had nothing of a gap is not asked for it again."""
+LOOK_S = 0.25
+"""How often open gaps are looked at when nothing happens."""
+
+Key = tuple[str, str]
+"""origin, topic"""
+
+
+@dataclass(slots=True)
+class _Want:
+    """What a link was asked for: the missing ranges as they were then."""
+
+    id: int
+    asked: dict[Key, Range]
+    until_us: int
+
+
+@dataclass(slots=True)
+class _Sources:
+    """Who can close a gap. `heads`: link → how far it has the stream; `barren`: link → until when it is passed over."""
+
+    heads: dict[LinkKey, int] = field(default_factory=dict)
+    barren: dict[LinkKey, int] = field(default_factory=dict)
+    gone: int = 0
+    """Up to where the last neighbour asked said that it is gone."""
+
+
+class Repair:
+    """One node's gaps. `lost_for_good` says whether an origin will never speak again."""
+
+    def __init__(
+        self,
+        state: State,
+        routes: Routes,
+        intake: Intake,
+        lost_for_good: Callable[[str], bool],
+        counts: Counter[str],
+    ) -> None:
+        self._state = state
+        self._routes = routes
+        self._intake = intake
+        self._lost_for_good = lost_for_good
+        self._counts = counts
+        self._wants: dict[LinkKey, _Want] = {}
+        self._sources: dict[Key, _Sources] = {}
+        self._look_us = 0
+        self._ids = 0
+
+    def learn(self, origin: str, topic: str, head: int, source: LinkKey) -> None:
+        """A neighbour has a stream up to `head`."""
+        stream = self._state.relay.streams.get((origin, topic))
+        if stream is None or head <= stream.head:
+            return
+        self._state.relay.learn(stream, head)
+        self._source(stream).heads[source] = max(head, self._source(stream).heads.get(source, 0))
+        self._look_us = 0
+
+    def arrived(self, origin: str, topic: str, last: int, source: LinkKey) -> None:
+        """A frame came in; where it is ahead of a gap, its sender has what is missing."""
+        stream = self._state.relay.streams.get((origin, topic))
+        if stream is not None and stream.gap is not None:
+            self.learn(origin, topic, last, source)
+
+    def _source(self, stream: Stream) -> _Sources:
+        return self._sources.setdefault((stream.origin, stream.topic), _Sources())
+
+    def forget(self, link: LinkKey) -> None:
+        """The link is gone."""
+        self._wants.pop(link, None)
+        for sources in self._sources.values():
+            sources.heads.pop(link, None)
+            sources.barren.pop(link, None)
+        self._look_us = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether any stream has a gap."""
+        return bool(self._state.relay.gaps)
+
+    # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, turn: Turn) -> None:
+        """Ask for what is missing, each stream of one neighbour at a time, each neighbour one question at a time."""
+        now_us, gaps = turn.now.mono_us, self._state.relay.gaps
+        if not gaps:
+            self._sources.clear()
+            return
+        if now_us < self._look_us:
+            return
+        self._look_us = turn.now.later(LOOK_S)
+        self._give_up_waiting(now_us)
+        asked = {key for want in self._wants.values() for key in want.asked}
+        questions: dict[LinkKey, list[tuple[Key, Range]]] = {}
+        for stream in list(gaps.values()):
+            key = (stream.origin, stream.topic)
+            link = None if key in asked else self._choose(stream, now_us, turn)
+            if link is not None and link not in self._wants and len(questions.get(link, ())) < RANGES_MAX:
+                questions.setdefault(link, []).append((key, self._state.relay.missing(stream)[0]))
+        for link, wanted in questions.items():
+            self._ask(link, wanted, turn)
+
+    def _give_up_waiting(self, now_us: int) -> None:
+        for link, want in list(self._wants.items()):
+            if now_us >= want.until_us:
+                del self._wants[link]
+                self._pass_over(link, want.asked, now_us)
+
+    def _pass_over(self, link: LinkKey, keys: Mapping[Key, Range], now_us: int) -> None:
+        for key in keys:
+            if key in self._sources:
+                self._sources[key].barren[link] = now_us + int(AGAIN_S * 1e6)
+
+    def _choose(self, stream: Stream, now_us: int, turn: Turn) -> LinkKey | None:
+        """The neighbour to ask: the origin itself, or one known to be further, or any that has not been asked."""
+        missing = self._state.relay.missing(stream)
+        if not missing:
+            return None
+        sources, neighbours = self._source(stream), self._routes.neighbours
+        fresh = [link for link in neighbours if sources.barren.get(link, 0) <= now_us]
+        origins = self._routes.heard
+        for link in fresh:
+            if neighbours[link].name == stream.origin.rpartition(".")[0] and stream.origin in origins.get(link, ()):
+                return link
+        further = [link for link in fresh if sources.heads.get(link, 0) >= missing[0].first]
+        if further:
+            return max(further, key=lambda link: sources.heads[link])
+        if fresh:
+            return min(fresh, key=lambda link: neighbours[link].leaf)
+        if neighbours and self._lost_for_good(stream.origin):
+            self._accept(stream, max(sources.gone, missing[0].last), None, turn)
+        return None
+
+    def _ask(self, link: LinkKey, wanted: Sequence[tuple[Key, Range]], turn: Turn) -> None:
+        self._ids += 1
+        self._wants[link] = _Want(self._ids, dict(wanted), turn.now.later(ANSWER_S))
+        ranges = [(*key, range_.first, range_.last) for key, range_ in wanted]
+        turn.control(link, {"t": "want", "id": self._ids, "ranges": ranges})
+
+    # ── what comes of it ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def served(self, link: Link, fields: Mapping[str, Any], turn: Turn) -> None:
+        """A neighbour has sent what it had of a want."""
+        want = self._wants.get(link.key)
+        if want is None or want.id != int(fields["id"]):
+            return
+        del self._wants[link.key]
+        self._look_us = 0
+        gone = [(str(origin), str(topic), int(first), int(last)) for origin, topic, first, last in fields["gone"]]
+        for origin, topic, first, last in gone:
+            self._gone(link, (origin, topic), first, last, turn)
+        for key, range_ in want.asked.items():
+            stream = self._state.relay.streams.get(key)
+            if stream is not None and self._state.relay.missing(stream)[:1] == [range_]:
+                self._pass_over(link.key, {key: range_}, turn.now.mono_us)
+
+    def _gone(self, link: Link, key: Key, first: int, last: int, turn: Turn) -> None:
+        """A neighbour no longer has a range. Its origin's word is final; another's counts when nobody is left."""
+        stream = self._state.relay.streams.get(key)
+        if stream is None or stream.gap is None or not first <= stream.head + 1 <= last:
+            return
+        if link.origin == stream.origin:
+            self._accept(stream, last, link.key, turn)
+        else:
+            self._source(stream).gone = last
+
+    def _accept(self, stream: Stream, last: int, source: LinkKey | None, turn: Turn) -> None:
+        if not self._intake.closed:
+            self._intake.skip(stream, last, source, turn)
+            self._sources.pop((stream.origin, stream.topic), None)

@@ -1,0 +1,80 @@
+"""Serving: giving other nodes what they ask for from the log, a bounded piece a turn. Rules and reads, no sockets.
+
+    want   id ranges [[origin topic first last] …]       one at a time per link; a new one takes the place of the old
+    served id gone [[origin topic first last] …]         was here, and is not any more
+              absent [[origin topic first last] …]       was never here: ask somebody else
+           behind the frames it speaks of, in order; ask again for the rest
+
+Live events come first: at most one piece is read in a turn, and all pieces together stay below a rate, so that many who
+come back at once are served one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mesh.frame import replayed
+from mesh.limits import REPLAY_BYTES_MAX
+from node.clock import Now
+from node.replay import Gone, read_ranges
+from node.state import State
+from node.turn import LinkKey, Turn
+
+SERVED_BYTES_PER_S = 32 << 20
+"""Of replayed frames over all links; about half of what a turn could read, so that live events always have room."""
+RANGES_MAX = 256
+"""Ranges in one want."""
+_PAUSE_MS = 5
+
+
+class Serving:
+    """What other nodes have asked for and has not been sent yet."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._wants: dict[LinkKey, tuple[int, list[Gone]]] = {}
+        self._free_us = 0
+
+    def want(self, link: LinkKey, id_: int, ranges: Sequence[Sequence[object]]) -> None:
+        """A neighbour asks for ranges of streams. Raises `ValueError` for anything else."""
+        found = [(str(origin), str(topic), int(str(first)), int(str(last))) for origin, topic, first, last in ranges]
+        self._wants.pop(link, None)
+        self._wants[link] = (id_, found[:RANGES_MAX])
+
+    def forget(self, link: LinkKey) -> None:
+        """The link is gone."""
+        self._wants.pop(link, None)
+
+    def idle_ms(self, now: Now, longest_ms: int) -> int:
+        """How soon there is something to serve, in milliseconds; `longest_ms` when nothing is asked."""
+        if not self._wants:
+            return longest_ms
+        return min(longest_ms, _PAUSE_MS if now.mono_us < self._free_us else 0)
+
+    def serve(self, turn: Turn) -> None:
+        """Send the next piece to whoever has waited longest. Raises `StoreError`."""
+        if not self._wants or turn.now.mono_us < self._free_us:
+            return
+        link = next(iter(self._wants))
+        id_, ranges = self._wants.pop(link)
+        here, absent = self._split(ranges)
+        rows, gone = read_ranges(self._state, here, REPLAY_BYTES_MAX)
+        for row in rows:
+            turn.links.append((link, replayed(row.frame)))
+        turn.control_after(link, {"t": "served", "id": id_, "gone": gone, "absent": absent})
+        size = sum(len(row.frame) for row in rows)
+        self._free_us = turn.now.mono_us + size * 1_000_000 // SERVED_BYTES_PER_S
+
+    def _split(self, ranges: list[Gone]) -> tuple[list[Gone], list[Gone]]:
+        """What of the ranges lies in this node's part of the streams, and what does not."""
+        here, absent = list[Gone](), list[Gone]()
+        for origin, topic, first, last in ranges:
+            stream = self._state.relay.streams.get((origin, topic))
+            base, head = (stream.base, stream.head) if stream else (last, last)
+            if first <= base:
+                absent.append((origin, topic, first, min(last, base)))
+            if last > head:
+                absent.append((origin, topic, max(first, head + 1), last))
+            if max(first, base + 1) <= min(last, head):
+                here.append((origin, topic, max(first, base + 1), min(last, head)))
+        return here, absent

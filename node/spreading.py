@@ -1,0 +1,266 @@
+"""Spreading: telling every neighbour what is wanted, and answering what a neighbour wants.
+
+    leaf ──interest v3──▶ node ──interest v9──▶ peer          the leaf's list goes on to whoever has events for it
+                               ◀──ack v9, heads── peer
+    leaf ◀──ack v3, heads── node                              answered when all have answered, or after a while
+
+    interest      version  lists {member: patterns}  whole     the lists that changed since the last, or all
+                  carry [member …]                             members whose events are asked for as well
+                  heads [[origin topic head] …]                where the sender stands in streams it is to be brought
+    interest_ack  version  origins [origin …]                  who knows of it now: the sender, and whom it speaks for
+                  heads [[origin topic base head] …]           their streams that have come into view by it
+
+A subscription is in force when its node's neighbours have answered: from then on every event is owed. An answer that
+could not wait for all says less, and another one with the same version follows when the rest has answered.
+
+The heads of an answer say where streams begin here (`place`): what passed before anybody wanted it is not owed, what a
+consumer has been following is, and shows as a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mesh.topic import PatternSet
+from node.intake import Intake
+from node.interest import Lists
+from node.link import Link
+from node.routes import Routes
+from node.state import State
+from node.turn import LinkKey, Turn
+from node.wanting import Wanting
+
+ANSWER_WAIT_S = 0.5
+"""How long an answer waits for the answers it depends on; the asker's own wait is longer."""
+
+_NOTHING = PatternSet(())
+
+Row = tuple[str, str, int, int]
+"""origin, topic, base, head"""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What one link was told last. `local`: version sent → version of the interest here that it covers."""
+
+    lists: Lists = field(default_factory=dict)
+    carry: tuple[str, ...] = ()
+    version: int = 0
+    answered: int = 0
+    local: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one link wants of us. `said`: origin → the patterns under which its streams were named to it."""
+
+    version: int = 0
+    open: bool = False
+    waiting: dict[LinkKey, int] = field(default_factory=dict)
+    deadline_us: int = 0
+    said: dict[str, PatternSet] = field(default_factory=dict)
+
+
+class Spreading:
+    """One node's talk about interest. `carry`: who is asked to carry whom."""
+
+    def __init__(self, state: State, routes: Routes, wanting: Wanting, intake: Intake) -> None:
+        self._state = state
+        self._routes = routes
+        self._wanting = wanting
+        self._intake = intake
+        self._told: dict[LinkKey, _Told] = {}
+        self._asked: dict[LinkKey, _Asked] = {}
+        self._spoken: dict[str, frozenset[str]] = {}
+        self._announced = -1
+        self._dirty = False
+        self._grown = False
+        self.carry: dict[LinkKey, tuple[str, ...]] = {}
+
+    # ── links ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def up(self, link: Link, turn: Turn) -> None:
+        """A link came up: tell it everything."""
+        self._routes.up(link.key, link.name, link.role == "leaf")
+        self._told[link.key], self._asked[link.key] = _Told(), _Asked()
+        self._dirty = True
+        self._tell(link.key, turn, whole=True)
+
+    def down(self, key: LinkKey) -> None:
+        """A link is gone."""
+        self._routes.down(key)
+        self._state.interest.forget(key)
+        self._wanting.forget(key)
+        self._state.informed.pop(key, None)
+        for table in (self._told, self._asked, self.carry):
+            table.pop(key, None)
+        self._dirty = True
+
+    # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, turn: Turn) -> None:
+        """Tell every neighbour what has changed for it, and answer what can be answered."""
+        if self._dirty or self._announced != self._state.interest.version:
+            self._announced, self._dirty, self._grown = self._state.interest.version, False, True
+            self._routes.changed()
+            self._wanting.shrink()
+            for key in self._told:
+                self._tell(key, turn)
+            for key, asked in self._asked.items():
+                asked.waiting |= {
+                    other: told.version
+                    for other, told in self._told.items()
+                    if asked.open and other != key and told.answered < told.version
+                }
+        self._answer_all(turn)
+
+    def ask_to_carry(self, carry: dict[LinkKey, tuple[str, ...]]) -> None:
+        """Who is asked to carry whom from now on."""
+        if carry != self.carry:
+            self.carry, self._dirty = carry, True
+
+    def _tell(self, key: LinkKey, turn: Turn, whole: bool = False) -> None:
+        told, lists, carry = self._told[key], self._routes.lists_for(key), self.carry.get(key, ())
+        if not whole and lists == told.lists and carry == told.carry:
+            self._covers(key, told)
+            return
+        changed = {name: lists.get(name, ()) for name in {**told.lists, **lists}}
+        changed = {name: patterns for name, patterns in changed.items() if patterns != told.lists.get(name, ())}
+        heads = self._heads(key, told, lists, carry)
+        told.lists, told.carry, told.version = lists, carry, told.version + 1
+        self._covers(key, told)
+        self._wanting.told(key, told.version, _texts(lists))
+        fields = {"version": told.version, "lists": changed, "whole": whole, "carry": carry, "heads": heads}
+        turn.control(key, {"t": "interest", **fields})
+
+    def _covers(self, key: LinkKey, told: _Told) -> None:
+        """What was told last says all that is wanted here now."""
+        told.local[told.version] = self._state.interest.version
+        if told.answered == told.version:
+            self._state.informed[key] = self._state.interest.version
+
+    def _heads(self, key: LinkKey, told: _Told, lists: Lists, carry: tuple[str, ...]) -> list[tuple[str, str, int]]:
+        """Where this node stands in the streams that the far end is to bring it, is not told of yet, and owes it."""
+        name, wanted, before = (
+            self._routes.neighbours[key].name,
+            PatternSet(_texts(lists)),
+            PatternSet(_texts(told.lists)),
+        )
+        carried = {origin for each in set(carry) - set(told.carry) for origin in self._spoken.get(each, ())}
+        return [
+            (stream.origin, stream.topic, stream.head)
+            for stream in self._state.relay.streams.values()
+            if wanted.matches(stream.topic)
+            and (stream.origin in carried or (not before.matches(stream.topic) and self._brings(name, stream.origin)))
+            and self._wanting.owed(stream.origin, stream.topic)
+        ]
+
+    def _brings(self, name: str, origin: str) -> bool:
+        """Whether a neighbour is, as far as is known, the way to an origin's events."""
+        spoken, member = self._spoken.get(name), origin.rpartition(".")[0]
+        if member == name or origin == self._state.origin or self._routes.link_to(member) is not None:
+            return False
+        return self._routes.leaf or spoken is None or origin in spoken
+
+    # ── what a neighbour wants ───────────────────────────────────────────────────────────────────────────────────────
+
+    def interest(self, link: Link, fields: Mapping[str, Any], turn: Turn) -> None:
+        """A neighbour says what it wants."""
+        lists = {str(name): tuple(map(str, patterns)) for name, patterns in fields["lists"].items()}
+        asked = self._asked[link.key]
+        self._state.interest.announced(link.key, lists, bool(fields["whole"]))
+        self._routes.carry(link.key, [str(name) for name in fields.get("carry", ())])
+        for origin, topic, head in fields.get("heads", ()):
+            self._resume(link.key, str(origin), str(topic), int(head), turn)
+        asked.version, asked.open = int(fields["version"]), True
+        asked.deadline_us = turn.now.later(ANSWER_WAIT_S)
+        self._dirty = True
+
+    def _resume(self, key: LinkKey, origin: str, topic: str, head: int, turn: Turn) -> None:
+        """A neighbour follows a stream through this node and stands at `head`: it is owed from there."""
+        if origin == self._state.origin:
+            return
+        if not self._wanting.before(origin, topic):
+            self._intake.begin_stream(origin, topic, head, turn, rewind=True)
+        self._wanting.resume(key, origin, topic)
+
+    def _answer_all(self, turn: Turn) -> None:
+        for key, asked in self._asked.items():
+            if asked.open:
+                asked.waiting = {
+                    other: version
+                    for other, version in asked.waiting.items()
+                    if other in self._told and self._told[other].answered < version
+                }
+                if not asked.waiting or turn.now.mono_us >= asked.deadline_us:
+                    asked.open = False
+                    self._answer(key, asked, turn)
+            elif self._grown and asked.version:
+                self._say_more(key, asked, turn)
+        self._grown = False
+
+    def _say_more(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
+        if not self._speaks(key) <= asked.said.keys():
+            self._answer(key, asked, turn)
+
+    def _speaks(self, key: LinkKey) -> set[str]:
+        return {self._state.origin, *self._routes.speaks(key)}
+
+    def _answer(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
+        origins, wanted = self._speaks(key), self._state.interest.patterns_of(key)
+        rows = [
+            (stream.origin, stream.topic, stream.base, stream.head)
+            for stream in self._state.relay.streams.values()
+            if stream.origin in origins
+            and wanted.matches(stream.topic)
+            and not asked.said.get(stream.origin, _NOTHING).matches(stream.topic)
+        ]
+        asked.said = dict.fromkeys(origins, wanted)
+        turn.control(key, {"t": "interest_ack", "version": asked.version, "origins": sorted(origins), "heads": rows})
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an answer is waited for."""
+        return any(asked.open for asked in self._asked.values())
+
+    # ── what a neighbour answers ─────────────────────────────────────────────────────────────────────────────────────
+
+    def answered(self, link: Link, fields: Mapping[str, Any], learn: Callable[[Row], None], turn: Turn) -> None:
+        """A neighbour has answered; `learn` is given the streams of which more is owed than is here."""
+        version, told = int(fields["version"]), self._told[link.key]
+        if version not in told.local:
+            return
+        origins = frozenset(str(origin) for origin in fields["origins"])
+        for origin, topic, base, head in fields["heads"]:
+            self.place((str(origin), str(topic), int(base), int(head)), learn, turn)
+        told.answered = max(told.answered, version)
+        self._routes.heard[link.key] = self._spoken[link.name] = origins
+        self._grown = True
+        turn.once_committed.append(lambda: self._wanting.answered(link.key, origins, version))
+        told.local = {each: local for each, local in told.local.items() if each >= version}
+        self._state.informed[link.key] = max(self._state.informed.get(link.key, 0), told.local[version])
+
+    def place(self, row: Row, learn: Callable[[Row], None], turn: Turn) -> None:
+        """A stream as a neighbour has it: place its beginning here, or see that more of it is owed.
+
+        Where nobody here wanted the topic until now it begins behind the head; what was wanted all along is owed from
+        where the neighbour's part of it begins; what somebody has been following is owed from where it stands here.
+        """
+        origin, topic, base, head = row
+        if origin == self._state.origin:
+            return
+        known = self._state.relay.streams.get((origin, topic))
+        if known is None and self._wanting.before(origin, topic):
+            self._intake.begin_stream(origin, topic, base, turn)
+            learn(row)
+        elif known is not None and self._wanting.owed(origin, topic):
+            learn(row)
+        else:
+            self._intake.begin_stream(origin, topic, head, turn)
+
+
+def _texts(lists: Lists) -> Iterable[str]:
+    """Every pattern of every list."""
+    return (text for patterns in lists.values() for text in patterns)
