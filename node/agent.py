@@ -23,20 +23,23 @@ from mesh.errors import ConfigurationError, MeshError
 from mesh.frame import PUBLISHER_BYTES
 from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
+from node.addresses import advertised
 from node.announcements import Announcer
 from node.clock import Clock
 from node.config import NodeSettings, default_name
 from node.core import Node
-from node.identity import DataDirectory, identify, sign_off
+from node.identity import DataDirectory, begin_life, identify, sign_off
 from node.letters import Letters
 from node.link import Identity as Greeting
 from node.links import Links
+from node.membership import Membership
 from node.operators import Operators
 from node.retention import Limits, Retention
 from node.sessions import Sessions
 from node.sockets import Sockets
 from node.state import State
 from node.store import Store, StoreError
+from node.suspicion import knobs
 from node.turn import Turn
 
 GOODBYE_MS = 500
@@ -67,19 +70,33 @@ class Agent:
                 window_us, keep_us = dedup_windows(settings)
                 self.state = State(me.name, me.generation, self._store, window_us, keep_us, random.random)
                 self.state.load(started)
-            self._sockets = Sockets(self.directory.path, settings.listen, settings.local_tcp, settings.link_queue_bytes)
+            self._sockets = Sockets(
+                self.directory.path, settings.accepts_at, settings.local_tcp, settings.link_queue_bytes, settings.socks5
+            )
         except BaseException:
             self._store.close(fold=False)
             raise
         release = version("meshbus")
-        greeting = Greeting(me.name, me.origin, release, self._sockets.listen)
+        greeting = Greeting(
+            me.name,
+            me.origin,
+            release,
+            self._sockets.listen,
+            settings.role,
+            begin_life(self._store),
+            addresses=advertised(self._sockets.listen, settings.advertise),
+            life=secrets.token_hex(8),
+        )
         links = Links(greeting, settings.heartbeat_s, settings.dead_after_s)
         links.dial(settings.peers)
+        limits = knobs(settings.heartbeat_s, settings.dead_after_s)
+        membership = Membership(self.state, links, limits, settings.peers, random.random)
+        membership.load(self._store.members(), started.mono_us)
         letters = Letters(self.state)
         sessions = Sessions(self.state, letters, links.up, self._sockets.endpoints, self._take_marks)
         retention = Retention(self.state, retention_limits(settings), sessions.attached)
         announcer = Announcer(secrets.token_bytes(PUBLISHER_BYTES))
-        self.node = Node(self.state, links, letters, sessions, retention, announcer)
+        self.node = Node(self.state, links, membership, letters, sessions, retention, announcer)
         self.node.verbs.update(Operators(self.node, release, started.wall_us).verbs)
         try:
             for peer in settings.peers:

@@ -29,6 +29,7 @@ from node.clock import Now
 from node.intake import Intake
 from node.letters import Letters
 from node.links import Links
+from node.membership import Membership
 from node.neighbours import LinkEvent, Neighbours
 from node.retention import Retention
 from node.sessions import Sessions
@@ -39,7 +40,7 @@ from node.turn import NONSENSE, LinkKey, Request, Turn, Verb
 
 BEACON_S = 1.0
 IDLE_MS = 500
-"""A turn comes at least this often: heartbeats and beacons are due about once a second."""
+"""A turn comes at least this often, and at every heartbeat: beacons are due once a second."""
 _REGISTERING_MS = 20
 _HOUSEKEEPING_AGAIN_S = 1.0
 """When the letters that are due and the log's sizes are looked at again after that has failed."""
@@ -67,6 +68,7 @@ class Node:
         self,
         state: State,
         links: Links,
+        membership: Membership,
         letters: Letters,
         sessions: Sessions,
         retention: Retention,
@@ -74,6 +76,7 @@ class Node:
     ) -> None:
         self.state = state
         self.links = links
+        self.membership = membership
         self.letters = letters
         self.sessions = sessions
         self.counts: Counter[str] = Counter()
@@ -81,7 +84,8 @@ class Node:
         self._retention = retention
         self._trouble = Trouble()
         self._intake = Intake(state, announcer, self._trouble, self.counts)
-        self._neighbours = Neighbours(state, links, sessions, self._intake, self.counts)
+        self._neighbours = Neighbours(state, links, membership, sessions, self._intake, self.counts)
+        self._idle_ms = min(IDLE_MS, membership.limits.heartbeat_us // 1000)
         self._next_beacon_us = 0
         self._next_housekeeping_us = 0
 
@@ -164,9 +168,11 @@ class Node:
             turn.refuse(request, "malformed", f"request {name!r} is malformed: {type(error).__name__} {error}")
 
     def _tick(self, turn: Turn) -> None:
+        self._each(turn, self.membership.tick)
         self._each(turn, self._neighbours.tick)
         self._each(turn, self.sessions.tick)
         if not self._trouble.closed:
+            self.membership.keep(turn)
             self._housekeeping(turn)
             self._intake.announce(turn)
         self.state.relay.window.forget(turn.now.mono_us)
@@ -202,11 +208,11 @@ class Node:
         if self.sessions.registrations.waiting:
             return _REGISTERING_MS
         if self._trouble.closed:
-            return self._trouble.idle_ms(now, IDLE_MS)
+            return self._trouble.idle_ms(now, self._idle_ms)
         paused = now.mono_us < self._next_housekeeping_us
         due_us = None if paused else self.letters.next_due_us()
         again_s = None if paused else self._retention.again_s
-        longest_ms = IDLE_MS if again_s is None else int(again_s * 1000)
+        longest_ms = self._idle_ms if again_s is None else min(self._idle_ms, int(again_s * 1000))
         return longest_ms if due_us is None else max(0, min(longest_ms, (due_us - now.wall_us) // 1000 + 1))
 
     def goodbye(self, turn: Turn) -> None:

@@ -15,6 +15,7 @@ from mesh.topic import PatternSet
 from node.intake import Intake
 from node.link import Heard, Link
 from node.links import Links
+from node.membership import Membership
 from node.sessions import Sessions
 from node.state import State
 from node.turn import NONSENSE, LinkKey, Turn
@@ -27,8 +28,17 @@ LinkEvent = tuple[LinkKey, str, str]
 class Neighbours:
     """The node's side towards its peers."""
 
-    def __init__(self, state: State, links: Links, sessions: Sessions, intake: Intake, counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        state: State,
+        links: Links,
+        membership: Membership,
+        sessions: Sessions,
+        intake: Intake,
+        counts: Counter[str],
+    ) -> None:
         self.links = links
+        self._membership = membership
         self._state = state
         self._sessions = sessions
         self._intake = intake
@@ -79,7 +89,9 @@ class Neighbours:
 
     def _heed(self, heard: list[Heard], turn: Turn) -> None:
         interest = self._state.interest
-        for kind, link, fields in heard:
+        for each in heard:
+            self._membership.heed(each, turn)
+            kind, link, fields = each
             if kind == "interest":
                 self._answer_interest(link, fields, turn)
             elif kind == "interest_ack":
@@ -87,7 +99,7 @@ class Neighbours:
                 self._sessions.registrations.interest_known(link.key, int(fields["version"]))
             elif kind == "up":
                 self._tell_interest(link.key, turn)
-            else:
+            elif kind == "down":
                 interest.forget(link.key)
                 self._wanting.forget(link.key)
 

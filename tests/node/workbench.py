@@ -26,11 +26,13 @@ from node.core import Inbox, Node
 from node.letters import Letters
 from node.link import Identity
 from node.links import Links
+from node.membership import Membership
 from node.operators import Operators
 from node.retention import Limits, Retention
 from node.sessions import Sessions
 from node.state import State
 from node.store import Store
+from node.suspicion import knobs
 from node.turn import CONTROL, Turn
 
 START = Now(1_800_000_000_000_000, 5_000_000_000)
@@ -100,11 +102,13 @@ class Bench:
         )
         self.state.load(self.now)
         self.links = Links(Identity(self.name, self.state.origin, "1.0", ""), 1.0, 10.0)
+        self.membership = Membership(self.state, self.links, knobs(1.0, 10.0), (), lambda: self.draw)
+        self.membership.load(store.members(), self.now.mono_us)
         self.letters = Letters(self.state)
         self.sessions = Sessions(self.state, self.letters, self.links.up, ENDPOINTS, self._take_marks)
         retention = Retention(self.state, self.limits, self.sessions.attached)
         announcer = Announcer(b"announce")
-        self.node = Node(self.state, self.links, self.letters, self.sessions, retention, announcer)
+        self.node = Node(self.state, self.links, self.membership, self.letters, self.sessions, retention, announcer)
         self.node.verbs.update(Operators(self.node, "1.0", self.now.wall_us).verbs)
 
     def _take_marks(self, session: bytes) -> list[Mark]:
