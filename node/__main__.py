@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--peer", action="append", dest="peers", metavar="tcp://HOST:PORT", help="a peer to dial; may be given again"
     )
+    flags.add_argument(
+        "--leaf", action="store_true", default=None, help="only dial: for a machine that nobody can reach, or may"
+    )
     return flags
 
 

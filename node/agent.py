@@ -23,6 +23,7 @@ from mesh.errors import ConfigurationError, MeshError
 from mesh.frame import PUBLISHER_BYTES
 from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
+from node.addresses import advertised
 from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Clock
 from node.config import NodeSettings, default_name
@@ -59,11 +60,13 @@ class Agent:
                 me = identify(self._store, settings.name, default_name(), settings.durability)
                 plan = plan_of(settings)
                 self.state = load_state(self._store, me, plan, random.random, started)
-            self._sockets = Sockets(self.directory.path, settings.listen, settings.local_tcp, settings.link_queue_bytes)
+            self._sockets = Sockets(
+                self.directory.path, settings.accepts_at, settings.local_tcp, settings.link_queue_bytes, settings.socks5
+            )
         except BaseException:
             self._store.close(fold=False)
             raise
-        self.node = assemble(self.state, plan, self._surroundings(), started)
+        self.node = assemble(self.state, plan, self._surroundings(settings), started)
         try:
             for peer in settings.peers:
                 self._sockets.dial(peer)
@@ -72,10 +75,12 @@ class Agent:
             self._store.close()
             raise
 
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self, settings: NodeSettings) -> Surroundings:
         return Surroundings(
             version("meshbus"),
             self._sockets.listen,
+            advertised(self._sockets.listen, settings.advertise),
+            secrets.token_hex(8),
             self._sockets.endpoints,
             self._take_marks,
             secrets.token_bytes(PUBLISHER_BYTES),
@@ -153,7 +158,7 @@ def plan_of(settings: NodeSettings) -> Plan:
     """What of the settings the rules need."""
     window_us, keep_us = dedup_windows(settings)
     limits = retention_limits(settings)
-    return Plan(settings.peers, settings.heartbeat_s, settings.dead_after_s, limits, window_us, keep_us)
+    return Plan(settings.peers, settings.heartbeat_s, settings.dead_after_s, limits, window_us, keep_us, settings.role)
 
 
 def dedup_windows(settings: NodeSettings) -> tuple[Callable[[str], int], int]:

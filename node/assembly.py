@@ -15,15 +15,18 @@ from mesh.marks import Mark
 from node.announcements import Announcer
 from node.clock import Now
 from node.core import Node
-from node.identity import Identity
+from node.identity import Identity, begin_life
 from node.letters import Letters
 from node.link import Identity as Greeting
+from node.link import Role
 from node.links import Links
+from node.membership import Membership
 from node.operators import Operators
 from node.retention import Limits, Retention
 from node.sessions import Sessions
 from node.state import State
 from node.store import Store
+from node.suspicion import knobs
 
 
 class Plan(NamedTuple):
@@ -39,17 +42,21 @@ class Plan(NamedTuple):
     limits: Limits
     dedup_window_us: Callable[[str], int]
     dedup_keep_us: int
+    role: Role = "peer"
 
 
 class Surroundings(NamedTuple):
     """What a node is given to live in.
 
-    `listen` and `endpoints` are where peers and programs reach it, `take_marks` reads what a program that died was at,
+    `listen` and `endpoints` are where peers and programs reach it, `addresses` what others are told to dial, `life` is
+    random for every start, `take_marks` reads what a program that died was at,
     `announcer` is the random publisher id of the node's own events.
     """
 
     version: str
     listen: str
+    addresses: tuple[str, ...]
+    life: str
     endpoints: Mapping[str, str]
     take_marks: Callable[[bytes], list[Mark]]
     announcer: bytes
@@ -64,12 +71,24 @@ def load_state(store: Store, me: Identity, plan: Plan, draw: Callable[[], float]
 
 def assemble(state: State, plan: Plan, around: Surroundings, now: Now) -> Node:
     """The rules around a loaded state, joined into a node that can take turns; it begins `now`."""
-    greeting = Greeting(state.name, state.origin, around.version, around.listen)
+    greeting = Greeting(
+        state.name,
+        state.origin,
+        around.version,
+        around.listen,
+        plan.role,
+        begin_life(state.store),
+        addresses=around.addresses,
+        life=around.life,
+    )
     links = Links(greeting, plan.heartbeat_s, plan.dead_after_s)
     links.dial(plan.peers)
+    limits = knobs(plan.heartbeat_s, plan.dead_after_s)
+    membership = Membership(state, links, limits, plan.peers, state.draw)
+    membership.load(state.store.members(), now.mono_us)
     letters = Letters(state)
     sessions = Sessions(state, letters, links.up, around.endpoints, around.take_marks)
     retention = Retention(state, plan.limits, sessions.attached)
-    node = Node(state, links, letters, sessions, retention, Announcer(around.announcer))
+    node = Node(state, links, membership, letters, sessions, retention, Announcer(around.announcer))
     node.verbs.update(Operators(node, around.version, now.wall_us).verbs)
     return node

@@ -1,6 +1,6 @@
 """Carrying: two peers that cannot reach each other let a common neighbour pass their events on. Rules only.
 
-    A ═══ B ═══ C        A ╳ C       B says whom it reaches: A, C
+    A ═══ B ═══ C        A ─/─ C       B says whom it reaches: A, C
                              C misses A ─▶ asks B to carry ─▶ A learns through B what C wants ─▶ A ══▶ B ══▶ C
                              A ═══ C is back ─▶ C no longer asks
 

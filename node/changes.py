@@ -61,6 +61,16 @@ class Books(NamedTuple):
     seen_us: int
 
 
+class MemberRow(NamedTuple):
+    """A member and where it may be dialled (JSON), in the column order of the table."""
+
+    origin: str
+    name: str
+    incarnation: int
+    sequence: int
+    addresses: str
+
+
 @dataclass(slots=True)
 class Changes:
     """Everything one transaction writes. Empty means that there is nothing to commit.
@@ -88,6 +98,8 @@ class Changes:
     actions: list[tuple[int, str, str, int, str]] = field(default_factory=list)
     consumers_forgotten: list[tuple[str]] = field(default_factory=list)
     publishers_forgotten: list[tuple[bytes]] = field(default_factory=list)
+    members: list[MemberRow] = field(default_factory=list)
+    members_forgotten: list[tuple[str]] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
     trim_before: int = 0
     holes_before: int = 0

@@ -30,6 +30,8 @@ from mesh.errors import ConfigurationError
 from mesh.limits import DEDUP_WINDOW_S
 from mesh.location import default_data_dir
 from mesh.topic import check_pattern
+from node.link import Role
+from node.suspicion import knobs
 
 ENV_PREFIX = "MESH_NODE_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -48,6 +50,9 @@ class NodeSettings(BaseSettings):
     data_dir: Path = Field(default_factory=default_data_dir)
     listen: str = "tcp://127.0.0.1:7270"
     peers: Annotated[tuple[str, ...], NoDecode] = ()
+    advertise: Annotated[tuple[str, ...], NoDecode] = ()
+    leaf: bool = False
+    socks5: str = ""
     local_tcp: str = ""
     durability: Literal["full", "os"] = "full"
     dedup_window_s: Seconds = DEDUP_WINDOW_S
@@ -74,7 +79,7 @@ class NodeSettings(BaseSettings):
     def _endpoint(cls, address: str) -> str:
         return check_address(address) if address else address
 
-    @field_validator("peers", mode="before")
+    @field_validator("peers", "advertise", mode="before")
     @classmethod
     def _peer_list(cls, peers: object) -> object:
         """A variable holds a JSON list, or addresses with commas between them."""
@@ -82,10 +87,17 @@ class NodeSettings(BaseSettings):
             return peers
         return json.loads(peers) if peers.startswith("[") else [peer.strip() for peer in peers.split(",") if peer]
 
-    @field_validator("peers")
+    @field_validator("peers", "advertise")
     @classmethod
     def _peers(cls, peers: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(check_peer(peer) for peer in peers))
+
+    @field_validator("socks5")
+    @classmethod
+    def _proxy(cls, proxy: str) -> str:
+        if proxy and not _ADDRESS.fullmatch(f"tcp://{proxy}"):
+            raise ValueError(f"{proxy!r} is no SOCKS5 proxy; write HOST:PORT")
+        return proxy
 
     @field_validator("dedup_windows")
     @classmethod
@@ -96,12 +108,20 @@ class NodeSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _relations(self) -> NodeSettings:
-        if self.dead_after_s < 2 * self.heartbeat_s:
-            raise ValueError(
-                f"dead_after_s is {self.dead_after_s:g} and heartbeat_s {self.heartbeat_s:g}; "
-                "one lost heartbeat would be a death, use at least twice the heartbeat"
-            )
+        knobs(self.heartbeat_s, self.dead_after_s)
+        if self.leaf and self.advertise:
+            raise ValueError("a leaf is dialled by nobody; leave out advertise, or leaf")
         return self
+
+    @property
+    def role(self) -> Role:
+        """What this node is to the others."""
+        return "leaf" if self.leaf else "peer"
+
+    @property
+    def accepts_at(self) -> str:
+        """Where links are accepted: a leaf accepts none."""
+        return "" if self.leaf else self.listen
 
     @classmethod
     def settings_customise_sources(

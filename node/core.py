@@ -29,6 +29,7 @@ from node.clock import Now
 from node.intake import Intake
 from node.letters import Letters
 from node.links import Links
+from node.membership import Membership
 from node.neighbours import LinkEvent, Neighbours
 from node.retention import Retention
 from node.routes import Routes
@@ -41,7 +42,7 @@ from node.wanting import Wanting
 
 BEACON_S = 1.0
 IDLE_MS = 500
-"""A turn comes at least this often: heartbeats and beacons are due about once a second."""
+"""A turn comes at least this often, and at every heartbeat: beacons are due once a second."""
 _REGISTERING_MS = 20
 _HOUSEKEEPING_AGAIN_S = 1.0
 """When the letters that are due and the log's sizes are looked at again after that has failed."""
@@ -69,6 +70,7 @@ class Node:
         self,
         state: State,
         links: Links,
+        membership: Membership,
         letters: Letters,
         sessions: Sessions,
         retention: Retention,
@@ -76,6 +78,7 @@ class Node:
     ) -> None:
         self.state = state
         self.links = links
+        self.membership = membership
         self.letters = letters
         self.sessions = sessions
         self.counts: Counter[str] = Counter()
@@ -85,7 +88,8 @@ class Node:
         routes = Routes(state.name, links.me.role == "leaf", state.interest)
         wanting = Wanting(state, routes.wanted)
         self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts)
-        self._neighbours = Neighbours(state, links, routes, wanting, self._intake, self.counts)
+        self._neighbours = Neighbours(state, links, membership, routes, wanting, self._intake, self.counts)
+        self._idle_ms = min(IDLE_MS, membership.limits.heartbeat_us // 1000)
         self._next_beacon_us = 0
         self._next_housekeeping_us = 0
 
@@ -168,9 +172,11 @@ class Node:
             turn.refuse(request, "malformed", f"request {name!r} is malformed: {type(error).__name__} {error}")
 
     def _tick(self, turn: Turn) -> None:
+        self._each(turn, self.membership.tick)
         self._each(turn, self._neighbours.tick)
         self._each(turn, self.sessions.tick)
         if not self._trouble.closed:
+            self.membership.keep(turn)
             self._housekeeping(turn)
             self._intake.announce(turn)
         self.state.relay.window.forget(turn.now.mono_us)
@@ -206,8 +212,8 @@ class Node:
         if self.sessions.registrations.waiting:
             return _REGISTERING_MS
         if self._trouble.closed:
-            return self._trouble.idle_ms(now, IDLE_MS)
-        longest_ms = self._neighbours.idle_ms(now, IDLE_MS)
+            return self._trouble.idle_ms(now, self._idle_ms)
+        longest_ms = self._neighbours.idle_ms(now, self._idle_ms)
         paused = now.mono_us < self._next_housekeeping_us
         due_us = None if paused else self.letters.next_due_us()
         again_s = None if paused else self._retention.again_s

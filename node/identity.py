@@ -75,6 +75,13 @@ def identify(store: Store, wanted: str, fallback: str, durability: Durability) -
     return Identity(name, generation)
 
 
+def begin_life(store: Store) -> int:
+    """Raise the node's incarnation by one for this start, on disk before anybody hears of it; see `node.members`."""
+    incarnation = int(store.read_meta().get("incarnation", 0)) + 1
+    store.write_meta({"incarnation": str(incarnation)})
+    return incarnation
+
+
 def sign_off(store: Store) -> None:
     """Note that the node stopped in good order."""
     store.write_meta({"stopped": "yes"})

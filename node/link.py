@@ -12,22 +12,34 @@ from typing import Any, Literal, NamedTuple
 
 from node.turn import LinkKey
 
-LINK_PROTOCOL = 1
+LINK_PROTOCOL = LINK_PROTOCOL_MIN = 1
+"""The newest and the oldest way to talk over a link that this node knows; a link uses the newest that both know."""
 
-TALK = frozenset(("interest", "interest_ack", "beacon", "heads", "digest", "want", "served", "reach"))
+TALK = frozenset(
+    ("interest", "interest_ack", "beacon", "heads", "digest", "want", "served", "reach", "members", "known", "rival")
+)
 """Kinds of control messages that are no business of the link itself, and count only while it is up."""
 
+ADDRESSES_MAX = 8
+"""Addresses of one member; further ones are not looked at."""
+_TEXT_MAX = 300
+
+Role = Literal["peer", "leaf"]
 LinkState = Literal["connecting", "greeting", "up", "down", "refused", "spare"]
 
 
 class Identity(NamedTuple):
-    """What a node says of itself in a greeting."""
+    """What a node says of itself in a greeting. `life` is random and new with every start."""
 
     name: str
     origin: str
     version: str
     listen: str
-    role: str = "peer"
+    role: Role = "peer"
+    incarnation: int = 0
+    sequence: int = 0
+    addresses: tuple[str, ...] = ()
+    life: str = ""
 
 
 @dataclass(slots=True)
@@ -35,7 +47,7 @@ class Link:
     """One connection. Moments in microseconds of the monotonic clock; `rtt_us` and `skew_us` measured by ping.
 
     `address` is where the peer may be dialled, `dialled_at` the address by which this connection was made, and
-    `connected` says that it stands.
+    `connected` says that it stands, and `refused` is the code of the refusal (see `Refusal`), "" for none.
     """
 
     key: LinkKey
@@ -46,8 +58,14 @@ class Link:
     name: str = ""
     origin: str = ""
     version: str = ""
-    role: str = "peer"
+    role: Role = "peer"
+    incarnation: int = 0
+    sequence: int = 0
+    addresses: tuple[object, ...] = ()
+    life: str = ""
+    protocol: int = LINK_PROTOCOL
     reason: str = ""
+    refused: str = ""
     left: bool = False
     acted_us: int = 0
     heard_us: int = 0
@@ -64,6 +82,17 @@ class Link:
         """Whether this node opened the connection."""
         return isinstance(self.key, str)
 
+    def greeted(self, greeting: dict[str, Any]) -> None:
+        """Note who is at the far end. Raises `ValueError` or `TypeError` where the greeting is malformed."""
+        incarnation, sequence = int(greeting.get("incarnation", 0)), int(greeting.get("sequence", 0))
+        addresses = tuple(greeting.get("addresses", ()))[:ADDRESSES_MAX]
+        self.name, self.origin = greeting["name"], greeting["origin"]
+        self.version, self.life = (str(greeting.get(key, ""))[:_TEXT_MAX] for key in ("version", "life"))
+        self.role = "leaf" if greeting.get("role") == "leaf" else "peer"
+        self.incarnation, self.sequence, self.addresses = incarnation, sequence, addresses
+        self.protocol = min(LINK_PROTOCOL, int(greeting["protocol"]))
+        self.left, self.reason, self.refused = False, "", ""
+
 
 class Heard(NamedTuple):
     """A control message that concerns others than the link itself: one of `TALK`, or `up` or `down`."""
@@ -73,15 +102,37 @@ class Heard(NamedTuple):
     fields: dict[str, Any]
 
 
-def objection(me: Identity, greeting: dict[str, Any]) -> str:
-    """Why a greeting cannot be accepted, or ""."""
-    if greeting.get("protocol") != LINK_PROTOCOL:
-        spoken = greeting.get("protocol")
-        return f"it speaks link protocol {spoken!r}, this node {LINK_PROTOCOL}; run the same release on both"
-    if not isinstance(greeting.get("name"), str) or not isinstance(greeting.get("origin"), str):
-        return "its greeting has no name or origin"
-    if greeting["origin"] == me.origin:
-        return "that address is this node itself; remove it from the peers"
-    if greeting["name"] == me.name:
-        return f"two nodes are called {me.name!r}; give one another --name"
-    return ""
+class Refusal(NamedTuple):
+    """Why a greeting is not accepted. `code`: protocol, malformed, self, name or full."""
+
+    code: str
+    reason: str
+
+
+def objection(me: Identity, greeting: dict[str, Any]) -> Refusal | None:
+    """Why a greeting cannot be accepted by anybody like us, or None."""
+    newest = greeting.get("protocol")
+    oldest = greeting.get("protocol_min", newest)
+    if not isinstance(newest, int) or not isinstance(oldest, int) or not _common(oldest, newest):
+        spoken = repr(newest) if oldest == newest else f"{oldest!r} to {newest!r}"
+        return Refusal(
+            "protocol", f"it speaks link protocol {spoken}, this node {LINK_PROTOCOL}; run the same release on both"
+        )
+    if not _is_member(greeting.get("name"), greeting.get("origin")):
+        return Refusal("malformed", "its greeting has no name or origin")
+    if greeting["origin"] == me.origin and greeting.get("life", "") == me.life:
+        return Refusal("self", "that address is this node itself; remove it from the peers")
+    return same_name(me.name) if greeting["name"] == me.name else None
+
+
+def same_name(name: str) -> Refusal:
+    """Another node of that name is there."""
+    return Refusal("name", f"two nodes are called {name!r}; give one another --name")
+
+
+def _common(oldest: int, newest: int) -> bool:
+    return oldest <= LINK_PROTOCOL and newest >= LINK_PROTOCOL_MIN
+
+
+def _is_member(name: object, origin: object) -> bool:
+    return isinstance(name, str) and isinstance(origin, str) and len(origin) <= _TEXT_MAX

@@ -27,7 +27,18 @@ from typing import Any
 from mesh.errors import MalformedFrame
 from mesh.requests import unpack_control
 from node.clock import Now
-from node.link import LINK_PROTOCOL, TALK, Heard, Identity, Link, LinkState, objection
+from node.link import (
+    LINK_PROTOCOL,
+    LINK_PROTOCOL_MIN,
+    TALK,
+    Heard,
+    Identity,
+    Link,
+    LinkState,
+    Refusal,
+    objection,
+    same_name,
+)
 from node.turn import CONTROL, LinkKey, Turn
 
 _GREETING_S = 2.0
@@ -48,11 +59,21 @@ class Links:
         self._heartbeat_us = int(heartbeat_s * 1e6)
         self._dead_after_us = int(dead_after_s * 1e6)
         self._next_ping_us = 0
+        self._pardon_us = 0
+
+    def pardon(self, now: Now) -> None:
+        """This node was stopped itself: no link is given up for what was not heard until now."""
+        self._pardon_us = now.mono_us
 
     def dial(self, addresses: Iterable[str]) -> None:
         """Begin with these addresses; the sockets connect by themselves and report."""
         for address in addresses:
             self.links[address] = Link(address, address, dialled_at=address)
+
+    def undial(self, addresses: Iterable[str]) -> list[Heard]:
+        """End these connections, and do not make them again."""
+        gone = [self.links.pop(address) for address in addresses if address in self.links]
+        return [heard for link in gone for heard in self._lower(link, "not dialled any more", "down")]
 
     def up(self) -> set[LinkKey]:
         """The links in use."""
@@ -62,9 +83,10 @@ class Links:
 
     def connected(self, key: LinkKey, turn: Turn) -> None:
         """A dialled connection stands: greet."""
-        link = self.links[key]
-        link.connected, link.reason = True, ""
-        self._greet(link, turn)
+        link = self.links.get(key)
+        if link is not None:  # else it was let go of meanwhile
+            link.connected, link.reason = True, ""
+            self._greet(link, turn)
 
     def disconnected(self, key: LinkKey, reason: str) -> list[Heard]:
         """A connection is gone (dialled ones are tried again by their sockets)."""
@@ -106,7 +128,7 @@ class Links:
         if kind == "who":
             return self._asked_who(link, turn)
         if kind == "refuse":
-            return self._refused(link, message)
+            return self._refused(link, message, turn.now)
         if kind == "goodbye":
             link.left = True
             return self._lower(link, "left", "down")
@@ -124,19 +146,18 @@ class Links:
 
     def _greeting(self, link: Link, answer: bool) -> dict[str, Any]:
         how = {"answer": answer, "spare": link.state == "spare", "dialled_at": link.dialled_at}
-        return {"t": "hello", "protocol": LINK_PROTOCOL, **how, **self.me._asdict()}
+        spoken = {"protocol": LINK_PROTOCOL, "protocol_min": LINK_PROTOCOL_MIN}
+        return {"t": "hello", **spoken, **how, **self.me._asdict()}
 
     def _hello(self, key: LinkKey, link: Link | None, message: dict[str, Any], turn: Turn) -> list[Heard]:
-        refusal = objection(self.me, message)
+        refusal = objection(self.me, message) or self._rivalry(message, turn)
         if refusal:
-            return self._refuse(key, link, refusal, turn)
+            return [*self._refuse(key, link, refusal, turn), *self._own_rival(refusal, message)]
         if link is None:
             if sum(not each.dialled for each in self.links.values()) >= _ACCEPTED_SILENT_MAX:
-                return self._refuse(key, link, "this node holds as many links as it may", turn)
+                return self._refuse(key, link, Refusal("full", "this node holds as many links as it may"), turn)
             link = self._accept(key, message)
-        link.name, link.origin = str(message["name"]), str(message["origin"])
-        link.version, link.left, link.reason = str(message.get("version", "")), False, ""
-        link.role = str(message.get("role", "peer"))
+        link.greeted(message)
         self._heard(link, turn.now)
         if message.get("answer"):
             return self._lower(link, _SPARED, "spare") if message.get("spare") else self._choose(link)
@@ -153,12 +174,39 @@ class Links:
         self.links[key] = link
         return link
 
-    def _refuse(self, key: LinkKey, link: Link | None, reason: str, turn: Turn) -> list[Heard]:
-        turn.control(key, {"t": "refuse", "reason": reason})
-        return self._lower(link, reason, "refused") if link else []
+    def _rivalry(self, message: dict[str, Any], turn: Turn) -> Refusal | None:
+        """A second living node of a name is not let in, and the first is told of it.
 
-    def _refused(self, link: Link, message: dict[str, Any]) -> list[Heard]:
-        return self._lower(link, str(message.get("reason", "")), "refused")
+        A node that restarted has another life and a higher incarnation than its former self, which is gone.
+        """
+        rival = self._used(message["name"])
+        if rival is None:
+            return None
+        restarted = int(message.get("incarnation", 0)) > rival.incarnation
+        same_life = message.get("life", "") in (rival.life, "")
+        if rival.origin == message["origin"] and (restarted or same_life):
+            return None
+        told = {key: str(message.get(key, "")) for key in ("origin", "listen")}
+        turn.control(rival.key, {"t": "rival", **told})
+        return same_name(rival.name)
+
+    def _own_rival(self, refusal: Refusal, message: dict[str, Any]) -> list[Heard]:
+        """What a greeting in this node's own name means for others."""
+        if refusal.code != "name" or message["name"] != self.me.name:
+            return []
+        return [Heard("rival", Link(b"", str(message.get("listen", ""))), message)]
+
+    def _refuse(self, key: LinkKey, link: Link | None, refusal: Refusal, turn: Turn) -> list[Heard]:
+        turn.control(key, {"t": "refuse", **refusal._asdict()})
+        return self._end(link, refusal, turn.now) if link else []
+
+    def _refused(self, link: Link, message: dict[str, Any], now: Now) -> list[Heard]:
+        refusal = Refusal(str(message.get("code", "")), str(message.get("reason", "")))
+        return self._end(link, refusal, now)
+
+    def _end(self, link: Link, refusal: Refusal, now: Now) -> list[Heard]:
+        link.refused, link.acted_us = refusal.code, now.mono_us
+        return self._lower(link, refusal.reason, "refused")
 
     def _asked_who(self, link: Link, turn: Turn) -> list[Heard]:
         """The far end does not know this connection (it was restarted): begin again."""
@@ -210,11 +258,12 @@ class Links:
         self._next_ping_us = now_us + self._heartbeat_us
         heard: list[Heard] = []
         for link in list(self.links.values()):
-            if link.state == "up" and now_us - link.heard_us > self._dead_after_us:
+            silent = now_us - max(link.heard_us, self._pardon_us) > self._dead_after_us
+            if link.state == "up" and silent:
                 heard += self._silent(link)
             elif link.state in ("up", "spare"):
                 turn.control(link.key, {"t": "ping", "at": now_us})
-            elif not link.dialled and not link.left and now_us - link.heard_us > self._dead_after_us:
+            elif not link.dialled and not link.left and silent:
                 del self.links[link.key]
             if link.dialled and self._greeting_due(link, now_us):
                 self._greet(link, turn)
@@ -227,10 +276,14 @@ class Links:
         return heard
 
     def _greeting_due(self, link: Link, now_us: int) -> bool:
-        """Whether a standing connection should be greeted: nothing came back, or a spare is needed."""
+        """Whether a standing connection should be greeted.
+
+        Nothing came back, a spare is needed, or another node had this one's name and may be gone by now.
+        """
         if link.state == "spare":
             return self._used(link.name) is None
-        waits = link.connected and not link.left and link.state in ("greeting", "down")
+        named = link.state == "refused" and link.refused == "name"
+        waits = link.connected and not link.left and (link.state in ("greeting", "down") or named)
         return waits and now_us - link.acted_us > _GREETING_S * 1e6
 
     def goodbye(self, turn: Turn) -> None:

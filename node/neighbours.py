@@ -22,6 +22,7 @@ from node.comparing import Comparing
 from node.intake import Intake
 from node.link import Heard, Link
 from node.links import Links
+from node.membership import Membership
 from node.repair import Repair
 from node.routes import Routes
 from node.serving import Serving
@@ -40,25 +41,25 @@ _LOOK_S = 0.5
 
 
 class Neighbours:
-    """The node's side towards its peers. `forgotten` says whether a member is no longer expected to come back."""
+    """The node's side towards its peers."""
 
     def __init__(
         self,
         state: State,
         links: Links,
+        membership: Membership,
         routes: Routes,
         wanting: Wanting,
         intake: Intake,
         counts: Counter[str],
-        forgotten: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self.links = links
         self.routes = routes
+        self._membership = membership
         self._state = state
         self._intake = intake
         self._counts = counts
         self._wanting = wanting
-        self._forgotten = forgotten
         self.spreading = Spreading(state, routes, wanting, intake)
         self.repair = Repair(state, routes, intake, self._lost_for_good, counts)
         self.serving = Serving(state)
@@ -119,8 +120,11 @@ class Neighbours:
                 link.repaired += frame.count
 
     def _heed(self, heard: list[Heard], turn: Turn) -> None:
-        for kind, link, fields in heard:
-            self._talk[kind](link, fields, turn)
+        for each in heard:
+            self._membership.heed(each, turn)
+            take = self._talk.get(each.kind)
+            if take is not None:
+                take(each.link, each.fields, turn)
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,6 +200,9 @@ class Neighbours:
 
     def _lost_for_good(self, origin: str) -> bool:
         """Whether an origin will never speak again: its machine has begun anew, or is no longer expected."""
-        name = origin.rpartition(".")[0]
-        others = (link for link in self.links.links.values() if link.state == "up" and link.name == name)
-        return self._forgotten(name) or any(link.origin != origin for link in others)
+        mine, name = self._membership.members.rows.get(origin), origin.rpartition(".")[0]
+        if mine is None:
+            return True
+        return mine.fact.status != "here" and any(
+            row.fact.origin != origin for row in self._membership.members.rivals(name)
+        )

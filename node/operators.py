@@ -19,7 +19,8 @@ from node.audit import audit
 from node.core import Node
 from node.letter_reader import Letter, LetterFilter
 from node.log_pages import event_rows, page_after, page_before, readable, start_of
-from node.status import Row, consumer_rows, dlq_summary, peer_rows, status
+from node.peer_rows import peer_rows
+from node.status import Row, consumer_rows, dlq_summary, status
 from node.turn import Request, Turn, Verb
 
 LIST_MAX = 1000

@@ -34,6 +34,9 @@ ANSWER_S = 3.0
 """A want that is not answered for so long is asked of the next neighbour."""
 AGAIN_S = 2.0
 """How long a neighbour that had nothing of a gap is not asked for it again."""
+PATIENCE_S = 60.0
+"""How long a gap stays open at least before anybody but the origin makes a loss of it: after a start, members and links
+must be known first."""
 LOOK_S = 0.25
 """How often open gaps are looked at when nothing happens."""
 
@@ -54,6 +57,7 @@ class _Want:
 class _Sources:
     """Who can close a gap. `heads`: link → how far it has the stream; `barren`: link → until when it is passed over."""
 
+    since_us: int | None = None
     heads: dict[LinkKey, int] = field(default_factory=dict)
     barren: dict[LinkKey, int] = field(default_factory=dict)
     gone: int = 0
@@ -151,6 +155,8 @@ class Repair:
         if not missing:
             return None
         sources, neighbours = self._source(stream), self._routes.neighbours
+        if sources.since_us is None:
+            sources.since_us = now_us
         fresh = [link for link in neighbours if sources.barren.get(link, 0) <= now_us]
         origins = self._routes.heard
         for link in fresh:
@@ -161,7 +167,8 @@ class Repair:
             return max(further, key=lambda link: sources.heads[link])
         if fresh:
             return min(fresh, key=lambda link: neighbours[link].leaf)
-        if neighbours and self._lost_for_good(stream.origin):
+        patient = now_us - sources.since_us < PATIENCE_S * 1e6
+        if neighbours and not patient and self._lost_for_good(stream.origin):
             self._accept(stream, max(sources.gone, missing[0].last), None, turn)
         return None
 

@@ -118,6 +118,14 @@ CREATE TABLE actions (                  -- what operators did to letters
     detail  TEXT NOT NULL
 );
 
+CREATE TABLE members (                  -- peers that may be dialled, for a start with no seed in reach
+    origin      TEXT PRIMARY KEY,
+    name        TEXT NOT NULL,
+    incarnation INTEGER NOT NULL,
+    sequence    INTEGER NOT NULL,
+    addresses   TEXT NOT NULL           -- JSON list
+) WITHOUT ROWID;
+
 CREATE VIEW dead_letter_queue AS        -- the letters in the shape of the coordination event system's runbook
 SELECT id, topic AS event_type, payload AS event_data, error_type || ': ' || error AS error,
        first_failed_us / 1e6 AS created_at, attempts - 1 AS retry_count

@@ -57,7 +57,8 @@ _FAILURES: dict[int, str] = {
 class Sockets:
     """All sockets of one node. Bound when constructed; raises `ConfigurationError` when an address cannot be bound."""
 
-    def __init__(self, data_dir: Path, listen: str, local_tcp: str, link_queue_bytes: int) -> None:
+    def __init__(self, data_dir: Path, listen: str, local_tcp: str, link_queue_bytes: int, socks5: str = "") -> None:
+        self._socks5 = socks5
         self._queues = LinkQueues(link_queue_bytes, self._try)
         self._context = zmq.Context()
         self._poller = zmq.Poller()
@@ -138,13 +139,17 @@ class Sockets:
 
     def dial(self, address: str) -> None:
         """Connect to a peer; the connection is tried again by itself, and reported through the inbox."""
+        self.undial(address)
         dealer = self._link_socket(zmq.DEALER)
         dealer.setsockopt(zmq.IMMEDIATE, 1)
         dealer.setsockopt(zmq.IPV6, 1)
+        if self._socks5:
+            dealer.setsockopt_string(zmq.SOCKS_PROXY, self._socks5)
         monitor = self._monitor(dealer)
         try:
             dealer.connect(address)
         except zmq.ZMQError as error:
+            _end(dealer, monitor)
             raise ConfigurationError(
                 f"cannot dial {address}: {os.strerror(error.errno or 0)}; correct the peer's address"
             ) from None
@@ -152,6 +157,27 @@ class Sockets:
         self._monitors[monitor] = address
         self._poller.register(dealer, zmq.POLLIN)
         self._poller.register(monitor, zmq.POLLIN)
+
+    def undial(self, address: str) -> None:
+        """End the connection to a peer; what waits for it is dropped, and nothing more is reported of it."""
+        dealer = self._dealers.pop(address, None)
+        if dealer is None:
+            return
+        monitor = next(each for each, dialled in self._monitors.items() if dialled == address)
+        del self._monitors[monitor]
+        self._poller.unregister(dealer)
+        self._poller.unregister(monitor)
+        _end(dealer, monitor)
+        self._queues.forget(address)
+
+    def _redial(self, turn: Turn) -> None:
+        for address in turn.undials:
+            self.undial(address)
+        for address in turn.dials:
+            try:
+                self.dial(address)
+            except ConfigurationError as error:
+                self._events.append((address, "disconnected", str(error)))
 
     # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,6 +244,7 @@ class Sockets:
             self._queues.send(link, data)
         for request, reply in turn.replies:
             self._ctl.send_multipart([request.client, *reply], zmq.NOBLOCK)
+        self._redial(turn)
 
     def _try(self, link: LinkKey, data: bytes) -> bool:
         """Hand a message to the link's socket; False when it is full."""
@@ -225,7 +252,9 @@ class Sockets:
             if isinstance(link, bytes):
                 self._acceptor.send_multipart([link, data], zmq.NOBLOCK)
             else:
-                self._dealers[link].send(data, zmq.NOBLOCK)
+                dealer = self._dealers.get(link)
+                if dealer is not None:  # else it was let go of meanwhile
+                    dealer.send(data, zmq.NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -255,6 +284,12 @@ class Sockets:
                 (self._dir / f"{name}.sock").unlink(missing_ok=True)
         if self._own_dir:
             shutil.rmtree(self._dir, ignore_errors=True)
+
+
+def _end(dealer: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> None:
+    dealer.disable_monitor()
+    monitor.close()
+    dealer.close()
 
 
 def _bind(socket: zmq.Socket[bytes], address: str) -> str:

@@ -8,7 +8,7 @@ from node.audit import audit
 from node.clock import Now
 from node.core import Node
 from node.delivery import Consumer
-from node.link import Link
+from node.peer_rows import peer_rows
 from node.relay import Stream
 from node.state import State
 
@@ -16,7 +16,6 @@ Row = dict[str, Any]
 
 _LAG_STREAMS_MAX = 100
 """Streams looked at for the age of the oldest unsettled event; a consumer that is behind in more is behind anyway."""
-_LINK_WORDS = {"up": "up", "spare": "up", "connecting": "connecting", "greeting": "connecting"}
 
 
 def status(node: Node, version: str, started_us: int, now: Now) -> Row:
@@ -30,6 +29,14 @@ def status(node: Node, version: str, started_us: int, now: Now) -> Row:
             "version": version,
             "uptime_s": round((now.wall_us - started_us) / 1e6, 3),
             "trouble": str(trouble) if trouble else None,
+            "role": node.links.me.role,
+            "incarnation": node.links.me.incarnation,
+            "conflict": node.membership.conflict(now.mono_us) or None,
+        },
+        "membership": {
+            **node.membership.limits.described(),
+            "members": len(node.membership.members.rows),
+            "turned_away": node.membership.members.turned_away,
         },
         "peers": peer_rows(node, now),
         "sessions": [
@@ -43,36 +50,6 @@ def status(node: Node, version: str, started_us: int, now: Now) -> Row:
         "counts": dict(sorted({**node.counts, "from strangers": node.links.strangers}.items())),
         "interest": list(state.interest.patterns),
         "balanced": books["balanced"],
-    }
-
-
-def peer_rows(node: Node, now: Now) -> list[Row]:
-    """One row per peer, in the shape of `mesh peers --json`; a spare connection does not show beside its link."""
-    links = node.links.links.values()
-    used = {link.name for link in links if link.state == "up"}
-    shown = [link for link in links if link.state == "up" or not link.name or link.name not in used]
-    return [peer_row(link, now) for link in sorted(shown, key=lambda each: (each.name, each.address))]
-
-
-def peer_row(link: Link, now: Now) -> Row:
-    """One peer."""
-    word = _LINK_WORDS.get(link.state, "down")
-    return {
-        "name": link.name,
-        "state": "alive" if link.state == "up" else "left" if link.left else "suspect",
-        "role": link.role,
-        "address": link.address,
-        "link": word,
-        "rtt_ms": None if link.rtt_us is None else link.rtt_us / 1000,
-        "last_seen_s": (now.mono_us - link.heard_us) / 1e6 if link.heard_us else None,
-        "clock_skew_ms": None if link.skew_us is None else link.skew_us / 1000,
-        "sent": link.sent,
-        "received": link.received,
-        "dropped": link.dropped,
-        "repaired": link.repaired,
-        "version": link.version,
-        "via": "dialled" if link.dialled else "accepted",
-        "reason": link.reason,
     }
 
 

@@ -30,7 +30,7 @@ from urllib.parse import quote
 import apsw
 
 from mesh.errors import ConfigurationError, MeshError
-from node.changes import Books, Changes
+from node.changes import Books, Changes, MemberRow
 
 APPLICATION_ID = 0x4D455348  # "MESH"
 SCHEMA_VERSION = 1
@@ -76,6 +76,8 @@ _WRITE = {
     "crashes_forgotten": "DELETE FROM crashes WHERE consumer = ?",
     "publishers_forgotten": "DELETE FROM publishers WHERE publisher = ?",
     "reporters_forgotten": "DELETE FROM reporters WHERE session = ?",
+    "members": "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?)",
+    "members_forgotten": "DELETE FROM members WHERE origin = ?",
     "meta": "INSERT OR REPLACE INTO meta VALUES (?, ?)",
     "trim": "DELETE FROM log WHERE position < ?",
     "actions": "INSERT INTO actions (at_us, actor, action, letter, detail) VALUES (?, ?, ?, ?, ?)",
@@ -262,6 +264,8 @@ class Store:
             "crashes_forgotten": changes.consumers_forgotten,
             "publishers_forgotten": changes.publishers_forgotten,
             "reporters_forgotten": changes.publishers_forgotten,
+            "members": changes.members,
+            "members_forgotten": changes.members_forgotten,
             "meta": changes.meta.items(),
             "trim": [(changes.trim_before,)] if changes.trim_before else (),
         }
@@ -339,6 +343,10 @@ class Store:
     def consumers(self) -> list[Books]:
         """Every consumer's books."""
         return [Books(row[0], row[1], bool(row[2]), *row[3:]) for row in self.rows("SELECT * FROM consumers")]
+
+    def members(self) -> list[MemberRow]:
+        """The peers that were known when this was last written."""
+        return [MemberRow(*row) for row in self.rows("SELECT * FROM members")]
 
     def crashes(self) -> Iterator[tuple[str, int, int, int]]:
         """consumer, stream, sequence, deaths in a row."""

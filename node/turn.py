@@ -48,6 +48,7 @@ class Turn:
 
     `passing_out` and `passing_links` depend on nothing that is written: ephemeral frames and talk between nodes. They
     leave the node even when the disk refuses. `moved` are the cursors that reports have moved: (following, stream id).
+    `dials` and `undials` are addresses of peers to connect to and to let go of.
     """
 
     now: Now
@@ -57,6 +58,8 @@ class Turn:
     replies: list[tuple[Request, list[bytes]]] = field(default_factory=list)
     passing_out: list[list[bytes]] = field(default_factory=list)
     passing_links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
+    dials: list[str] = field(default_factory=list)
+    undials: list[str] = field(default_factory=list)
     moved: dict[tuple[object, int], int] = field(default_factory=dict)
     announcements: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     once_committed: list[Callable[[], None]] = field(default_factory=list)
@@ -88,12 +91,20 @@ class Turn:
         self.passing_out += other.passing_out
         self.links += other.links
         self.passing_links += other.passing_links
+        self.dials += other.dials
+        self.undials += other.undials
         self.replies += other.replies
         self.once_committed += other.once_committed
 
     def without_writes(self, code: str, message: str) -> Turn:
         """What is left of the turn when its changes could not be written: every request is refused."""
-        left = Turn(self.now, passing_out=self.passing_out, passing_links=self.passing_links)
+        left = Turn(
+            self.now,
+            passing_out=self.passing_out,
+            passing_links=self.passing_links,
+            dials=self.dials,
+            undials=self.undials,
+        )
         for request, _ in self.replies:
             left.refuse(request, code, message)
         return left

@@ -147,7 +147,7 @@ def test_the_dialler_restarts_and_its_new_connection_replaces_the_old_one_at_onc
     _, b, wire = pair()
     wire.dial("a", "tcp://b")
     wire.settle()
-    again = LinksAlone("a", "2", ("A",))
+    again = LinksAlone("a", patterns=("A",))
     wire.replace(again)
     wire.dial("a", "tcp://b")
     wire.settle()
@@ -155,6 +155,20 @@ def test_the_dialler_restarts_and_its_new_connection_replaces_the_old_one_at_onc
     check_agreed(wire, again, b)
     wire.run(3)
     assert list(b.links.links) == [b"c2"]
+
+
+def test_a_node_that_lost_its_disk_is_let_in_once_its_former_self_is_found_gone() -> None:
+    _, b, wire = pair()
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    again = LinksAlone("a", "2", ("A",))
+    wire.replace(again)
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    assert (b.links.up(), only_link(again)[0]) == (set(), "refused")
+    wire.run(3)
+    check_agreed(wire, again, b)
+    assert only_link(b) == ("up", "a", "a.2")
 
 
 def test_a_silent_peer_is_down_after_ten_seconds_and_up_again_when_it_speaks() -> None:

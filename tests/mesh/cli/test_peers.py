@@ -13,7 +13,7 @@ from tests.mesh.cli.shell import Shell, Terminal
 
 PEER_KEYS = [
     *("name", "state", "role", "address", "link", "rtt_ms", "last_seen_s", "clock_skew_ms"),
-    *("sent", "received", "dropped", "repaired", "version", "via", "reason"),
+    *("sent", "received", "dropped", "repaired", "version", "via", "reason", "origin", "incarnation"),
 ]
 
 

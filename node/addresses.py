@@ -1,0 +1,63 @@
+"""Addresses of members: which of those that are heard may be dialled from here. Pure functions on text.
+
+    tcp://10.0.0.7:7270   tcp://[fd00::7]:7270   tcp://gpu-17.lan:7270      may be dialled
+    tcp://0.0.0.0:7270    tcp://*:7270           tcp://gpu-17:0             say nothing: wildcards, no port
+    tcp://127.0.0.1:7270  from a member on another machine                  is this machine, not that one
+
+Nobody can tell from a name or a number alone whether it leads to another machine. Loopback is believed where this
+node uses loopback addresses for itself or for its seeds: then the cluster, or a part of it, lives on one machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from node.link import ADDRESSES_MAX
+
+_ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]{1,253}):(\d{1,5})")
+
+
+def usable(addresses: Iterable[object], own: Iterable[str], seeds: Iterable[str] = ()) -> tuple[str, ...]:
+    """Those of a member's addresses that may be dialled, in its order and without doubles; at most eight.
+
+    `own` are the addresses where this node is reached itself.
+    """
+    mine = set(own)
+    at_home = any(is_loopback(each) for each in (*mine, *seeds))
+    found = dict.fromkeys(each for each in addresses if isinstance(each, str) and _names_a_place(each))
+    chosen = [each for each in found if each not in mine and (at_home or not is_loopback(each))]
+    return tuple(chosen[:ADDRESSES_MAX])
+
+
+def advertised(listen: str, advertise: Iterable[str]) -> tuple[str, ...]:
+    """Where others may dial this node: what the operator says, else where it listens unless that is a wildcard."""
+    said = tuple(advertise)
+    return said or ((listen,) if _names_a_place(listen) else ())
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is this machine, seen from this machine."""
+    host = _host(address)
+    if host is None or host == "localhost":
+        return host == "localhost"
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _names_a_place(address: str) -> bool:
+    host, found = _host(address), _ADDRESS.fullmatch(address)
+    if host is None or found is None or not 0 < int(found[2]) < 65536:
+        return False
+    try:
+        return not ip_address(host).is_unspecified
+    except ValueError:
+        return not address.startswith("tcp://[")
+
+
+def _host(address: str) -> str | None:
+    found = _ADDRESS.fullmatch(address)
+    return found[1].strip("[]") if found else None

@@ -1,0 +1,180 @@
+"""Dialling: which addresses a node keeps a connection to. A rule; the sockets connect, and try again, by themselves.
+
+    seeds      all at once and for good, until one proves to be this node, or a second way to a peer that is linked
+    members    peers that are not linked: the lower name dials at once, the other only when no link came of it within
+               a grace period (then only this direction works, or the lower name does not know the other yet)
+    leaf       nobody dials it: it dials itself, and beyond its seeds as many peers as make three
+
+A connection that does not come up within `dead_after` is given up; the member's next address follows after a pause
+that doubles up to half a minute and is jittered, so that a cluster that comes back is not met by all at once. Within
+that time libzmq connects again by itself, every 0.1 to 5 s. A member that left is not dialled any more.
+
+A second connection to a peer is a spare (`node.links`). It is closed after a while, and a seed among them is dialled
+again as soon as the link goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mesh.retry import delay_s
+from node.link import Link, Role
+from node.members import Member, Members
+from node.suspicion import Knobs
+from node.turn import LinkKey
+
+LEAF_LINKS = 3
+"""Peers that a leaf is linked with: when one goes, another carries on, and a third is there at once."""
+_PAUSE_FIRST_S, _PAUSE_CAP_S = 1.0, 30.0
+
+
+class Decision(NamedTuple):
+    """Addresses to connect to, and to let go of."""
+
+    dial: list[str]
+    undial: list[str]
+
+
+@dataclass(slots=True)
+class _Target:
+    """A member to be dialled: since when it has no link, and how the attempts went."""
+
+    since_us: int
+    next_us: int = 0
+    tries: int = 0
+    address: str = ""
+    opened_us: int = 0
+
+
+@dataclass(slots=True)
+class _Round:
+    """What is looked at in one decision."""
+
+    now_us: int
+    links: Mapping[LinkKey, Link]
+    linked: set[str]
+    decision: Decision = field(default_factory=lambda: Decision([], []))
+
+    def open(self, address: str) -> bool:
+        """Whether there is a connection, or soon will be."""
+        known = address in self.links or address in self.decision.dial
+        return known and address not in self.decision.undial
+
+
+class Dialling:
+    """Whom one node dials. `draw` yields numbers in [0, 1)."""
+
+    def __init__(self, role: Role, seeds: Iterable[str], limits: Knobs, draw: Callable[[], float]) -> None:
+        self._role = role
+        self._seeds = tuple(seeds)
+        self._limits = limits
+        self._draw = draw
+        self._own: set[str] = set()
+        self._spare_since: dict[str, int] = {}
+        self._resting: dict[str, str] = {}
+        self._targets: dict[str, _Target] = {}
+        self._opened: set[str] = set()
+
+    def decide(self, members: Members, links: Mapping[LinkKey, Link], now_us: int) -> Decision:
+        """What to change now. Ask once per heartbeat."""
+        linked = {link.name for link in links.values() if link.state == "up"}
+        round_ = _Round(now_us, links, linked)
+        for link in [link for link in links.values() if link.dialled]:
+            self._look_at(link, round_)
+        self._dial_seeds(round_)
+        self._forget_targets(members, round_)
+        for row in self._candidates(members):
+            self._look_for(row, members.me.name, round_)
+        self._sweep(round_)
+        self._opened.update(round_.decision.dial)
+        self._opened.difference_update(round_.decision.undial)
+        return round_.decision
+
+    def _sweep(self, round_: _Round) -> None:
+        """Let go of every connection that was opened for a member and is neither a link nor to become one."""
+        wanted = {*self._seeds, *(target.address for target in self._targets.values()), *round_.decision.undial}
+        for address in self._opened - wanted:
+            link = round_.links.get(address)
+            if link is not None and link.state not in ("up", "spare"):
+                round_.decision.undial.append(address)
+
+    # ── connections that are there ───────────────────────────────────────────────────────────────────────────────────
+
+    def _look_at(self, link: Link, round_: _Round) -> None:
+        """Let go of what leads to this node itself, and of what has been a spare for a while."""
+        address = link.address
+        if link.refused == "self":
+            self._own.add(address)
+            round_.decision.undial.append(address)
+        elif link.state == "spare" and link.name in round_.linked:
+            since_us = self._spare_since.setdefault(address, round_.now_us)
+            if round_.now_us - since_us > self._limits.dead_after_us:
+                self._resting[address] = link.name
+                round_.decision.undial.append(address)
+        else:
+            self._spare_since.pop(address, None)
+
+    def _dial_seeds(self, round_: _Round) -> None:
+        for address in self._seeds:
+            rests = self._resting.get(address) in round_.linked
+            if address not in self._own and not rests and not round_.open(address):
+                self._resting.pop(address, None)
+                round_.decision.dial.append(address)
+
+    # ── members without a link ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _candidates(self, members: Members) -> list[Member]:
+        """Peers that may be dialled; each leaf in another order, so that the peers share them."""
+        found = [row for row in members.rows.values() if row.fact.role == "peer" and row.fact.addresses]
+        found = [row for row in found if row.fact.status != "left"]
+        if self._role == "leaf" and found:
+            first = int(self._draw() * len(found))
+            found = found[first:] + found[:first]
+        return found
+
+    def _forget_targets(self, members: Members, round_: _Round) -> None:
+        """Who is linked, left or forgotten is dialled no more."""
+        for origin in list(self._targets):
+            row = members.rows.get(origin)
+            if row is None or row.fact.status == "left" or row.fact.name in round_.linked:
+                del self._targets[origin]
+
+    def _look_for(self, row: Member, my_name: str, round_: _Round) -> None:
+        if row.fact.name in round_.linked or any(round_.open(each) for each in self._by_seeds(row)):
+            return
+        target = self._targets.setdefault(row.fact.origin, _Target(round_.now_us))
+        if target.address:
+            self._wait_for(target, round_)
+        elif self._due(target, row, my_name, round_):
+            self._open(target, row, round_)
+
+    def _by_seeds(self, row: Member) -> list[str]:
+        return [address for address in row.fact.addresses if address in self._seeds]
+
+    def _due(self, target: _Target, row: Member, my_name: str, round_: _Round) -> bool:
+        if round_.now_us < target.next_us:
+            return False
+        if self._role == "leaf":
+            trying = sum(bool(each.address) for each in self._targets.values())
+            return len(round_.linked) + trying < LEAF_LINKS
+        return my_name < row.fact.name or round_.now_us - target.since_us > self._limits.grace_us
+
+    def _open(self, target: _Target, row: Member, round_: _Round) -> None:
+        addresses = [each for each in row.fact.addresses if each not in self._own]
+        if not addresses:
+            return
+        address = addresses[target.tries % len(addresses)]
+        target.address, target.opened_us = address, round_.now_us
+        if not round_.open(address):
+            round_.decision.dial.append(address)
+
+    def _wait_for(self, target: _Target, round_: _Round) -> None:
+        """Give the attempt its time; then let go, and pause before the next."""
+        if round_.now_us - target.opened_us <= self._limits.dead_after_us:
+            return
+        target.tries += 1
+        target.address = ""
+        pause_s = delay_s(_PAUSE_FIRST_S, _PAUSE_CAP_S, target.tries, 0.5 + self._draw() / 2)
+        target.next_us = round_.now_us + int(pause_s * 1e6)

@@ -1,0 +1,243 @@
+"""Members: who is in the cluster, as far as this node has heard or seen. A table and its rules, no I/O.
+
+    fact     what is said of a member, by itself or about it; the later one wins, whoever brings it and in what order
+    seen     what this node knows by a link of its own: only that makes a member alive
+
+              known ──link──▶ alive ──silence──▶ suspect ──silence──▶ dead ──▶ forgotten (a tombstone for a while)
+    heard of, never linked      └──goodbye──▶ left ──────────────────────────▶ forgotten
+
+Facts about a member are ordered by (incarnation, status, sequence), never by a clock. The incarnation is a count that
+the member alone raises: at every start, and when it hears that it is said to be dead or gone though it is not. Within
+one incarnation `here` < `dead` < `left`: a bad word holds against old good ones until the member itself contradicts
+(SWIM: Das, Gupta and Motivala, 2002). Whatever comes, in any order and however often, the table ends up the same.
+
+Rows are kept by origin, not by name: a node that lost its disk is another member with the name of the former one. When
+it is linked and its former self is not, the former one is dead and shown no more. Two that both live are rivals.
+
+Suspicion stays at home: every node doubts for itself. A death is told, because who has no link to the member could not
+know it; and a member that hears of its own raises its incarnation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from node.link import Role
+from node.suspicion import Knobs, verdict
+
+MEMBERS_MAX = 1024
+"""Members in the table, dead ones included. The gone ones go first; a further living one is not taken in."""
+_TOMBSTONES_MAX = 4096
+
+Status = Literal["here", "dead", "left"]
+State = Literal["known", "alive", "suspect", "dead", "left"]
+STATUSES: tuple[Status, ...] = ("here", "dead", "left")
+"""In the order in which one beats the other within an incarnation."""
+Stamp = tuple[int, int, int]
+"""incarnation, place of the status in `STATUSES`, sequence"""
+
+
+class Fact(NamedTuple):
+    """What is said of a member. `sequence` counts what it has said of itself within its incarnation."""
+
+    name: str
+    origin: str
+    incarnation: int = 0
+    sequence: int = 0
+    status: Status = "here"
+    role: Role = "peer"
+    addresses: tuple[str, ...] = ()
+    version: str = ""
+
+    @property
+    def stamp(self) -> Stamp:
+        """What orders facts about one origin."""
+        return self.incarnation, STATUSES.index(self.status), self.sequence
+
+
+@dataclass(slots=True)
+class Member:
+    """A row. Moments in microseconds of the monotonic clock; `heard_us` is None as long as it was never linked here."""
+
+    fact: Fact
+    learned_us: int
+    heard_us: int | None = None
+    linked: bool = False
+    gone_us: int | None = None
+    reason: str = ""
+
+
+class Members:
+    """The table. `me` is what this node says of itself; it is no row."""
+
+    def __init__(self, me: Fact, limits: Knobs, members_max: int = MEMBERS_MAX) -> None:
+        self.me = me
+        self.limits = limits
+        self.rows: dict[str, Member] = {}
+        self.version = 0
+        self.changed: dict[str, None] = {}
+        self.accused_at = -1
+        self.outrun_at = -1
+        self.turned_away = 0
+        self._members_max = members_max
+        self._tombstones: dict[str, tuple[Stamp, int]] = {}
+        self._pardon_us = 0
+
+    # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def learn(self, fact: Fact, now_us: int, gone_us: int = 0) -> bool:
+        """Take in a fact; whether it was news. `gone_us`: how long a dead or left member has been gone."""
+        if fact.origin == self.me.origin:
+            self._of_myself(fact)
+            return False
+        row = self.rows.get(fact.origin)
+        if row is None and not self._admits(fact):
+            return False
+        if row is not None and (fact.stamp, fact) <= (row.fact.stamp, row.fact):
+            return False
+        if row is None:
+            row = self.rows[fact.origin] = Member(fact, now_us)
+        self._put(row, fact, now_us - gone_us)
+        return True
+
+    def _of_myself(self, fact: Fact) -> None:
+        """Note where this node is said to be gone, or to be further than it is."""
+        if fact.status != "here" and fact.incarnation >= self.me.incarnation:
+            self.accused_at = max(self.accused_at, fact.incarnation)
+        if fact.incarnation > self.me.incarnation:
+            self.outrun_at = max(self.outrun_at, fact.incarnation)
+
+    def _admits(self, fact: Fact) -> bool:
+        if self.buried(fact.origin, fact.stamp):
+            return False
+        if len(self.rows) < self._members_max or self._make_room():
+            return True
+        self.turned_away += 1
+        return False
+
+    def buried(self, origin: str, stamp: Stamp) -> bool:
+        """Whether a tombstone stands against a fact of that stamp."""
+        tombstone = self._tombstones.get(origin)
+        return tombstone is not None and stamp <= tombstone[0]
+
+    def _make_room(self) -> bool:
+        """Forget who has been gone for longest."""
+        gone = [(row.gone_us, origin) for origin, row in self.rows.items() if row.gone_us is not None]
+        oldest = min(((since, origin) for since, origin in gone if not self.rows[origin].linked), default=None)
+        if oldest:
+            self._bury(oldest[1], oldest[0])
+        return oldest is not None
+
+    def _put(self, row: Member, fact: Fact, gone_us: int) -> None:
+        row.fact = fact
+        row.gone_us = None if fact.status == "here" else gone_us
+        if fact.status == "here":
+            row.reason = ""
+        self._tombstones.pop(fact.origin, None)
+        self._touch(fact.origin)
+
+    def _touch(self, origin: str) -> None:
+        self.version += 1
+        self.changed[origin] = None
+
+    def take_changed(self) -> list[str]:
+        """The origins whose facts are news since this was last asked."""
+        found = [origin for origin in self.changed if origin in self.rows]
+        self.changed.clear()
+        return found
+
+    # ── what is seen ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def linked(self, fact: Fact, now_us: int) -> None:
+        """A link to the member came up; who had its name before and has no link is dead."""
+        self.learn(fact, now_us)
+        row = self.rows.get(fact.origin)
+        if row is None:
+            return
+        row.linked, row.heard_us, row.reason = True, now_us, ""
+        for other in self.rows.values():
+            if other is not row and other.fact.name == fact.name and other.fact.status == "here" and not other.linked:
+                self._died(other, now_us, f"{fact.origin} is there in its place")
+
+    def unlinked(self, origin: str, reason: str) -> None:
+        """The link to a member is down."""
+        row = self.rows.get(origin)
+        if row is not None:
+            row.linked, row.reason = False, reason
+
+    def left(self, origin: str, now_us: int) -> None:
+        """The member said goodbye."""
+        row = self.rows.get(origin)
+        if row is not None:
+            row.linked, row.reason = False, "left"
+            self.learn(row.fact._replace(status="left"), now_us)
+
+    def heard(self, origin: str, heard_us: int) -> None:
+        """A link to the member was last heard at that moment."""
+        row = self.rows.get(origin)
+        if row is not None:
+            row.heard_us = heard_us
+
+    def pardon(self, now_us: int) -> None:
+        """This node was stopped itself: what it did not hear until now says nothing."""
+        self._pardon_us = now_us
+
+    # ── what is thought of it ────────────────────────────────────────────────────────────────────────────────────────
+
+    def judge(self, now_us: int) -> None:
+        """Pass the verdicts that are due, and forget who is long gone."""
+        for origin, row in list(self.rows.items()):
+            if row.gone_us is not None and not row.linked:
+                if now_us - row.gone_us > self.limits.forget_after_us:
+                    self._bury(origin, now_us)
+            elif self._overdue(row, now_us):
+                self._died(row, now_us, row.reason or "not heard any more")
+        for origin in [each for each, (_, until_us) in self._tombstones.items() if until_us <= now_us]:
+            del self._tombstones[origin]
+
+    def _overdue(self, row: Member, now_us: int) -> bool:
+        if row.linked or row.fact.status != "here":
+            return False
+        if row.heard_us is None:
+            nobody_reached = row.fact.role == "peer" and bool(row.fact.addresses)
+            return nobody_reached and now_us - row.learned_us > self.limits.forget_after_us
+        return verdict(self.limits, False, self._silent_us(row.heard_us, now_us)) == "dead"
+
+    def _silent_us(self, heard_us: int, now_us: int) -> int:
+        return now_us - max(heard_us, self._pardon_us)
+
+    def _died(self, row: Member, now_us: int, reason: str) -> None:
+        row.reason = reason
+        self.learn(row.fact._replace(status="dead"), now_us)
+
+    def _bury(self, origin: str, now_us: int) -> None:
+        row = self.rows.pop(origin)
+        self.version += 1
+        if len(self._tombstones) >= _TOMBSTONES_MAX:
+            del self._tombstones[next(iter(self._tombstones))]
+        self._tombstones[origin] = row.fact.stamp, now_us + self.limits.forget_after_us
+
+    def state(self, row: Member, now_us: int) -> State:
+        """What this node holds a member for."""
+        if row.linked and row.heard_us is not None:
+            return verdict(self.limits, True, self._silent_us(row.heard_us, now_us))
+        if row.fact.status != "here":
+            return row.fact.status
+        return "known" if row.heard_us is None else "suspect"
+
+    def rivals(self, name: str) -> list[Member]:
+        """The rows of a name that are not gone."""
+        return [row for row in self.rows.values() if row.fact.name == name and row.fact.status == "here"]
+
+    # ── of this node itself ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def refutation(self) -> int | None:
+        """The incarnation with which to contradict what is said of this node, or None."""
+        return self.accused_at + 1 if self.accused_at >= self.me.incarnation else None
+
+    def facts(self) -> Iterable[Fact]:
+        """Everything that may be told: this node first."""
+        return (self.me, *(row.fact for row in self.rows.values()))

@@ -1,0 +1,227 @@
+"""Membership: who is in the cluster, and how this node keeps in touch with everybody. It joins the rules of its parts.
+
+    links ──up, down, goodbye──▶ ┌ Members ┐ ──verdicts, facts──▶ `mesh peers`, the disk
+    links ◀──── rows, digests ──▶│ Gossip  │
+    Turn  ◀── dial, undial ──────│ Dialling│◀── seeds, and the members known from the disk
+                                 └─────────┘
+
+What a node says of itself travels in every greeting and in its gossip. Its incarnation is on disk before it is told to
+anybody: whoever knows a higher one of this origin, or a later event of it, has met this database in a later state. The
+database is a copy of the past then, and goes on under a new generation (`outdated`): a sequence must not be used twice.
+
+A node whose name is used by another living node goes on for its local programs. Who has a link to the one refuses the
+other; both are told, and say so (`conflict`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from node.addresses import usable
+from node.changes import MemberRow
+from node.dialling import Dialling
+from node.gossip import Gossip
+from node.link import Heard, Link
+from node.links import Links
+from node.members import Fact, Member, Members
+from node.state import State
+from node.suspicion import Knobs
+from node.turn import LinkKey, Turn
+
+_HEADS_MAX = 2000
+"""Streams of a peer's own origin of which it is told how far they are known here, when it is linked."""
+_RIVALS_MAX = 16
+
+
+class Membership:
+    """The members as one node sees them. `draw` yields numbers in [0, 1)."""
+
+    def __init__(
+        self, state: State, links: Links, limits: Knobs, seeds: Iterable[str], draw: Callable[[], float]
+    ) -> None:
+        self.limits = limits
+        self.seeds = tuple(seeds)
+        self.outdated = ""
+        self._state = state
+        self._links = links
+        self._draw = draw
+        self.members = Members(_fact_of(links), limits)
+        self._gossip = Gossip(self.members, self._usable)
+        self._dialling = Dialling(links.me.role, self.seeds, limits, draw)
+        self._rivals: dict[str, tuple[int, str]] = {}
+        self._ticked_us: int | None = None
+        self._beat_us = 0
+        self._kept: dict[str, MemberRow] = {}
+        self._kept_version = -1
+
+    def load(self, rows: Iterable[MemberRow], now_us: int) -> None:
+        """Begin with the members that were known before the node was started; heard of, not seen."""
+        for row in rows:
+            addresses = self._usable(json.loads(row.addresses))
+            fact = Fact(row.name, row.origin, row.incarnation, row.sequence, addresses=addresses)
+            self.members.learn(fact, now_us)
+            self._kept[row.origin] = row
+
+    def _usable(self, addresses: Iterable[object]) -> tuple[str, ...]:
+        return usable(addresses, self._links.me.addresses, self.seeds)
+
+    # ── what the links report ────────────────────────────────────────────────────────────────────────────────────────
+
+    def heed(self, heard: Heard, turn: Turn) -> None:
+        """Take in what concerns the members; the rest is for others."""
+        kind, link, fields = heard
+        if kind == "up":
+            self._linked(link, turn)
+        elif kind == "down":
+            self._unlinked(link, turn)
+        elif kind == "members":
+            answer = self._gossip.receive(fields, turn.now.mono_us)
+            if answer is not None:
+                turn.control(link.key, answer)
+        elif kind == "known":
+            self._compare_heads(link, fields["heads"])
+        elif kind == "rival":
+            self._rival(fields, link.name, turn)
+
+    def _linked(self, link: Link, turn: Turn) -> None:
+        addresses = self._usable(link.addresses or [link.address])
+        fact = Fact(link.name, link.origin, link.incarnation, link.sequence, "here", link.role, addresses, link.version)
+        self.members.linked(fact, turn.now.mono_us)
+        self._gossip.begin(link.key)
+        heads = self._state.relay.heads_of(link.origin)
+        if heads:
+            turn.control(link.key, {"t": "known", "heads": heads[:_HEADS_MAX]})
+        row = self.members.rows.get(link.origin)
+        if row is not None and row.fact.status != "here":
+            turn.control(link.key, self._gossip.about(row, turn.now.mono_us))
+
+    def _unlinked(self, link: Link, turn: Turn) -> None:
+        if any(each.origin == link.origin and each.state == "up" for each in self._links.links.values()):
+            return
+        if link.left:
+            self.members.left(link.origin, turn.now.mono_us)
+        else:
+            self.members.unlinked(link.origin, link.reason)
+
+    def _compare_heads(self, link: Link, heads: list[Any]) -> None:
+        """A peer says how far it knows the streams that begin here. Further than this node itself is no lie."""
+        mine = dict(self._state.relay.heads_of(self._state.origin))
+        for topic, head in heads[:_HEADS_MAX]:
+            if int(head) > mine.get(str(topic), 0):
+                self.outdated = (
+                    f"{link.name} has event {int(head)} of {str(topic)!r} from this node, "
+                    f"whose own last is {mine.get(str(topic), 0)}"
+                )
+
+    def _rival(self, fields: dict[str, Any], told_by: str, turn: Turn) -> None:
+        origin, listen = str(fields["origin"])[:300], str(fields.get("listen", ""))[:300]
+        said = f"{origin} at {listen or 'an address unknown'}" + (f", says {told_by}" if told_by else "")
+        if origin in self._rivals or len(self._rivals) < _RIVALS_MAX:
+            self._rivals[origin] = turn.now.mono_us + 2 * self.limits.dead_after_us, said
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, turn: Turn) -> None:
+        """Pass verdicts, dial, gossip. Comes before the links' own tick: a late loop pardons both."""
+        now = turn.now
+        if self._ticked_us is not None and now.mono_us - self._ticked_us > self.limits.late_after_us:
+            self.members.pardon(now.mono_us)
+            self._links.pardon(now)
+        self._ticked_us = now.mono_us
+        if now.mono_us >= self._beat_us:
+            self._beat_us = now.mono_us + self.limits.heartbeat_us
+            self._beat(turn)
+        for link, message in self._gossip.news(self._links.up(), now.mono_us, self._draw()):
+            turn.control(link, message)
+
+    def _beat(self, turn: Turn) -> None:
+        now_us = turn.now.mono_us
+        for link in self._links.links.values():
+            if link.state == "up":
+                self.members.heard(link.origin, link.heard_us)
+        self.members.judge(now_us)
+        self._dial(turn)
+        compared = self._gossip.compare(self._links.up())
+        if compared is not None:
+            turn.control(*compared)
+        self._rivals = {
+            origin: (until_us, said) for origin, (until_us, said) in self._rivals.items() if until_us > now_us
+        }
+        if self.members.outrun_at >= 0:
+            self.outdated = f"it is known with incarnation {self.members.outrun_at}, and has only come to " + str(
+                self.members.me.incarnation
+            )
+
+    def _dial(self, turn: Turn) -> None:
+        decision = self._dialling.decide(self.members, self._links.links, turn.now.mono_us)
+        for heard in self._links.undial(decision.undial):
+            self.heed(heard, turn)
+        self._links.dial(decision.dial)
+        turn.undials += decision.undial
+        turn.dials += decision.dial
+
+    # ── what is written down ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def keep(self, turn: Turn) -> None:
+        """Write what a later start needs. Not while the disk is closed."""
+        incarnation = self.members.refutation
+        if incarnation is not None:
+            turn.changes.meta["incarnation"] = str(incarnation)
+            turn.once_committed.append(lambda: self._refute(incarnation))
+        if self._kept_version != self.members.version:
+            self._keep_members(turn)
+
+    def _refute(self, incarnation: int) -> None:
+        """The incarnation is on disk: contradict."""
+        self._links.me = self._links.me._replace(incarnation=incarnation)
+        self.members.me = _fact_of(self._links)
+
+    def _keep_members(self, turn: Turn) -> None:
+        version = self.members.version
+        wanted = {origin: _row_of(row) for origin, row in self.members.rows.items() if _worth_keeping(row)}
+        turn.changes.members += [row for origin, row in wanted.items() if self._kept.get(origin) != row]
+        turn.changes.members_forgotten += [(origin,) for origin in self._kept if origin not in wanted]
+
+        def kept() -> None:
+            self._kept, self._kept_version = wanted, version
+
+        turn.once_committed.append(kept)
+
+    # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def conflict(self, now_us: int) -> str:
+        """Which other living node has this one's name, or ""."""
+        others = [said for _, said in self._rivals.values()]
+        others += [
+            f"{row.fact.origin} at {', '.join(row.fact.addresses) or 'an address unknown'}"
+            for row in self.members.rivals(self._state.name)
+            if row.fact.origin not in self._rivals and now_us - row.learned_us > self.limits.dead_after_us
+        ]
+        refused = [link.address for link in self._links.links.values() if link.refused == "name"]
+        if not others and refused:
+            others = [f"one that {refused[0]} is linked with, or that is there"]
+        if not others:
+            return ""
+        name = self._state.name
+        return f"two nodes are called {name!r}: this one ({self._state.origin}) and {'; '.join(others)}; rename one"
+
+    def linked_keys(self) -> dict[str, LinkKey]:
+        """The link in use to every linked member, by origin."""
+        return {link.origin: link.key for link in self._links.links.values() if link.state == "up"}
+
+
+def _fact_of(links: Links) -> Fact:
+    me = links.me
+    return Fact(me.name, me.origin, me.incarnation, me.sequence, "here", me.role, me.addresses, me.version)
+
+
+def _worth_keeping(row: Member) -> bool:
+    """Peers that can be dialled; also those that are gone, who may be back when this node starts again."""
+    return row.fact.role == "peer" and bool(row.fact.addresses)
+
+
+def _row_of(row: Member) -> MemberRow:
+    fact = row.fact
+    return MemberRow(fact.origin, fact.name, fact.incarnation, fact.sequence, json.dumps(fact.addresses))

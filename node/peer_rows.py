@@ -1,0 +1,105 @@
+"""The rows of `mesh peers`: one for each member, and one for each address that is dialled and has not answered yet.
+
+    members ──┐                        state, role, address, last seen
+    links ────┴─▶ one row per member   link, round trip, clock, counts
+              └─▶ links without a name: nobody has answered there, or it was refused
+
+A member without a link is shown too, and why: what is not there is what an operator looks for. The former self of a
+node that came back under a new generation is not shown beside it, nor is a spare connection beside its link.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.clock import Now
+from node.core import Node
+from node.link import Link
+from node.members import Member
+
+Row = dict[str, Any]
+
+_LINK_WORDS = {"up": "up", "spare": "up", "connecting": "connecting", "greeting": "connecting"}
+
+
+def peer_rows(node: Node, now: Now) -> list[Row]:
+    """One row per peer, in the shape of `mesh peers --json`, by name."""
+    members, links = node.membership.members, list(node.links.links.values())
+    best = {origin: _best([link for link in links if link.origin == origin]) for origin in members.rows}
+    present = {row.fact.name for row in members.rows.values() if row.fact.status == "here" or row.linked}
+    rows = [
+        _member_row(node, row, best[origin], now)
+        for origin, row in members.rows.items()
+        if row.linked or row.fact.status == "here" or row.fact.name not in present
+    ]
+    served = {address for row in members.rows.values() for address in row.fact.addresses}
+    rows += [
+        _link_row(link)
+        for link in links
+        if link.dialled and link.origin not in members.rows and (link.refused or link.address not in served)
+    ]
+    return sorted(rows, key=lambda row: (row["name"], row["address"]))
+
+
+def _best(links: list[Link]) -> Link | None:
+    """The link of a member: the one in use, else the one that says most."""
+    order = ("up", "spare", "refused", "greeting", "connecting", "down")
+    return min(links, key=lambda link: order.index(link.state), default=None)
+
+
+def _member_row(node: Node, member: Member, link: Link | None, now: Now) -> Row:
+    state = node.membership.members.state(member, now.mono_us)
+    fact, heard_us = member.fact, member.heard_us
+    if link is not None and link.state == "up":
+        heard_us = link.heard_us
+    reason = "" if state == "alive" else _reason(node, member, link)
+    return {
+        **_row(link),
+        "name": fact.name,
+        "state": state,
+        "role": fact.role,
+        "address": link.address if link and link.address else next(iter(fact.addresses), ""),
+        "last_seen_s": None if heard_us is None else (now.mono_us - heard_us) / 1e6,
+        "version": fact.version,
+        "reason": reason,
+        "origin": fact.origin,
+        "incarnation": fact.incarnation,
+    }
+
+
+def _reason(node: Node, member: Member, link: Link | None) -> str:
+    """Why a member is not well."""
+    if member.fact.name == node.state.name:
+        return f"another node is called {member.fact.name!r} too; rename one"
+    said = link.reason if link is not None else ""
+    unseen = member.heard_us is None and member.fact.status == "here"
+    return said or member.reason or ("heard of, never linked" if unseen else "")
+
+
+def _link_row(link: Link) -> Row:
+    """An address where nobody has answered as a member."""
+    return {**_row(link), "name": link.name, "state": "suspect", "address": link.address, "reason": link.reason}
+
+
+def _row(link: Link | None) -> Row:
+    """What is known from the link alone, and the defaults of the rest, in the order of the columns."""
+    has = link or Link(b"", "", state="down")
+    return {
+        "name": "",
+        "state": "suspect",
+        "role": "peer",
+        "address": "",
+        "link": _LINK_WORDS.get(has.state, "down"),
+        "rtt_ms": None if has.rtt_us is None else has.rtt_us / 1000,
+        "last_seen_s": None,
+        "clock_skew_ms": None if has.skew_us is None else has.skew_us / 1000,
+        "sent": has.sent,
+        "received": has.received,
+        "dropped": has.dropped,
+        "repaired": has.repaired,
+        "version": "",
+        "via": "" if link is None else "dialled" if link.dialled else "accepted",
+        "reason": "",
+        "origin": has.origin,
+        "incarnation": has.incarnation,
+    }

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from node.addresses import advertised, is_loopback, usable
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://10.0.0.7:7270", "tcp://[fd00::7]:7270", "tcp://gpu-17.lan:7270"],
+)
+def test_an_address_of_a_machine_is_used(address: str) -> None:
+    assert usable([address], ()) == (address,)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://0.0.0.0:7270",
+        "tcp://[::]:7270",
+        "tcp://*:7270",
+        "tcp://gpu-17:0",
+        "tcp://gpu-17:70000",
+        "tcp://[nonsense]:1",
+        "ipc://x",
+        "",
+        7,
+        None,
+    ],
+)
+def test_an_address_that_leads_nowhere_is_dropped(address: object) -> None:
+    assert usable([address], ()) == ()
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:7270", "tcp://[::1]:7270", "tcp://localhost:7270"])
+def test_loopback_counts_only_where_this_node_uses_it_itself(address: str) -> None:
+    assert is_loopback(address)
+    assert usable([address], ["tcp://10.0.0.1:7270"]) == ()
+    assert usable([address], ["tcp://127.0.0.2:7270"]) == (address,)
+    assert usable([address], [], seeds=["tcp://127.0.0.1:9"]) == (address,)
+
+
+def test_its_own_address_doubles_and_what_is_beyond_eight_are_dropped() -> None:
+    heard = ["tcp://me:1", *(f"tcp://h{number}:1" for number in (1, 1, 2, 3, 4, 5, 6, 7, 8, 9))]
+    assert usable(heard, ["tcp://me:1"]) == tuple(f"tcp://h{number}:1" for number in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("listen", "advertise", "expected"),
+    [
+        ("tcp://10.0.0.1:7270", (), ("tcp://10.0.0.1:7270",)),
+        ("tcp://0.0.0.0:7270", (), ()),
+        ("", (), ()),
+        ("tcp://0.0.0.0:7270", ("tcp://a.example:443",), ("tcp://a.example:443",)),
+    ],
+)
+def test_a_node_is_dialled_where_its_operator_says_or_where_it_listens(
+    listen: str, advertise: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert advertised(listen, advertise) == expected
