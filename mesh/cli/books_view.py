@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mesh.cli.screen import count, one_line, state, table, titled
+from mesh.cli.screen import count, one_line, stacked, state, table, titled
 from mesh.cli.times import age
 
 Row = dict[str, Any]
@@ -20,7 +20,7 @@ def consumers(rows: list[Row]) -> RenderableType:
     made = table("consumer, pattern", "state", "lag>", "behind>", "settled>", "failed>", "lost>", "seen>")
     for row in rows:
         made.add_row(
-            Text.assemble(one_line(row["consumer"]), ("\n" + one_line(row["pattern"]), "dim")),
+            stacked(one_line(row["consumer"]), one_line(row["pattern"])),
             state(row["state"], "durable" if row["durable"] else ""),
             str(row["lag"]),
             age(row["lag_s"]) if row["lag"] else "-",

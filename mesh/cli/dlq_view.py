@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mesh.cli.outcomes import Outcome, Tally, Word
-from mesh.cli.screen import count, facts, one_line, plain, state, table, titled
+from mesh.cli.screen import count, facts, one_line, plain, stacked, state, table, titled
 from mesh.cli.times import age, moment
 
 Row = dict[str, Any]
@@ -83,8 +83,8 @@ def letters(rows: list[Row], more: bool) -> RenderableType:
 
 
 def _stacked(row: Row) -> Text:
-    """Who failed on what: two names that are long, one below the other."""
-    return Text.assemble(one_line(row["consumer"]), ("\n" + one_line(row["topic"]), "dim"))
+    """Who failed on what: two names that are long."""
+    return stacked(one_line(row["consumer"]), one_line(row["topic"]))
 
 
 def place(text: str) -> str:
@@ -141,7 +141,7 @@ def errors(rows: list[Row]) -> RenderableType:
             str(row["count"]),
             age(now - row["last_failed_at"]),
             _stacked(row),
-            Text.assemble((one_line(row["error_type"]), "red"), ("\n" + place(row["place"]), "dim")),
+            stacked(Text(one_line(row["error_type"]), "red"), place(row["place"])),
         )
     return made
 

@@ -38,7 +38,7 @@ def stats(answer: Row) -> RenderableType:
 def event(row: Row) -> RenderableType:
     """One event in full."""
     now = time.time()
-    rows: list[tuple[str, RenderableType]] = [
+    rows: list[tuple[str, str | Text]] = [
         ("event", plain(row["id"])),
         ("published", moment(row["time"], now)),
         ("taken in", f"{moment(row['appended_at'], now)} at position {row['position']}"),

@@ -1,7 +1,14 @@
 """What people see: tables without lines, states in colour, and a view that refreshes itself.
 
 Everything is rendered to text first and written afterwards, so a reader that goes away (`| head`) is met in one place.
-Colour and width are Rich's business: none without a terminal or with NO_COLOR, 80 columns where nobody says otherwise.
+Colour is Rich's business: none without a terminal or with NO_COLOR.
+
+What people copy (payloads, tracebacks, ids, errors) is never broken: only the cells of a table are folded to the width
+of the terminal. A pipe has no width, so there every row is one line for `grep` and `awk`, unless COLUMNS names one:
+
+    a terminal     curriculum        a pipe     curriculum, TRAINING_COMPLETED
+                   TRAINING_COMPL
+                   ETED
 
 Texts of events and errors were written by strangers: nothing in them is markup, and no control character of theirs
 reaches the terminal (`plain`).
@@ -9,12 +16,14 @@ reaches the terminal (`plain`).
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
-from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -29,17 +38,27 @@ _STYLES = {
 }
 
 
+UNBOUNDED = 1_000_000
+"""Columns of what has no width: more than any row is long."""
+
+
+def folds() -> bool:
+    """Whether standard output has a width that tables are to keep to."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
 def console() -> Console:
     """Standard output as Rich sees it now."""
-    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    width = None if folds() else UNBOUNDED
+    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False, width=width)
 
 
 def show(*parts: RenderableType) -> None:
-    """Print the parts, one below the other."""
+    """Print the parts, one below the other. Tables keep to the width, texts are left as they are."""
     out = console()
     with out.capture() as captured:
-        out.print(Group(*parts))
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+        out.print(Group(*parts), soft_wrap=True)
+    print("\n".join(line.rstrip() for line in captured.get().split("\n")).rstrip("\n"))
     sys.stdout.flush()
 
 
@@ -85,19 +104,41 @@ def table(*columns: str) -> Table:
     return made
 
 
-def facts(rows: Iterable[tuple[str, RenderableType]]) -> Table:
-    """Names and values, one pair a line."""
-    made = Table.grid(padding=(0, 2, 0, 0))
-    made.add_column(style="bold", no_wrap=True)
-    made.add_column(overflow="fold")
-    for name, value in rows:
-        made.add_row(name, value)
-    return made
+def stacked(upper: str | Text, lower: str) -> Text:
+    """Two names in one cell: one below the other where cells are folded, else on one line."""
+    return Text.assemble(upper, "\n" if folds() else ", ", (lower, "dim"))
+
+
+def facts(rows: Iterable[tuple[str, str | Text]]) -> Text:
+    """Names and values, one pair a line; further lines of a value stand below its first."""
+    pairs = list(rows)
+    width = max(len(name) for name, _ in pairs) + 2
+    lines = []
+    for name, value in pairs:
+        first, *further = (Text(value) if isinstance(value, str) else value).split("\n", allow_blank=True) or [Text()]
+        lines.append(Text.assemble((name.ljust(width), "bold"), first))
+        lines += [Text(" " * width).append_text(line) for line in further]
+    return Text("\n").join(lines)
+
+
+@dataclass(frozen=True)
+class _Indented:
+    """A part moved to the right. Unlike Rich's padding it cuts nothing off."""
+
+    part: RenderableType
+    columns: int
+
+    def __rich_console__(self, out: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        narrower = options.update_width(max(1, options.max_width - self.columns))
+        for line in Segment.split_lines(out.render(self.part, narrower)):
+            yield Segment(" " * self.columns)
+            yield from line
+            yield Segment.line()
 
 
 def titled(title: str, part: RenderableType) -> RenderableType:
     """A part under its title, with an empty line before it."""
-    return Group("", Text(title, "bold underline"), Padding(part, (0, 0, 0, 2)))
+    return Group("", Text(title, "bold underline"), _Indented(part, 2))
 
 
 def watch(interval_s: float, look: Callable[[], RenderableType]) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
+from pathlib import Path
 
+import mesh
 from node.testing import LocalMesh
 from tests.conditions import eventually
 from tests.mesh.cli.shell import Shell, Terminal, Trainer
@@ -32,9 +35,10 @@ def test_the_summary_for_people_begins_with_the_health(shell: Shell, one_node: L
     Trainer(one_node).fail(shell, 1)
     lines = shell("dlq").out.splitlines()
     assert lines[0].startswith("1 dead; read them with `mesh dlq list`")
+    assert lines[0].endswith("then `mesh dlq retry --all`")  # one line, however long: commands in it are copied
     assert "  1 TRAINING_COMPLETED" in lines
     assert "  1 feedback" in lines
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines[1:])) <= 80
 
 
 def test_the_list_as_json_is_a_list_of_letters_with_the_fixed_keys(shell: Shell, one_node: LocalMesh) -> None:
@@ -115,6 +119,39 @@ def test_one_letter_has_payload_and_traceback(shell: Shell, one_node: LocalMesh)
     assert "error         ValueError: no config 1" in lines
     assert '    "n": 1' in lines
     assert "  ValueError: no config 1" in lines
+
+
+def test_what_people_copy_from_a_letter_is_on_one_line_however_narrow_the_terminal(
+    shell: Shell, one_node: LocalMesh, tmp_path: Path
+) -> None:
+    where = str(tmp_path.joinpath(*["a_directory_with_a_long_name"] * 5, "failing.py"))
+    error = "no such model: " + "hex8_2p/checkpoints/" * 20 + "latest.pt"
+    handlers: dict[str, Callable[[mesh.Event], None]] = {}
+    exec(compile(f"def handle(event):\n    raise RuntimeError({error!r})", where, "exec"), handlers)
+    topic, note = "gpu." + "health" * 30, "what happened " * 40
+    bus = one_node.connect(name="trainer")
+    bus.subscribe(topic, handlers["handle"], name="feedback" * 20, attempts=1)
+    event = bus.publish(topic, {"note": note}).wait(10).event_id
+    eventually(lambda: shell("dlq", "--json").json["dead"], what="the letter")
+    lines = shell("dlq", "show", 1).out.splitlines()
+    assert f"event         {event}" in lines
+    assert f"consumer      {'feedback' * 20}" in lines
+    assert f"error         RuntimeError: {error}" in lines
+    assert f'    "note": "{note}"' in lines
+    assert f'    File "{where}", line 2, in handle' in lines
+    assert f"  RuntimeError: {error}" in lines
+
+
+def test_in_a_pipe_a_letter_is_one_line(one_node: LocalMesh, shell: Shell, terminal: Terminal) -> None:
+    Trainer(one_node, "cluster.*").fail(shell, 1, 2, topic="cluster." + "training." * 15)
+    del terminal.environment["COLUMNS"]
+    header, *lines = terminal.run("dlq", "list").out.splitlines()
+    assert header.split() == ["id", "state", "age", "next", "tries", "consumer,", "topic", "error"]
+    ends = [f"feedback, cluster.{'training.' * 15} ValueError: no config {number}" for number in (1, 2)]
+    assert [line.split(maxsplit=5)[5] for line in lines] == ends
+    groups = terminal.run("dlq", "errors").out.splitlines()
+    assert len(groups) == 2
+    assert "ValueError, cli/shell.py:" in groups[1]
 
 
 def test_a_letter_that_is_not_there_exits_1_and_says_where_to_look(shell: Shell) -> None:

@@ -33,6 +33,36 @@ def test_nothing_that_is_shown_ends_in_blanks(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == "a       1\nlonger  22\n\nbelow\n  x\n"
 
 
+def test_texts_are_never_broken_and_their_further_lines_stand_below_the_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "12")
+    path = "/srv/" * 10 + "failing.py"
+    screen.show(Text(path), screen.facts([("error", f"in {path}\nand\n\nmore")]), screen.titled("below", Text(path)))
+    shown = f"{path}\nerror  in {path}\n       and\n\n       more\n\nbelow\n  {path}\n"
+    assert capsys.readouterr().out == shown
+
+
+def test_without_a_terminal_every_row_of_a_table_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    made = screen.table("id>", "names", "error")
+    made.add_row("1", screen.stacked("n" * 200, "t" * 300), "e" * 400)
+    screen.show(screen.titled("rows", made))
+    assert capsys.readouterr().out.splitlines()[3] == f"   1 {'n' * 200}, {'t' * 300} {'e' * 400}"
+
+
+def test_two_names_in_a_cell_stand_one_below_the_other_where_there_is_a_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "12")
+    made = screen.table("names")
+    made.add_row(screen.stacked("upper", "lower"))
+    screen.show(made)
+    assert capsys.readouterr().out == "names\nupper\nlower\n"
+
+
 def test_what_is_too_long_for_a_column_goes_on_below_and_nothing_is_lost(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
