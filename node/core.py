@@ -26,6 +26,7 @@ from mesh.errors import MalformedFrame
 from mesh.requests import unpack_control
 from node.announcements import Announcer
 from node.clock import Now
+from node.everywhere import Everywhere
 from node.intake import Intake
 from node.letters import Letters
 from node.links import Links
@@ -88,7 +89,12 @@ class Node:
         routes = Routes(state.name, links.me.role == "leaf", state.interest)
         wanting = Wanting(state, routes.wanted)
         self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts)
-        self._neighbours = Neighbours(state, links, membership, routes, wanting, self._intake, self.counts)
+        self._everywhere = Everywhere(links, self.verbs)
+        self.verbs["everywhere"] = self._everywhere.ask
+        others = (membership.heed, self._everywhere.heed)
+        self._neighbours = Neighbours(
+            state, links, others, routes, wanting, self._intake, membership.lost_for_good, self.counts
+        )
         self._idle_ms = min(IDLE_MS, membership.limits.heartbeat_us // 1000)
         self._next_beacon_us = 0
         self._next_housekeeping_us = 0
@@ -174,6 +180,7 @@ class Node:
     def _tick(self, turn: Turn) -> None:
         self._each(turn, self.membership.tick)
         self._each(turn, self._neighbours.tick)
+        self._each(turn, self._everywhere.tick)
         self._each(turn, self.sessions.tick)
         if not self._trouble.closed:
             self.membership.keep(turn)

@@ -16,7 +16,21 @@ LINK_PROTOCOL = LINK_PROTOCOL_MIN = 1
 """The newest and the oldest way to talk over a link that this node knows; a link uses the newest that both know."""
 
 TALK = frozenset(
-    ("interest", "interest_ack", "beacon", "heads", "digest", "want", "served", "reach", "members", "known", "rival")
+    (
+        "interest",
+        "interest_ack",
+        "beacon",
+        "heads",
+        "digest",
+        "want",
+        "served",
+        "reach",
+        "members",
+        "known",
+        "rival",
+        "ask",
+        "answer",
+    )
 )
 """Kinds of control messages that are no business of the link itself, and count only while it is up."""
 

@@ -28,7 +28,7 @@ from node.links import Links
 from node.members import Fact, Member, Members
 from node.state import State
 from node.suspicion import Knobs
-from node.turn import LinkKey, Turn
+from node.turn import Turn
 
 _HEADS_MAX = 2000
 """Streams of a peer's own origin of which it is told how far they are known here, when it is linked."""
@@ -44,6 +44,7 @@ class Membership:
         self.limits = limits
         self.seeds = tuple(seeds)
         self.outdated = ""
+        self.conflict = ""
         self._state = state
         self._links = links
         self._draw = draw
@@ -149,10 +150,10 @@ class Membership:
         self._rivals = {
             origin: (until_us, said) for origin, (until_us, said) in self._rivals.items() if until_us > now_us
         }
+        self.conflict = self._conflict(now_us)
         if self.members.outrun_at >= 0:
-            self.outdated = f"it is known with incarnation {self.members.outrun_at}, and has only come to " + str(
-                self.members.me.incarnation
-            )
+            mine = self.members.me.incarnation
+            self.outdated = f"it was known with incarnation {self.members.outrun_at}, and has {mine}"
 
     def _dial(self, turn: Turn) -> None:
         decision = self._dialling.decide(self.members, self._links.links, turn.now.mono_us)
@@ -189,27 +190,30 @@ class Membership:
 
         turn.once_committed.append(kept)
 
+    def lost_for_good(self, origin: str) -> bool:
+        """Whether an origin will never speak again: its machine has begun anew, or is no longer expected."""
+        row, name = self.members.rows.get(origin), origin.rpartition(".")[0]
+        if row is None:
+            return True
+        return row.fact.status != "here" and any(each.fact.origin != origin for each in self.members.rivals(name))
+
     # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def conflict(self, now_us: int) -> str:
+    def _conflict(self, now_us: int) -> str:
         """Which other living node has this one's name, or ""."""
+        name, patience_us = self._state.name, self.limits.dead_after_us
         others = [said for _, said in self._rivals.values()]
         others += [
             f"{row.fact.origin} at {', '.join(row.fact.addresses) or 'an address unknown'}"
-            for row in self.members.rivals(self._state.name)
-            if row.fact.origin not in self._rivals and now_us - row.learned_us > self.limits.dead_after_us
+            for row in self.members.rivals(name)
+            if row.fact.origin not in self._rivals and now_us - row.learned_us > patience_us
         ]
         refused = [link.address for link in self._links.links.values() if link.refused == "name"]
         if not others and refused:
-            others = [f"one that {refused[0]} is linked with, or that is there"]
+            others = [f"another, with which {refused[0]} is linked"]
         if not others:
             return ""
-        name = self._state.name
-        return f"two nodes are called {name!r}: this one ({self._state.origin}) and {'; '.join(others)}; rename one"
-
-    def linked_keys(self) -> dict[str, LinkKey]:
-        """The link in use to every linked member, by origin."""
-        return {link.origin: link.key for link in self._links.links.values() if link.state == "up"}
+        return f"two nodes are called {name!r}: this one, {self._state.origin}, and {'; '.join(others)}; rename one"
 
 
 def _fact_of(links: Links) -> Fact:

@@ -22,7 +22,6 @@ from node.comparing import Comparing
 from node.intake import Intake
 from node.link import Heard, Link
 from node.links import Links
-from node.membership import Membership
 from node.repair import Repair
 from node.routes import Routes
 from node.serving import Serving
@@ -41,27 +40,31 @@ _LOOK_S = 0.5
 
 
 class Neighbours:
-    """The node's side towards its peers."""
+    """The node's side towards its peers. `others` are told everything that links report, too.
+
+    `lost_for_good` says whether an origin will never speak again.
+    """
 
     def __init__(
         self,
         state: State,
         links: Links,
-        membership: Membership,
+        others: tuple[Callable[[Heard, Turn], None], ...],
         routes: Routes,
         wanting: Wanting,
         intake: Intake,
+        lost_for_good: Callable[[str], bool],
         counts: Counter[str],
     ) -> None:
         self.links = links
         self.routes = routes
-        self._membership = membership
+        self._others = others
         self._state = state
         self._intake = intake
         self._counts = counts
         self._wanting = wanting
         self.spreading = Spreading(state, routes, wanting, intake)
-        self.repair = Repair(state, routes, intake, self._lost_for_good, counts)
+        self.repair = Repair(state, routes, intake, lost_for_good, counts)
         self.serving = Serving(state)
         self._comparing = Comparing(state, routes)
         self._carrying = Carrying(state.name)
@@ -121,7 +124,8 @@ class Neighbours:
 
     def _heed(self, heard: list[Heard], turn: Turn) -> None:
         for each in heard:
-            self._membership.heed(each, turn)
+            for heed in self._others:
+                heed(each, turn)
             take = self._talk.get(each.kind)
             if take is not None:
                 take(each.link, each.fields, turn)
@@ -197,12 +201,3 @@ class Neighbours:
     def _reach(self, link: Link, fields: Fields, turn: Turn) -> None:
         names = [str(name) for name in fields["names"]]
         self._carrying.reach(link.key, names, bool(fields["whole"]), [str(name) for name in fields["lost"]])
-
-    def _lost_for_good(self, origin: str) -> bool:
-        """Whether an origin will never speak again: its machine has begun anew, or is no longer expected."""
-        mine, name = self._membership.members.rows.get(origin), origin.rpartition(".")[0]
-        if mine is None:
-            return True
-        return mine.fact.status != "here" and any(
-            row.fact.origin != origin for row in self._membership.members.rivals(name)
-        )

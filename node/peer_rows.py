@@ -69,8 +69,11 @@ def _member_row(node: Node, member: Member, link: Link | None, now: Now) -> Row:
 
 def _reason(node: Node, member: Member, link: Link | None) -> str:
     """Why a member is not well."""
-    if member.fact.name == node.state.name:
-        return f"another node is called {member.fact.name!r} too; rename one"
+    name, origin = member.fact.name, member.fact.origin
+    rivals = [row.fact.origin for row in node.membership.members.rivals(name) if row.linked]
+    rivals += [node.state.origin] if name == node.state.name else []
+    if member.fact.status == "here" and set(rivals) - {origin}:
+        return f"two nodes are called {name!r}: {origin} and {rivals[0]}; rename one"
     said = link.reason if link is not None else ""
     unseen = member.heard_us is None and member.fact.status == "here"
     return said or member.reason or ("heard of, never linked" if unseen else "")

@@ -31,7 +31,7 @@ def status(node: Node, version: str, started_us: int, now: Now) -> Row:
             "trouble": str(trouble) if trouble else None,
             "role": node.links.me.role,
             "incarnation": node.links.me.incarnation,
-            "conflict": node.membership.conflict(now.mono_us) or None,
+            "conflict": node.membership.conflict or None,
         },
         "membership": {
             **node.membership.limits.described(),
