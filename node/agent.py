@@ -25,9 +25,9 @@ from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
 from node.addresses import advertised
 from node.assembly import Plan, Surroundings, assemble, load_state
-from node.clock import Clock
+from node.clock import Clock, Now
 from node.config import NodeSettings, default_name
-from node.identity import DataDirectory, identify, sign_off
+from node.identity import DataDirectory, Progress, identify, sign_off
 from node.retention import Limits
 from node.sockets import Sockets
 from node.store import Store, StoreError
@@ -44,6 +44,10 @@ class Agent:
         self._clock = clock or Clock()
         self._stopping = False
         self._told = False
+        self._conflict = ""
+        self._next_note_us = 0
+        self._noted: Progress | None = None
+        self._settings = settings
         self.directory = DataDirectory(settings.data_dir)
         try:
             self._open(settings)
@@ -57,7 +61,7 @@ class Agent:
             self._store = Store(self.directory.database, settings.durability)
         try:
             with _damage_named(self.directory.database):
-                me = identify(self._store, settings.name, default_name(), settings.durability)
+                me = identify(self._store, settings.name, default_name(), settings.durability, self.directory.noted())
                 plan = plan_of(settings)
                 self.state = load_state(self._store, me, plan, random.random, started)
             self._sockets = Sockets(
@@ -67,6 +71,8 @@ class Agent:
             self._store.close(fold=False)
             raise
         self.node = assemble(self.state, plan, self._surroundings(settings), started)
+        greeting, limits = self.node.links.me, self.node.membership.limits
+        _log.info("%s, incarnation %d; %s", me.origin, greeting.incarnation, limits.described())
         try:
             for peer in settings.peers:
                 self._sockets.dial(peer)
@@ -109,6 +115,8 @@ class Agent:
             ready(self.description)
             while not self._stopping:
                 self._turn()
+                if self.node.membership.outdated and self.node.trouble is None:
+                    self._renew()
             self._goodbye()
         finally:
             with suppress(OSError):  # a disk that has become read-only keeps it
@@ -131,15 +139,48 @@ class Agent:
         if bool(trouble) is not self._told:
             self._told = bool(trouble)
             _tell(trouble, self.node.trouble is not None)
+        self._tell_conflict()
+        self._note_progress(now)
         for link in self._sockets.blocked:
             if link not in self.node.links.up():
                 self._sockets.forget(link)
+
+    def _tell_conflict(self) -> None:
+        conflict = self.node.membership.conflict
+        if bool(conflict) is not bool(self._conflict):
+            _log.error("%s", conflict) if conflict else _log.warning("no other node has this node's name any more")
+        self._conflict = conflict
+
+    def _note_progress(self, now: Now) -> None:
+        """Once a second, note how far the database has come."""
+        if now.mono_us >= self._next_note_us:
+            self._next_note_us = now.later(1.0)
+            self._note()
+
+    def _note(self) -> None:
+        entered = sum(head for _, head in self.state.relay.heads_of(self.state.origin, lambda _: True))
+        progress = Progress(self.state.generation, self.node.links.me.incarnation, entered)
+        if progress != self._noted:
+            self._noted = progress
+            self.directory.note(progress)
+
+    def _renew(self) -> None:
+        """The database is a copy of an earlier state: go on under a new generation, as after a lost disk."""
+        reason = self.node.membership.outdated
+        _log.error("this database is older than what peers have of it (%s); it takes a new generation", reason)
+        self._store.write_meta({"generation": ""})
+        listen = self._sockets.listen
+        self._sockets.close(GOODBYE_MS)
+        self._store.close()
+        self._open(self._settings.model_copy(update={"listen": listen}))
+        _write(self.directory.path / "node.json", self.description)
 
     def _wait_ms(self) -> int:
         return 5 if self._sockets.blocked else self.node.idle_ms(self._clock.now())
 
     def _goodbye(self) -> None:
         self._turn()
+        self._note()
         turn = Turn(self._clock.now())
         self.node.goodbye(turn)
         self._sockets.send(turn)

@@ -3,6 +3,9 @@
 A node that lost its disk comes back with a new generation, so its new events are never mistaken for its former ones:
 sequence 1 of `gpu-17.9f3a61c2` and sequence 1 of `gpu-17.04be77d0` are different events. With `durability = "os"` an
 unclean stop may have lost the end of the log; such a start takes a new generation too.
+
+So does a database that was restored from a backup: it would give out sequences a second time. A note beside it says how
+far it had come. Where the whole directory was put back, its peers say so when they are linked (`node.membership`).
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +31,14 @@ class Identity(NamedTuple):
     def origin(self) -> str:
         """`name.generation`, the first part of every event id that entered here."""
         return f"{self.name}.{self.generation}"
+
+
+class Progress(NamedTuple):
+    """How far a database has come: its generation, its last incarnation, how many events have entered."""
+
+    generation: str
+    incarnation: int
+    entered: int
 
 
 class DataDirectory:
@@ -54,13 +66,34 @@ class DataDirectory:
         """Where the database stands."""
         return self.path / "mesh.db"
 
+    def noted(self) -> Progress | None:
+        """How far the database had come when `note` was last called; None when that is not known."""
+        try:
+            generation, incarnation, count = (self.path / "progress").read_text().split()
+            return Progress(generation, int(incarnation), int(count))
+        except (OSError, ValueError):
+            return None
+
+    def note(self, progress: Progress) -> None:
+        """Note beside the database how far it has come, so that an older copy of it is recognised.
+
+        Not synced: after a power cut the note is behind the database, never ahead of it.
+        """
+        with suppress(OSError):  # a disk that takes nothing keeps the older note, or none
+            (self.path / "progress").write_text("{} {} {}\n".format(*progress))
+
     def release(self) -> None:
         """Let the next node have it."""
         os.close(self._lock)
 
 
-def identify(store: Store, wanted: str, fallback: str, durability: Durability) -> Identity:
-    """Read who this node is, or decide it now. `wanted` is the configured name ("" when none is)."""
+def identify(
+    store: Store, wanted: str, fallback: str, durability: Durability, noted: Progress | None = None
+) -> Identity:
+    """Read who this node is, or decide it now.
+
+    `wanted` is the configured name ("" when none is), `noted` what `DataDirectory.noted` says.
+    """
     meta = store.read_meta()
     name = meta.get("name") or wanted or fallback
     if wanted and wanted != name:
@@ -69,10 +102,18 @@ def identify(store: Store, wanted: str, fallback: str, durability: Durability) -
         )
     unclean = meta.get("durability") == "os" and meta.get("stopped") == "no"
     generation = meta.get("generation", "")
-    if not generation or unclean:
+    if not generation or unclean or (noted and _is_older(store, meta, noted)):
         generation = secrets.token_hex(4)
     store.write_meta({"name": name, "generation": generation, "durability": durability, "stopped": "no"})
     return Identity(name, generation)
+
+
+def _is_older(store: Store, meta: dict[str, str], noted: Progress) -> bool:
+    """Whether the database is a copy of what stood here before."""
+    origin = f"{meta['name']}.{meta['generation']}"
+    entered = sum(row.head for row in store.streams() if row.origin == origin)
+    come = Progress(meta["generation"], int(meta.get("incarnation", 0)), entered)
+    return noted.generation != come.generation or noted.incarnation > come.incarnation or noted.entered > come.entered
 
 
 def begin_life(store: Store) -> int:

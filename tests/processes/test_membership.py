@@ -1,0 +1,173 @@
+"""Who is in the cluster, with real processes: found, killed, stopped, stopped for a while, copied, named twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from typing import Any
+
+import mesh
+from mesh.node_process import NodeProcess
+from tests.conditions import elapsed, eventually
+from tests.processes.cluster import Cluster, ask, command, linked, peer
+
+QUICK = {"MESH_NODE_HEARTBEAT_S": "0.15", "MESH_NODE_DEAD_AFTER_S": "1.5"}
+DEAD_AFTER_S = 1.5
+
+
+def quick(cluster: Cluster, name: str, *peers: NodeProcess, **options: Any) -> NodeProcess:
+    return cluster.node(name, *peers, variables=QUICK, **options)
+
+
+def three(cluster: Cluster) -> list[NodeProcess]:
+    """Three nodes of which two know only the first."""
+    a = quick(cluster, "a")
+    nodes = [a, quick(cluster, "b", a), quick(cluster, "c", a)]
+    linked(*nodes)
+    return nodes
+
+
+def state_of(node: NodeProcess, name: str) -> str:
+    return str(peer(node, name).get("state"))
+
+
+def test_three_nodes_with_one_seed_find_each_other_and_are_told_apart_when_they_go(cluster):
+    a, b, c = three(cluster)
+    c.kill()
+    eventually(lambda: state_of(a, "c") == state_of(b, "c") == "suspect")
+    eventually(lambda: state_of(a, "c") == state_of(b, "c") == "dead")
+    assert DEAD_AFTER_S <= peer(a, "c")["last_seen_s"] <= 4 * DEAD_AFTER_S
+    b.stop()
+    eventually(lambda: state_of(a, "b") == "left")
+    assert [row["name"] for row in ask(a, "peers")["rows"]] == ["b", "c"]
+    said = command(a, "peers", "--all", "--json")
+    assert (said.returncode, said.stderr) == (1, "mesh: missing: c (dead at a)\n")
+
+
+def test_a_node_finds_the_others_again_from_its_disk_when_it_has_no_seed(cluster):
+    a, b, c = three(cluster)
+    c.kill()
+    c._peers.clear()
+    c.start()
+    linked(a, b, c)
+    assert c.origin == peer(a, "c")["origin"]
+
+
+def test_all_that_were_stopped_in_good_order_find_each_other_without_any_seed(cluster):
+    nodes = three(cluster)
+    for node in nodes:
+        node.stop()
+        node._peers.clear()
+    for node in nodes:
+        node.start()
+    linked(*nodes)
+
+
+def test_a_leaf_dials_several_peers_and_nobody_dials_it(cluster):
+    a, b, c = three(cluster)
+    leaf = quick(cluster, "leaf", a, flags=["--leaf"])
+    linked(leaf, a, b, c)
+    assert {(row["role"], row["via"], row["link"]) for row in ask(leaf, "peers")["rows"]} == {("peer", "dialled", "up")}
+    assert [(peer(node, "leaf")["role"], peer(node, "leaf")["via"]) for node in (a, b, c)] == [("leaf", "accepted")] * 3
+    assert leaf.listen == ""
+
+
+def test_a_node_that_was_stopped_for_longer_than_a_death_accuses_nobody_when_it_wakes(cluster):
+    a, b, c = three(cluster)
+    c.signal(signal.SIGSTOP)
+    eventually(lambda: state_of(a, "c") == state_of(b, "c") == "dead")
+    elapsed(DEAD_AFTER_S)
+    c.signal(signal.SIGCONT)
+    seen = set()
+
+    def well() -> bool:
+        seen.update(row["state"] for row in ask(c, "peers")["rows"])
+        return state_of(a, "c") == state_of(b, "c") == "alive"
+
+    eventually(well)
+    linked(a, b, c)
+    assert "dead" not in seen
+    assert state_of(a, "b") == state_of(b, "a") == "alive"
+
+
+def test_a_second_node_of_a_name_is_refused_loudly_and_let_in_when_the_first_is_gone(cluster):
+    a, b, c = three(cluster)
+    second = NodeProcess(cluster.root / "second", "c", [a.listen, b.listen], variables=QUICK)
+    cluster.nodes.append(second)
+    second.start()
+
+    def conflict(node: NodeProcess) -> str:
+        return str(ask(node, "status")["node"]["conflict"])
+
+    eventually(lambda: f"two nodes are called 'c': this one, {second.origin}" in conflict(second))
+    eventually(lambda: second.origin in conflict(c))
+    assert "two nodes are called 'c'" in (second.data_dir / "node.log").read_text()
+    assert {row["link"] for row in ask(second, "peers")["rows"]} == {"down"}
+    with mesh.connect(second.data_dir) as bus:
+        assert bus.publish("STILL_HERE", {}).wait(10.0).status == "accepted"
+    linked(a, b, c)
+
+    c.kill()
+    eventually(lambda: peer(a, "c").get("origin") == second.origin and peer(a, "c")["link"] == "up")
+    eventually(lambda: ask(second, "status")["node"]["conflict"] is None)
+
+
+def test_a_node_that_lost_its_disk_is_another_and_gets_in(cluster):
+    a, b, c = three(cluster)
+    before = c.origin
+    c.kill()
+    shutil.rmtree(c.data_dir)
+    c.start()
+    linked(a, b, c)
+    assert c.origin != before
+    assert [peer(node, "c")["origin"] for node in (a, b)] == [c.origin, c.origin]
+
+
+def published(node: NodeProcess, count: int) -> None:
+    with mesh.connect(node.data_dir) as bus:
+        for i in range(count):
+            bus.publish("T", {"i": i, "pid": os.getpid(), "node": node.origin, "of": count})
+        assert bus.flush(10.0)
+
+
+def test_a_database_that_was_put_back_from_a_backup_takes_a_new_generation_at_the_start(cluster):
+    node = quick(cluster, "a")
+    published(node, 3)
+    node.stop()
+    shutil.copy(node.data_dir / "mesh.db", cluster.root / "backup")
+    before = node.origin
+    node.start()
+    assert node.origin == before
+    published(node, 5)
+    node.stop()
+    shutil.copy(cluster.root / "backup", node.data_dir / "mesh.db")
+    node.start()
+    assert node.origin != before
+
+
+def test_a_whole_directory_put_back_from_a_backup_takes_a_new_generation_when_a_peer_knows_better(cluster):
+    a = quick(cluster, "a")
+    b = quick(cluster, "b", a)
+    linked(a, b)
+    b.stop()
+    shutil.copytree(b.data_dir, cluster.root / "backup")
+    b.start()
+    linked(a, b)
+    received: list[int] = []
+    with mesh.connect(a.data_dir) as bus, bus.subscribe("T", lambda event: received.append(event.payload["i"])):
+        published(b, 3)
+        eventually(lambda: received == [0, 1, 2])
+    before = b.origin
+    b.stop()
+    shutil.rmtree(b.data_dir)
+    shutil.copytree(cluster.root / "backup", b.data_dir)
+    b.start()
+    assert b.origin == before
+    b.origin = eventually(
+        lambda: peer(a, "b").get("link") == "up" and peer(a, "b")["origin"] != before and peer(a, "b")["origin"]
+    )
+    with mesh.connect(a.data_dir) as bus, bus.subscribe("T", lambda event: received.append(event.payload["i"])):
+        published(b, 4)
+        eventually(lambda: received == [0, 1, 2, 0, 1, 2, 3])
+    assert "takes a new generation" in (b.data_dir / "node.log").read_text()
