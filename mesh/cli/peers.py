@@ -1,4 +1,4 @@
-"""`mesh status` and `mesh peers`: how the node is, and whom it sees."""
+"""`mesh status` and `mesh peers`: how the node is, whom it sees, and who sees whom."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli.asked import AsJson, Asked, Node, asked, print_json, print_row
+from mesh.cli.asked import AsJson, Asked, Node, asked, complain, print_json, print_row
 from mesh.cli.issues import has_issue
+from mesh.errors import InvalidOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Row = dict[str, Any]
+
+_ANSWERS_S = 3.0
+"""How long the answers of other nodes are waited for; less than a command waits for its own node."""
 
 
 def register(app: typer.Typer) -> None:
@@ -41,11 +45,19 @@ def peers(
     issues_only: Annotated[
         bool, typer.Option("--issues-only", help="Only peers that are not well: not alive, drops, a clock that is off.")
     ] = False,
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="Who sees whom: every node's view side by side; exit 1 when one is missing.")
+    ] = False,
     node: Node = None,
     as_json: AsJson = False,
 ) -> None:
     """Who the node's peers are, and how the links to them are."""
     ask = asked(context, node, as_json)
+    if everywhere:
+        if watch or issues_only:
+            raise InvalidOption("--all stands alone; leave out --watch and --issues-only")
+        _show_all(ask)
+        return
     chosen: Callable[[Row], bool] = has_issue if issues_only else lambda row: True
     if ask.json:
         _print_json(ask, chosen, interval if watch else None)
@@ -60,6 +72,25 @@ def peers(
         screen.watch(interval, look)
     else:
         screen.show(look())
+
+
+def _show_all(ask: Asked) -> None:
+    """Print every node's view; exit 1, with one line that names them, when members are missing."""
+    from mesh.cli import views
+
+    found = ask.request("everywhere", verb="peers", timeout_s=_ANSWERS_S)
+    answers = {name: answer["rows"] for name, answer in found["answers"].items() if answer.get("ok")}
+    silent = [*found["silent"], *(name for name, answer in found["answers"].items() if not answer.get("ok"))]
+    missing = views.missing(answers, silent)
+    if ask.json:
+        print_json({"views": answers, "silent": silent, "missing": missing})
+    else:
+        from mesh.cli import peers_view, screen
+
+        screen.show(peers_view.matrix(answers, silent))
+    if missing:
+        complain(f"missing: {'; '.join(missing)}")
+        raise typer.Exit(1)
 
 
 def _print_json(ask: Asked, chosen: Callable[[Row], bool], interval: float | None) -> None:

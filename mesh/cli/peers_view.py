@@ -7,11 +7,13 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mesh.cli import views
 from mesh.cli.books_view import consumers
 from mesh.cli.dlq_view import summary_line
 from mesh.cli.issues import clock_is_off
 from mesh.cli.screen import count, facts, one_line, state, table, titled
 from mesh.cli.times import age, size
+from mesh.cli.views import DEAD, DOUBTED, ITSELF, LEFT, LINKED, UNKNOWN
 
 Row = dict[str, Any]
 
@@ -37,6 +39,20 @@ def peers(rows: list[Row], known: int) -> RenderableType:
     return Group(made, Text("\n".join(remarks), "yellow")) if remarks else made
 
 
+def matrix(answers: dict[str, list[Row]], silent: list[str]) -> RenderableType:
+    """Who sees whom, one row per node."""
+    names = views.names(answers, silent)
+    width = max(len(one_line(name)) for name in names)
+    columns = [f"{number:>{len(str(len(names)))}}" for number in range(1, len(names) + 1)]
+    lines = [f"{'':{width + len(columns[0]) + 1}}  {' '.join(columns)}"]
+    for number, name in zip(columns, names, strict=True):
+        marks = [views.mark(name, each, answers[name]) if name in answers else " " for each in names]
+        seen = " ".join(f"{each:>{len(number)}}" for each in marks)
+        lines.append(f"{number} {one_line(name):{width}}  {seen if name in answers else 'no answer'}")
+    lines.append(f"{LINKED} linked  {DOUBTED} no link  {DEAD} dead  {LEFT} left  {UNKNOWN} unknown  {ITSELF} itself")
+    return Text("\n".join(lines))
+
+
 def _remarks(row: Row) -> list[str]:
     """What does not fit a column: why a link is not up, and a clock that is off."""
     name = one_line(row["name"]) or row["address"]
@@ -59,6 +75,7 @@ def status(answer: Row) -> RenderableType:
                 ("node", f"{one_line(node['name'])} ({one_line(node['origin'])})"),
                 ("version", f"{node['version']}, up {age(node['uptime_s'])}"),
                 ("trouble", trouble),
+                *([("conflict", Text(one_line(node["conflict"]), "bold red"))] if node["conflict"] else []),
                 ("programs", programs),
                 ("log", f"{log['events']} events in {log['batches']} batches, {size(log['bytes'])}"),
                 ("letters", summary_line(answer["dlq"])),
