@@ -23,11 +23,10 @@ from mesh.errors import ConfigurationError, MeshError
 from mesh.frame import PUBLISHER_BYTES
 from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
-from node.addresses import advertised
 from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Clock, Now
 from node.config import NodeSettings, default_name
-from node.identity import DataDirectory, Progress, identify, sign_off
+from node.identity import DataDirectory, Progress, begin_life, identify, sign_off
 from node.retention import Limits
 from node.sockets import Sockets
 from node.store import Store, StoreError
@@ -64,15 +63,15 @@ class Agent:
                 me = identify(self._store, settings.name, default_name(), settings.durability, self.directory.noted())
                 plan = plan_of(settings)
                 self.state = load_state(self._store, me, plan, random.random, started)
+                incarnation = begin_life(self._store)
             self._sockets = Sockets(
                 self.directory.path, settings.accepts_at, settings.local_tcp, settings.link_queue_bytes, settings.socks5
             )
         except BaseException:
             self._store.close(fold=False)
             raise
-        self.node = assemble(self.state, plan, self._surroundings(settings), started)
-        greeting, limits = self.node.links.me, self.node.membership.limits
-        _log.info("%s, incarnation %d; %s", me.origin, greeting.incarnation, limits.described())
+        self.node = assemble(self.state, plan, self._surroundings(incarnation), started)
+        _log.debug("%s, incarnation %d; %s", me.origin, incarnation, self.node.membership.limits.described())
         try:
             for peer in settings.peers:
                 self._sockets.dial(peer)
@@ -81,15 +80,15 @@ class Agent:
             self._store.close()
             raise
 
-    def _surroundings(self, settings: NodeSettings) -> Surroundings:
+    def _surroundings(self, incarnation: int) -> Surroundings:
         return Surroundings(
             version("meshbus"),
             self._sockets.listen,
-            advertised(self._sockets.listen, settings.advertise),
-            secrets.token_hex(8),
             self._sockets.endpoints,
             self._take_marks,
             secrets.token_bytes(PUBLISHER_BYTES),
+            incarnation,
+            secrets.token_hex(8),
         )
 
     @property
@@ -158,7 +157,7 @@ class Agent:
             self._note()
 
     def _note(self) -> None:
-        entered = sum(head for _, head in self.state.relay.heads_of(self.state.origin, lambda _: True))
+        entered = sum(head for _, head in self.state.heads_of(self.state.origin))
         progress = Progress(self.state.generation, self.node.links.me.incarnation, entered)
         if progress != self._noted:
             self._noted = progress
@@ -199,7 +198,16 @@ def plan_of(settings: NodeSettings) -> Plan:
     """What of the settings the rules need."""
     window_us, keep_us = dedup_windows(settings)
     limits = retention_limits(settings)
-    return Plan(settings.peers, settings.heartbeat_s, settings.dead_after_s, limits, window_us, keep_us, settings.role)
+    return Plan(
+        settings.peers,
+        settings.heartbeat_s,
+        settings.dead_after_s,
+        limits,
+        window_us,
+        keep_us,
+        settings.role,
+        settings.advertise,
+    )
 
 
 def dedup_windows(settings: NodeSettings) -> tuple[Callable[[str], int], int]:

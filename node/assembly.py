@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from mesh.marks import Mark
+from node.addresses import advertised
 from node.announcements import Announcer
 from node.clock import Now
 from node.core import Node
-from node.identity import Identity, begin_life
+from node.identity import Identity
 from node.letters import Letters
 from node.link import Identity as Greeting
 from node.link import Role
@@ -33,7 +34,7 @@ class Plan(NamedTuple):
     """What an operator chose.
 
     `dedup_window_us` gives a topic's window in microseconds, `dedup_keep_us` the longest of all; `peers` are the
-    addresses that are dialled.
+    addresses that are dialled first, `advertise` those where others may dial it if it is not where it listens.
     """
 
     peers: tuple[str, ...]
@@ -43,23 +44,24 @@ class Plan(NamedTuple):
     dedup_window_us: Callable[[str], int]
     dedup_keep_us: int
     role: Role = "peer"
+    advertise: tuple[str, ...] = ()
 
 
 class Surroundings(NamedTuple):
     """What a node is given to live in.
 
-    `listen` and `endpoints` are where peers and programs reach it, `addresses` what others are told to dial, `life` is
-    random for every start, `take_marks` reads what a program that died was at,
-    `announcer` is the random publisher id of the node's own events.
+    `listen` and `endpoints` are where peers and programs reach it, `take_marks` reads what a program that died was at,
+    `announcer` is the random publisher id of the node's own events. `incarnation` counts the starts of this database,
+    `life` is a random text that is new with every start.
     """
 
     version: str
     listen: str
-    addresses: tuple[str, ...]
-    life: str
     endpoints: Mapping[str, str]
     take_marks: Callable[[bytes], list[Mark]]
     announcer: bytes
+    incarnation: int = 1
+    life: str = ""
 
 
 def load_state(store: Store, me: Identity, plan: Plan, draw: Callable[[], float], now: Now) -> State:
@@ -77,14 +79,13 @@ def assemble(state: State, plan: Plan, around: Surroundings, now: Now) -> Node:
         around.version,
         around.listen,
         plan.role,
-        begin_life(state.store),
-        addresses=around.addresses,
+        around.incarnation,
+        addresses=advertised(around.listen, plan.advertise),
         life=around.life,
     )
     links = Links(greeting, plan.heartbeat_s, plan.dead_after_s)
     links.dial(plan.peers)
-    limits = knobs(plan.heartbeat_s, plan.dead_after_s)
-    membership = Membership(state, links, limits, plan.peers, state.draw)
+    membership = Membership(state, links, knobs(plan.heartbeat_s, plan.dead_after_s), plan.peers, state.draw)
     membership.load(state.store.members(), now.mono_us)
     letters = Letters(state)
     sessions = Sessions(state, letters, links.up, around.endpoints, around.take_marks)

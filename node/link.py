@@ -17,19 +17,8 @@ LINK_PROTOCOL = LINK_PROTOCOL_MIN = 1
 
 TALK = frozenset(
     (
-        "interest",
-        "interest_ack",
-        "beacon",
-        "heads",
-        "digest",
-        "want",
-        "served",
-        "reach",
-        "members",
-        "known",
-        "rival",
-        "ask",
-        "answer",
+        *("interest", "interest_ack", "beacon", "heads", "digest", "want", "served", "reach"),
+        *("members", "known", "rival", "ask", "answer"),
     )
 )
 """Kinds of control messages that are no business of the link itself, and count only while it is up."""

@@ -137,7 +137,7 @@ class Links:
         elif kind == "pong":
             self._measure(link, message, turn.now)
         elif kind in TALK and link.state == "up":
-            return [Heard(kind, link, message)]
+            return [Heard(str(kind), link, message)]
         return []
 
     def _greet(self, link: Link, turn: Turn) -> None:

@@ -91,7 +91,7 @@ class Membership:
         fact = Fact(link.name, link.origin, link.incarnation, link.sequence, "here", link.role, addresses, link.version)
         self.members.linked(fact, turn.now.mono_us)
         self._gossip.begin(link.key)
-        heads = self._state.relay.heads_of(link.origin)
+        heads = self._state.heads_of(link.origin)
         if heads:
             turn.control(link.key, {"t": "known", "heads": heads[:_HEADS_MAX]})
         row = self.members.rows.get(link.origin)
@@ -108,7 +108,7 @@ class Membership:
 
     def _compare_heads(self, link: Link, heads: list[Any]) -> None:
         """A peer says how far it knows the streams that begin here. Further than this node itself is no lie."""
-        mine = dict(self._state.relay.heads_of(self._state.origin))
+        mine = dict(self._state.heads_of(self._state.origin))
         for topic, head in heads[:_HEADS_MAX]:
             if int(head) > mine.get(str(topic), 0):
                 self.outdated = (

@@ -189,10 +189,6 @@ class Relay:
         self.moves += 1
         return self._released(stream, runs, len(runs), now_us)
 
-    def heads_of(self, origin: str) -> list[tuple[str, int]]:
-        """topic and head of an origin's streams."""
-        return [(stream.topic, stream.head) for stream in self.streams.values() if stream.origin == origin]
-
     def rewind(self, stream: Stream, head: int) -> bool:
         """Let a stream of which nothing is here begin earlier; whether it could."""
         if not stream.head == stream.base > head:

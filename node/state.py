@@ -69,6 +69,10 @@ class State:
         self._load_consumers()
         self.relay = relay
 
+    def heads_of(self, origin: str) -> list[tuple[str, int]]:
+        """topic and head of every stream of an origin."""
+        return [(stream.topic, stream.head) for stream in self.relay.by_id.values() if stream.origin == origin]
+
     def matching(self, following: Following) -> Iterable[Stream]:
         """The streams a subscription's pattern takes in."""
         return [stream for stream in self.relay.by_id.values() if following.pattern.matches(stream.topic)]

@@ -95,7 +95,7 @@ class Bench:
     def _open(self, store: Store) -> None:
         self.store = store
         plan = Plan((), 1.0, 10.0, self.limits, lambda topic: self._window_us, self._window_us)
-        around = Surroundings("1.0", "", (), "", ENDPOINTS, self._take_marks, b"announce")
+        around = Surroundings("1.0", "", ENDPOINTS, self._take_marks, b"announce")
         self.state = load_state(store, Identity(self.name, self.generation), plan, lambda: self.draw, self.now)
         self.node = assemble(self.state, plan, around, self.now)
         self.links, self.letters, self.sessions = self.node.links, self.node.letters, self.node.sessions
