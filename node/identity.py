@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -87,8 +88,18 @@ class DataDirectory:
         os.close(self._lock)
 
 
+def new_generation() -> str:
+    """A generation nobody has."""
+    return secrets.token_hex(4)
+
+
 def identify(
-    store: Store, wanted: str, fallback: str, durability: Durability, noted: Progress | None = None
+    store: Store,
+    wanted: str,
+    fallback: str,
+    durability: Durability,
+    noted: Progress | None = None,
+    generate: Callable[[], str] = new_generation,
 ) -> Identity:
     """Read who this node is, or decide it now.
 
@@ -103,7 +114,7 @@ def identify(
     unclean = meta.get("durability") == "os" and meta.get("stopped") == "no"
     generation = meta.get("generation", "")
     if not generation or unclean or (noted and _is_older(store, meta, noted)):
-        generation = secrets.token_hex(4)
+        generation = generate()
     store.write_meta({"name": name, "generation": generation, "durability": durability, "stopped": "no"})
     return Identity(name, generation)
 

@@ -1,0 +1,105 @@
+"""Faults: what goes wrong in a run, and when. Drawn whole from the seed before the first moment, so it can be printed.
+
+    crash      a node is killed, or its machine loses power; it comes back on its disk
+    stall      a node stands still (SIGSTOP) and goes on
+    break      one connection falls
+    partition  some machines cannot reach others, in one direction or both, and then can again
+    disk       a node dies and comes back with an empty disk
+    clock      a machine's wall clock jumps
+    programs   publishers and consumers die and come back, or stand still
+
+Every fault ends before the faults' time is over.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Literal, NamedTuple
+
+from tools.simulate.scenario import Scenario
+from tools.simulate.world import World
+
+Kind = Literal["crash", "stall", "break", "partition", "disk", "clock", "programs"]
+KINDS: tuple[Kind, ...] = ("crash", "stall", "break", "partition", "disk", "clock", "programs")
+
+_EVERY_S: dict[Kind, float] = {
+    "crash": 80.0,
+    "stall": 100.0,
+    "break": 60.0,
+    "partition": 250.0,
+    "disk": 300.0,
+    "clock": 120.0,
+    "programs": 60.0,
+}
+"""How many seconds of one machine's life bring one fault of a kind."""
+_LASTS_S: dict[Kind, tuple[float, float]] = {
+    "crash": (0.3, 20.0),
+    "stall": (0.2, 25.0),
+    "break": (0.0, 0.0),
+    "partition": (1.0, 40.0),
+    "disk": (0.5, 15.0),
+    "clock": (0.0, 0.0),
+    "programs": (0.1, 10.0),
+}
+
+
+class Fault(NamedTuple):
+    """One thing that goes wrong from `at_s` until `until_s`. `who`: whom it hits; `how`: a variant, see `Simulation`."""
+
+    at_s: float
+    until_s: float
+    kind: Kind
+    who: tuple[str, ...]
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.at_s:9.3f} s .. {self.until_s:9.3f} s  {self.kind:<10}{self.how:<12}{' '.join(self.who)}"
+
+
+def draw_faults(world: World, scenario: Scenario, kinds: tuple[Kind, ...], begin_s: float, end_s: float) -> list[Fault]:
+    """The schedule of a seed, in order of time."""
+    found: list[Fault] = []
+    for kind in kinds:
+        draw = world.draw("faults", kind)
+        count = (end_s - begin_s) * len(scenario.machines) / _EVERY_S[kind]
+        for _ in range(int(count) + (draw.random() < count % 1)):
+            at_s = draw.uniform(begin_s, end_s)
+            low, high = _LASTS_S[kind]
+            lasts_s = low * (high / low) ** draw.random() if low else 0.0
+            who, how = _whom(kind, scenario, draw)
+            found.append(Fault(round(at_s, 3), round(min(at_s + lasts_s, end_s), 3), kind, who, how))
+    return sorted(found)
+
+
+def _whom(kind: Kind, scenario: Scenario, draw: random.Random) -> tuple[tuple[str, ...], str]:
+    names = [each.name for each in scenario.machines]
+    match kind:
+        case "partition":
+            return _parted(names, draw), draw.choice(("both", "one way"))
+        case "break":
+            return tuple(draw.sample(names, 2)), ""
+        case "programs":
+            programs = [each.name for each in (*scenario.publishers, *scenario.consumers)]
+            return (draw.choice(programs),), draw.choice(("killed", "killed", "stalled"))
+        case "crash":
+            return (draw.choice(names),), draw.choice(("killed", "no power"))
+        case "clock":
+            return (draw.choice(names),), draw.choice(("-3600", "-5", "5", "3600"))
+        case _:
+            return (draw.choice(names),), ""
+
+
+def _parted(names: list[str], draw: random.Random) -> tuple[str, ...]:
+    """One machine, a few, or half of them against the rest; two machines against each other."""
+    if draw.random() < 0.3:
+        return (*draw.sample(names, 1), "|", *draw.sample(names, 1))
+    size = draw.choice((1, 1, max(1, len(names) // 4), max(1, len(names) // 2)))
+    return (*sorted(draw.sample(names, size)), "|")
+
+
+def directions(fault: Fault, names: list[str]) -> list[tuple[str, str]]:
+    """The directions a partition cuts."""
+    bar = fault.who.index("|")
+    some, others = fault.who[:bar], fault.who[bar + 1 :] or tuple(sorted(set(names) - set(fault.who)))
+    ways = [(a, b) for a in some for b in others if a != b]
+    return ways if fault.how == "one way" else ways + [(b, a) for a, b in ways]

@@ -1,0 +1,133 @@
+"""The network: who can reach whom, and the dialling of connections. It imitates what libzmq does above TCP.
+
+    dial ─▶ try ──stands──▶ `connected` at the dialler, a fresh routing id at the acceptor ──falls──▶ try again …
+             ├─ refused: nothing runs there, or it is not to be dialled         after 0.1 s, 0.2 s … 5 s
+             ├─ no answer: cut off in either direction, or its power is gone    after 2 s more
+             └─ no greeting: its process stands still                           after 5 s more
+
+A cut takes one direction between two machines. TCP needs both, so nothing new is connected over it; what stands goes on
+in the other direction until the side that waits for an acknowledgement gives up, which is after `UNANSWERED_S`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from tools.simulate.connection import Connection
+from tools.simulate.world import World
+
+if TYPE_CHECKING:
+    from tools.simulate.machine import Machine
+
+UNANSWERED_S = 10.0
+_SILENT_S = 2.0
+_HANDSHAKE_S = 5.0
+_BACKOFF_S = (0.1, 5.0)
+
+Tap = Callable[[str, str, bytes], object]
+"""Is told of every message a socket takes: from, to, data."""
+
+
+class Network:
+    """All machines and what stands between them. `latency_s`: a range from which each pair's one-way delay is drawn."""
+
+    def __init__(self, world: World, latency_s: tuple[float, float]) -> None:
+        self.world = world
+        self.machines: dict[str, Machine] = {}
+        self.taps: list[Tap] = []
+        self.counts: Counter[str] = Counter()
+        self.connections: dict[Connection, None] = {}
+        self._latency_s = latency_s
+        self._latencies: dict[tuple[str, str], int] = {}
+        self._cuts: Counter[tuple[str, str]] = Counter()
+
+    def latency_us(self, a: str, b: str) -> int:
+        """How long a message is under way from one machine to another at least."""
+        known = self._latencies.get((a, b))
+        if known is None:
+            draw, (low, high) = self.world.draw("latency", min(a, b), max(a, b)), self._latency_s
+            known = self._latencies[a, b] = int(low * (high / low) ** draw.random() * 1e6)
+        return known
+
+    def is_cut(self, a: str, b: str) -> bool:
+        """Whether nothing passes from one machine to another at this moment."""
+        return self._cuts[a, b] > 0
+
+    def apart(self, a: str, b: str) -> bool:
+        """Whether no connection between two machines can be made, because one direction at least is cut."""
+        return self.is_cut(a, b) or self.is_cut(b, a)
+
+    def cut(self, directions: Iterable[tuple[str, str]]) -> None:
+        """Let nothing pass in these directions."""
+        ways = list(directions)
+        self._cuts.update(ways)
+        for connection in list(self.connections):
+            if any(way in connection.ways for way in ways):
+                self.world.after(UNANSWERED_S + connection.draw.random(), connection.unanswered)
+
+    def heal(self, directions: Iterable[tuple[str, str]]) -> None:
+        """Take such a cut back."""
+        ways = list(directions)
+        self._cuts.subtract(ways)
+        for connection in list(self.connections):
+            if any(way in connection.ways for way in ways):
+                connection.healed()
+
+    def connect(self, dialling: Dialling, acceptor: Machine) -> Connection:
+        """A connection stands."""
+        connection = Connection(self, dialling, acceptor)
+        self.connections[connection] = None
+        return connection
+
+    def took(self, source: str, target: str, data: bytes) -> None:
+        """A socket took a message."""
+        kind = "control" if data[:1] == b"\x00" else "frames"
+        self.counts[kind] += 1
+        self.counts[f"{kind} bytes"] += len(data)
+        for tap in self.taps:
+            tap(source, target, data)
+
+
+class Dialling:
+    """One address that one start of a machine dials: tried until it stands, and again when it has fallen."""
+
+    def __init__(self, network: Network, machine: Machine, address: str) -> None:
+        self.machine = machine
+        self.address = address
+        self.closed = False
+        self._network = network
+        self._world = network.world
+        self._draw = network.world.draw("dial", machine.name, machine.starts, address)
+        self._backoff_s = _BACKOFF_S[0]
+        self.again()
+
+    def again(self) -> None:
+        """Try, after a pause that grows."""
+        self._world.after(self._backoff_s * (0.5 + self._draw.random()), self._try)
+        self._backoff_s = min(2 * self._backoff_s, _BACKOFF_S[1])
+
+    def _try(self) -> None:
+        if self.closed:
+            return
+        target = self._network.machines.get(self.address)
+        if target is None or self.machine.stalled:
+            self.again()
+            return
+        round_trip_us = 2 * self._network.latency_us(self.machine.name, target.name)
+        self._world.at(self._world.now_us + round_trip_us, lambda: self._arrived(target))
+
+    def _arrived(self, target: Machine) -> None:
+        if self.closed:
+            return
+        if self._network.apart(self.machine.name, target.name) or target.dark:
+            self._world.after(_SILENT_S, self.again)
+        elif not target.alive or not target.reachable_from(self.machine.name):
+            self.again()
+        elif target.stalled:
+            self._world.after(_HANDSHAKE_S, self.again)
+        else:
+            self._backoff_s = _BACKOFF_S[0]
+            connection = self._network.connect(self, target)
+            self.machine.connected(self.address, connection)

@@ -1,0 +1,203 @@
+"""The oracle: statements that must be true once everything has been healed and has come to rest.
+
+    delivered     every receipted event reaches every consumer that was owed it, in order per stream, and none is lost
+    once          no handler is called twice for an event, except after its program or its attachment ended
+    sequences     no id is ever given to two contents (also checked as it happens, in the ledger)
+    books         `node.audit` balances at every node
+    links         every two nodes have exactly one link up
+    interest      what a node believes its peers want is what their consumers want
+    sizes         nothing that a node keeps in memory grows while nothing happens
+    undisturbed   without faults an event crosses a link at most once
+
+Each raises `Violated` with what it is about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import orjson
+
+from mesh.frame import decode, records
+from mesh.topic import check_pattern
+from node.audit import audit
+from tools.simulate.actors import Consumer
+from tools.simulate.ledger import Id, Ledger, Publication, Violated, Wanted
+from tools.simulate.machine import Machine
+from tools.simulate.network import Network
+from tools.simulate.sizes import sizes_of
+
+
+class Oracle:
+    """Judges one simulation."""
+
+    def __init__(
+        self,
+        machines: Mapping[str, Machine],
+        consumers: Mapping[str, Consumer],
+        ledger: Ledger,
+        network: Network,
+    ) -> None:
+        self._machines = machines
+        self._consumers = consumers
+        self._ledger = ledger
+        self._network = network
+        self._crossed: Counter[tuple[str, str, str, str, int]] = Counter()
+
+    def watch(self) -> None:
+        """Count from now on which event crosses which link."""
+        self._network.taps.append(self._crossing)
+
+    def _crossing(self, source: str, target: str, data: bytes) -> None:
+        if data[:1] != b"\x00":
+            frame = decode(data)
+            for sequence in range(frame.sequence, frame.last + 1):
+                self._crossed[source, target, frame.origin, frame.topic, sequence] += 1
+
+    # ── when all has come to rest ────────────────────────────────────────────────────────────────────────────────────
+
+    def at_rest(self) -> bool:
+        """Whether nothing is missing any more, so that more time would change nothing."""
+        try:
+            self._links()
+            self._books()
+            self._quiet()
+        except Violated:
+            return False
+        return next(self._missing(), None) is None
+
+    def settled(self, undisturbed: bool) -> None:
+        """Every statement about a mesh that has come to rest."""
+        self._links()
+        self._logs()
+        self._books()
+        self._delivered()
+        self._once()
+        self._interest()
+        if undisturbed:
+            self._crossed_once()
+
+    def _delivered(self) -> None:
+        for wanted, publication in self._missing():
+            text = "/".join(map(str, publication.id))
+            raise Violated(
+                "what is receipted is delivered",
+                f"{text} (event {publication.number}, published at {publication.published_us / 1e6:.3f} s) "
+                f"was owed to {wanted.name} since {wanted.since[publication.machine] / 1e6:.3f} s and never came",
+                text,
+                wanted.name,
+            )
+        self._quiet()
+
+    def _missing(self) -> Iterator[tuple[Wanted, Publication]]:
+        """Events that were owed to a consumer and did not reach it."""
+        for wanted in self._ledger.consumers.values():
+            if not wanted.gone:
+                had = {call.number for call in wanted.calls}
+                yield from ((wanted, each) for each in self._owed(wanted) if each.number not in had)
+
+    def _owed(self, wanted: Wanted) -> Iterator[Publication]:
+        pattern = check_pattern(wanted.pattern)
+        for publication in self._ledger.publications:
+            since_us = wanted.since.get(publication.machine)
+            if since_us is None or publication.published_us < since_us or publication.receipted_us is None:
+                continue
+            if pattern.matches(publication.topic) and publication.id[0] not in self._ledger.lost_origins:
+                yield publication
+
+    def _quiet(self) -> None:
+        """Every consumer is registered, has nothing left to do, and its node knows."""
+        for consumer in self._consumers.values():
+            if not consumer.registered or not consumer.course.quiet or consumer.course.following.behind:
+                raise Violated("consumers come to rest", f"{consumer.wanted.name} does not", consumer.wanted.name)
+
+    def _once(self) -> None:
+        for wanted in self._ledger.consumers.values():
+            seen: dict[Id, tuple[int, int]] = {}
+            heads: dict[tuple[str, str], tuple[tuple[int, int], int]] = {}
+            for call in wanted.calls:
+                text = "/".join(map(str, call.id))
+                if call.attempt > 1:
+                    continue
+                if seen.get(call.id) == call.attachment:
+                    raise Violated("a handler is called once", f"{wanted.name} had {text} twice", text, wanted.name)
+                seen[call.id] = call.attachment
+                attachment, head = heads.get(call.id[:2], (call.attachment, 0))
+                if attachment == call.attachment and call.id[2] <= head:
+                    raise Violated("streams keep their order", f"{wanted.name}: {text} after {head}", text, wanted.name)
+                heads[call.id[:2]] = (call.attachment, call.id[2])
+
+    def _logs(self) -> None:
+        """What the logs hold is what was published under these ids."""
+        for machine in self._machines.values():
+            for row in machine.node.state.log.rows_since(0):
+                frame = decode(row.frame)
+                for index, record in enumerate(records(frame)):
+                    number = orjson.loads(record.body).get("n")
+                    if number is not None:
+                        self._ledger.named((frame.origin, frame.topic, frame.sequence + index), number)
+
+    def _books(self) -> None:
+        for name, machine in self._machines.items():
+            books = audit(machine.node.state)
+            wrong = [row for row in (*books["streams"], *books["consumers"]) if not row["balanced"]]
+            if wrong:
+                raise Violated("the books balance", f"{name}: {wrong[0]}", name)
+
+    def _links(self) -> None:
+        for name, machine in self._machines.items():
+            up = Counter(link.name for link in machine.node.links.links.values() if link.state == "up")
+            wrong = {other: up[other] for other in self._machines if up[other] != (other != name)}
+            if wrong:
+                raise Violated("every two nodes have one link up", f"{name}: {wrong}", name, *wrong)
+
+    def _interest(self) -> None:
+        wanted = {name: sorted(self._wanted_at(name)) for name in self._machines}
+        for name, machine in self._machines.items():
+            mine = sorted(machine.node.state.interest.patterns)
+            if mine != wanted[name]:
+                raise Violated(
+                    "interest is what consumers want", f"{name} wants {mine}, its consumers {wanted[name]}", name
+                )
+            for key, link in machine.node.links.links.items():
+                believed = sorted(machine.node.state.interest.of(key))
+                if believed != (wanted[link.name] if link.state == "up" else []):
+                    raise Violated(
+                        "interest is what consumers want",
+                        f"{name} believes that {link.name} ({link.state}) wants {believed}, it is {wanted[link.name]}",
+                        name,
+                        link.name,
+                    )
+
+    def _wanted_at(self, name: str) -> set[str]:
+        return {each.pattern for each in self._ledger.consumers.values() if each.machine == name and not each.gone}
+
+    def _crossed_once(self) -> None:
+        for (source, target, *id_), count in self._crossed.items():
+            if count > 1:
+                text = "/".join(map(str, id_))
+                raise Violated(
+                    "an event crosses a link once", f"{text} went {count} times from {source} to {target}", text
+                )
+
+    # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """How much each node keeps in memory, by where it keeps it."""
+        return {name: sizes_of(machine.node) for name, machine in self._machines.items()}
+
+    def nothing_grew(self, before: dict[str, dict[str, int]]) -> None:
+        """Compare with an earlier moment since which nothing was published."""
+        for name, now in self.sizes().items():
+            grown = {place: (before[name].get(place, 0), size) for place, size in now.items()}
+            grown = {place: pair for place, pair in grown.items() if pair[1] > pair[0]}
+            if grown:
+                raise Violated("nothing grows while nothing happens", f"{name}: {grown}", name)
+
+    def nobody_wants(self, forwarded: int) -> None:
+        """After the last unsubscribe nothing is forwarded."""
+        self._interest()
+        more = self._network.counts["frames"] - forwarded
+        if more:
+            raise Violated("nothing is forwarded that nobody wants", f"{more} frames after the last unsubscribe")

@@ -1,0 +1,92 @@
+"""The scenario: what a seed stands for before anything goes wrong. Machines, who dials whom, programs and their work.
+
+    seed, nodes ──▶ machines (turn time, latency) · publishers (topics, rate) · consumers (pattern, live or durable, queue)
+
+Topics are few, so that many publish and want the same; patterns are exact, a prefix, or everything.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+from node.assembly import Plan
+from node.retention import Limits
+from tools.simulate.machine import Spec
+from tools.simulate.world import World
+
+_HEARTBEAT_S, _DEAD_AFTER_S = 1.0, 10.0
+_WINDOW_US = 10_000_000
+TOPICS = tuple(f"{name}.{number}" for name in ("job", "gpu") for number in range(4))
+
+
+class Publishing(NamedTuple):
+    """A program that publishes. `rate`: events a second; `burst`: how many at once at most."""
+
+    name: str
+    machine: str
+    topics: tuple[str, ...]
+    rate: float
+    burst: int
+
+
+class Consuming(NamedTuple):
+    """A program with one consumer. `queue`: events it takes in ahead of its handler."""
+
+    name: str
+    machine: str
+    pattern: str
+    durable: bool
+    queue: int
+
+
+class Scenario(NamedTuple):
+    """Everything that stands before the first moment."""
+
+    machines: tuple[Spec, ...]
+    publishers: tuple[Publishing, ...]
+    consumers: tuple[Consuming, ...]
+    latency_s: tuple[float, float]
+
+
+def draw_scenario(world: World, nodes: int) -> Scenario:
+    """The scenario of a seed."""
+    draw = world.draw("scenario")
+    names = [f"n{number:03}" for number in range(nodes)]
+    peers = _who_dials_whom(names, draw)
+    machines = tuple(Spec(name, _plan(peers[name]), False, draw.choice((1000, 2000, 5000))) for name in names)
+    busy = draw.sample(names, max(2, min(nodes // 2, 40)))
+    publishers = tuple(_publisher(name, draw) for name in sorted(busy))
+    wanting = draw.sample(names, max(2, min(2 * nodes // 3, 60)))
+    consumers = tuple(
+        _consumer(name, number, draw) for name in sorted(wanting) for number in range(draw.choice((1, 1, 2)))
+    )
+    return Scenario(machines, publishers, consumers, (0.0003, draw.choice((0.002, 0.05, 0.3))))
+
+
+def _who_dials_whom(names: list[str], draw: random.Random) -> dict[str, tuple[str, ...]]:
+    """A full mesh: of each pair the one, the other, or both dial."""
+    peers: dict[str, list[str]] = {name: [] for name in names}
+    for index, a in enumerate(names):
+        for b in names[:index]:
+            who = draw.random()
+            if who < 0.6:
+                peers[a].append(b)
+            if who >= 0.4:
+                peers[b].append(a)
+    return {name: tuple(f"tcp://{each}:7270" for each in dialled) for name, dialled in peers.items()}
+
+
+def _plan(peers: tuple[str, ...]) -> Plan:
+    return Plan(peers, _HEARTBEAT_S, _DEAD_AFTER_S, Limits(0, 0, 0, 0, 0), lambda topic: _WINDOW_US, _WINDOW_US)
+
+
+def _publisher(machine: str, draw: random.Random) -> Publishing:
+    topics = tuple(sorted(draw.sample(TOPICS, draw.randint(1, 3))))
+    return Publishing(f"pub-{machine}", machine, topics, draw.choice((0.5, 2.0, 4.0)), draw.choice((1, 1, 5, 40)))
+
+
+def _consumer(machine: str, number: int, draw: random.Random) -> Consuming:
+    pattern = draw.choice((*TOPICS, "job.*", "gpu.*", "*.2"))
+    durable = draw.random() < 0.5
+    return Consuming(f"con-{machine}-{number}", machine, pattern, durable, draw.choice((4, 50, 1000)))

@@ -1,0 +1,162 @@
+"""The simulation: one run of one seed, from the first start of its machines to the oracle's last word.
+
+    0 s ──── 5 s ─────────────────────── for ───────────── settled ─────── idle ────── after the last unsubscribe
+    start    load and faults             all is healed,    oracle          nothing     nothing is forwarded
+                                         programs return                   grows
+
+The oracle's word on what was delivered is asked once everything has come to rest, and at the latest after `SETTLE_S`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tools.simulate.actors import Consumer, Publisher
+from tools.simulate.contact import Contacts
+from tools.simulate.faults import Fault, Kind, directions, draw_faults
+from tools.simulate.ledger import Ledger
+from tools.simulate.machine import Machine
+from tools.simulate.network import Network
+from tools.simulate.oracle import Oracle
+from tools.simulate.scenario import draw_scenario
+from tools.simulate.world import World
+
+BEGIN_S = 5.0
+SETTLE_S = 120.0
+_SETTLE_STEP_S = 5.0
+_IDLE_S = 15.0
+_AFTER_S = 5.0
+
+
+class Setting(NamedTuple):
+    """What is asked for: the seed, how many machines, how long faults happen, and which."""
+
+    seed: int
+    nodes: int
+    for_s: float
+    kinds: tuple[Kind, ...]
+
+
+class Simulation:
+    """One run. `run` returns when every statement holds, and raises `Violated` otherwise."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.world = World(setting.seed)
+        self.scenario = draw_scenario(self.world, setting.nodes)
+        self.faults = draw_faults(self.world, self.scenario, setting.kinds, BEGIN_S, BEGIN_S + setting.for_s)
+        self.network = Network(self.world, self.scenario.latency_s)
+        self.ledger = Ledger()
+        self.machines = {spec.name: Machine(self.world, self.network, spec) for spec in self.scenario.machines}
+        self.publishers = {
+            spec.name: Publisher(spec, self.machines[spec.machine], self.ledger) for spec in self.scenario.publishers
+        }
+        self.consumers = {
+            spec.name: Consumer(spec, self.machines[spec.machine], self.ledger) for spec in self.scenario.consumers
+        }
+        self.contacts = Contacts(self.world, self.network, self.machines, self.consumers)
+        self.oracle = Oracle(self.machines, self.consumers, self.ledger, self.network)
+
+    def run(self) -> None:
+        """From the first start to the last statement. Raises `Violated`."""
+        self._begin()
+        self.world.run(int((BEGIN_S + self.setting.for_s) * 1e6))
+        self._heal()
+        self._settle()
+        self.oracle.settled(undisturbed=not self.setting.kinds)
+        self._idle()
+        self._part()
+
+    def _begin(self) -> None:
+        if not self.setting.kinds:
+            self.oracle.watch()
+        draw = self.world.draw("begin")
+        for machine in self.machines.values():
+            self.world.after(draw.random() * 2, machine.start)
+        for publisher in self.publishers.values():
+            self.world.after(draw.uniform(1, BEGIN_S), publisher.begin)
+        for fault in self.faults:
+            self.world.at(int(fault.at_s * 1e6), lambda fault=fault: self._strike(fault))
+        self.contacts.begin()
+
+    # ── what goes wrong ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _strike(self, fault: Fault) -> None:
+        self.world.note("fault", str(fault))
+        match fault.kind:
+            case "crash" | "disk":
+                self._crash(fault, self.machines[fault.who[0]])
+            case "stall":
+                self.machines[fault.who[0]].stall(fault.until_s - fault.at_s)
+            case "break":
+                self._break(fault)
+            case "partition":
+                self._part_machines(fault)
+            case "clock":
+                self.machines[fault.who[0]].wall_us += int(fault.how) * 1_000_000
+            case "programs":
+                self._program_fault(fault)
+
+    def _crash(self, fault: Fault, machine: Machine) -> None:
+        if not machine.alive:
+            return
+        machine.crash(dark=fault.how == "no power")
+        self.contacts.ended(machine)
+        if fault.kind == "disk":
+            self.ledger.lost_origins.add(machine.node.state.origin)
+            machine.lose_disk()
+            self.contacts.disk_lost(machine)
+        self.world.at(int(fault.until_s * 1e6), machine.start)
+
+    def _break(self, fault: Fault) -> None:
+        for connection in list(self.network.connections):
+            if {connection.dialler.name, connection.acceptor.name} == set(fault.who):
+                connection.fall()
+
+    def _part_machines(self, fault: Fault) -> None:
+        ways = directions(fault, list(self.machines))
+        self.network.cut(ways)
+        self.world.at(int(fault.until_s * 1e6), lambda: self.network.heal(ways))
+
+    def _program_fault(self, fault: Fault) -> None:
+        actor = self.publishers.get(fault.who[0]) or self.consumers[fault.who[0]]
+        if fault.how == "stalled":
+            actor.program.stall(fault.until_s - fault.at_s)
+        elif not actor.program.dead:
+            actor.kill()
+            self.world.at(int(fault.until_s * 1e6), actor.revive)
+
+    # ── what follows ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _heal(self) -> None:
+        """Every fault has ended by itself; the load goes on a little, so that what is whole again is used."""
+        self.world.run(self.world.now_us + 2_000_000)
+        for publisher in self.publishers.values():
+            publisher.publishing = False
+
+    def _settle(self) -> None:
+        end_us = self.world.now_us + int(SETTLE_S * 1e6)
+        while self.world.now_us < end_us:
+            self.world.run(self.world.now_us + int(_SETTLE_STEP_S * 1e6))
+            if self.oracle.at_rest():
+                return
+
+    def _idle(self) -> None:
+        """Nobody publishes: no table may grow."""
+        before = self.oracle.sizes()
+        self.world.run(self.world.now_us + int(_IDLE_S * 1e6))
+        self.oracle.nothing_grew(before)
+
+    def _part(self) -> None:
+        """Everybody unsubscribes, durable consumers are forgotten: nothing may be forwarded any more."""
+        for consumer in self.consumers.values():
+            consumer.leave()
+        self.world.run(self.world.now_us + int(_AFTER_S * 1e6))
+        for consumer in self.consumers.values():
+            consumer.forget()
+        self.world.run(self.world.now_us + int(_AFTER_S * 1e6))
+        forwarded = self.network.counts["frames"]
+        for publisher in self.publishers.values():
+            publisher.publish_one(publisher.spec.topics[0])
+        self.world.run(self.world.now_us + int(_AFTER_S * 1e6))
+        self.oracle.nobody_wants(forwarded)
