@@ -22,7 +22,7 @@ Row = dict[str, Any]
 def audit(state: State) -> Row:
     """The whole balance, in the shape of `mesh audit --json`."""
     streams = stream_balances(state)
-    letters = _letter_counts(state)
+    letters = letter_counts(state)
     consumers = [consumer_balance(state, each, letters) for _, each in sorted(state.consumers.items())]
     return {
         "balanced": all(row["balanced"] for row in (*streams, *consumers)),
@@ -98,7 +98,8 @@ def consumer_balance(state: State, consumer: Consumer, letters: Counter[tuple[st
     }
 
 
-def _letter_counts(state: State) -> Counter[tuple[str, str]]:
+def letter_counts(state: State) -> Counter[tuple[str, str]]:
+    """(consumer, state) → how many letters."""
     counts: Counter[tuple[str, str]] = Counter()
     for consumer, _, letter_state, count, _ in state.letters.counts():
         counts[consumer, letter_state] += count

@@ -1,1 +1,1 @@
-"""The simulation: many nodes in one process under virtual time, from one seed. Run it with `python -m tools.simulate`."""
+"""The simulation: many nodes in one process under virtual time. Run it with `python -m tools.simulate`."""

@@ -13,6 +13,7 @@ from tools.simulate.machine import Machine
 from tools.simulate.program import Program
 from tools.simulate.scenario import Consuming, Publishing
 
+_DISCARDED_S = 0.5
 _FILLINGS = (0, 0, 0, 100, 3000)
 
 
@@ -115,4 +116,6 @@ class Consumer:
     def forget(self) -> None:
         """An operator forgets a durable consumer, with the letters it has left."""
         if self.spec.durable:
-            self.program.ask("consumers.forget", {"consumer": self.wanted.name})
+            name = self.wanted.name
+            self.program.ask("dlq.discard", {"consumer": name})
+            self.program.world.after(_DISCARDED_S, lambda: self.program.ask("consumers.forget", {"consumer": name}))

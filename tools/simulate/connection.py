@@ -13,13 +13,10 @@ overtakes it. The two ends notice at different moments; what is sent between is 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from node.turn import LinkKey
-
-if TYPE_CHECKING:
-    from tools.simulate.machine import Machine
-    from tools.simulate.network import Dialling, Network
+from tools.simulate.world import World
 
 PIPE_MESSAGES = 2000
 """What the buffers of both ends and of the kernels between hold."""
@@ -30,10 +27,63 @@ _LATE_S = 1.0
 _RETRANSMIT_S = 1.0
 
 
+class Host(Protocol):
+    """A machine, as its connections see it."""
+
+    name: str
+    starts: int
+    accepted: int
+    alive: bool
+
+    def routing_id(self) -> bytes:
+        """A name for a connection that is accepted."""
+
+    def accept(self, key: bytes, pipe: Pipe) -> None:
+        """Somebody has connected."""
+
+    def arrived(self, pipe: Pipe, data: bytes) -> None:
+        """A message has come out of a pipe."""
+
+    def disconnected(self, address: str) -> None:
+        """What it dialled has fallen."""
+
+    def forget_route(self, key: bytes) -> None:
+        """What it accepted has fallen."""
+
+
+class Dialler(Protocol):
+    """Who tries again when a connection has fallen."""
+
+    address: str
+    closed: bool
+
+    def again(self) -> None:
+        """Try, after a pause."""
+
+
+class Medium(Protocol):
+    """What lies between machines."""
+
+    world: World
+    connections: dict[Connection, None]
+
+    def latency_us(self, a: str, b: str) -> int:
+        """How long a message is under way at least."""
+
+    def is_cut(self, a: str, b: str) -> bool:
+        """Whether nothing passes from one to the other."""
+
+    def apart(self, a: str, b: str) -> bool:
+        """Whether something is cut between them."""
+
+    def took(self, source: str, target: str, data: bytes) -> None:
+        """A socket took a message."""
+
+
 class Pipe:
     """One direction. `lost` says that its far end is gone: what is put in comes out nowhere."""
 
-    def __init__(self, connection: Connection, source: Machine, target: Machine, key: LinkKey) -> None:
+    def __init__(self, connection: Connection, source: Host, target: Host, key: LinkKey) -> None:
         self.key = key
         self.target = target
         self.source = source
@@ -105,16 +155,15 @@ class Pipe:
 class Connection:
     """One TCP connection of a link, from when it stands until both ends have noticed that it is gone."""
 
-    def __init__(self, network: Network, dialling: Dialling, acceptor: Machine) -> None:
+    def __init__(self, network: Medium, dialling: Dialler, dialler: Host, acceptor: Host) -> None:
         self.network = network
-        self.dialler = dialling.machine
+        self.dialler = dialler
         self.acceptor = acceptor
         self.dialling = dialling
         self.fallen = False
         self._unnoticed = [True, True]
-        self.draw = network.world.draw("connection", dialling.machine.name, acceptor.name, acceptor.accepted)
+        self.draw = network.world.draw("connection", dialler.name, acceptor.name, acceptor.accepted)
         self.routing_id = acceptor.routing_id()
-        dialler = dialling.machine
         self.out = Pipe(self, dialler, acceptor, self.routing_id)
         self.back = Pipe(self, acceptor, dialler, dialling.address)
         self.ways = {(dialler.name, acceptor.name), (acceptor.name, dialler.name)}

@@ -44,7 +44,7 @@ _LASTS_S: dict[Kind, tuple[float, float]] = {
 
 
 class Fault(NamedTuple):
-    """One thing that goes wrong from `at_s` until `until_s`. `who`: whom it hits; `how`: a variant, see `Simulation`."""
+    """One thing that goes wrong from `at_s` until `until_s`. `who`: whom it hits; `how`: a variant of the kind."""
 
     at_s: float
     until_s: float
@@ -79,7 +79,7 @@ def _whom(kind: Kind, scenario: Scenario, draw: random.Random) -> tuple[tuple[st
         case "break":
             return tuple(draw.sample(names, 2)), ""
         case "programs":
-            programs = [each.name for each in (*scenario.publishers, *scenario.consumers)]
+            programs = [each.name for each in scenario.publishers] + [each.name for each in scenario.consumers]
             return (draw.choice(programs),), draw.choice(("killed", "killed", "stalled"))
         case "crash":
             return (draw.choice(names),), draw.choice(("killed", "no power"))

@@ -1,22 +1,32 @@
-"""Hands: what runs a simulated program's handler. Each event takes its time, and some fail, both drawn from the seed."""
+"""Hands: what runs a simulated program's handler. Each event takes its time, and some fail, drawn from the seed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from random import Random
+from typing import Protocol
 
 from mesh.event import Event
 from mesh.following import Key
 from mesh.jobs import Inbox, Job, Piece, Verdict
 from mesh.requests import Failure
-from tools.simulate.ledger import Call, Wanted
-
-if TYPE_CHECKING:
-    from tools.simulate.program import Program
+from tools.simulate.ledger import Call, Ledger, Wanted
+from tools.simulate.world import World
 
 _WORK_S = 0.0005
 _AT_ONCE = 16
 _FAILS_FIRST, _FAILS_AGAIN = 0.02, 0.3
+
+
+class Owner(Protocol):
+    """The program a handler belongs to."""
+
+    world: World
+    ledger: Ledger
+    draw: Random
+    life: int
+    attachments: int
+    dead: bool
 
 
 class Hands:
@@ -24,7 +34,7 @@ class Hands:
 
     def __init__(
         self,
-        program: Program,
+        program: Owner,
         wanted: Wanted,
         finished: Callable[[Job, Verdict], object],
         passed: Callable[[Key | None, int, int], object],

@@ -10,18 +10,42 @@ A line is what `mesh.link.Link` is to a real program, and offers as much of it a
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from mesh.link import OnReply
 from mesh.requests import DIRECTED, HEADS_TOPIC, Json, pack_request, session_topic, unpack_control
 
-if TYPE_CHECKING:
-    from tools.simulate.machine import Machine
-    from tools.simulate.program import Program
-
 LOCAL_US = 200
 OUT_MESSAGES = 500
 """What `out` and the program's socket hold together; real ones hold more, and this is to be reached now and then."""
+
+
+class Desk(Protocol):
+    """The node's side of every line: what has arrived at its sockets."""
+
+    starts: int
+    frames: list[bytes]
+    subscriptions: list[bytes]
+    requests: list[list[bytes]]
+
+    def attach(self, line: Line) -> None:
+        """A program has made its sockets."""
+
+    def detach(self, line: Line) -> bool:
+        """A program has closed them; says whether they were still connected."""
+
+    def wake_local(self) -> None:
+        """Something has arrived."""
+
+
+class Reader(Protocol):
+    """The program's side of a line."""
+
+    name: str
+    session: bytes
+
+    def wake_soon(self) -> None:
+        """Something has arrived."""
 
 
 class Filter:
@@ -58,9 +82,9 @@ class Filter:
 class Line:
     """The three sockets of one attachment. `there`: None until the node answers, then True, then False for ever."""
 
-    def __init__(self, machine: Machine, program: Program) -> None:
-        self.machine = machine
-        self.client = b"%s.%d" % (program.name.encode(), machine.starts)
+    def __init__(self, desk: Desk, program: Reader) -> None:
+        self.desk = desk
+        self.client = b"%s.%d" % (program.name.encode(), desk.starts)
         self.program = program
         self.there: bool | None = None
         self.arrived: deque[list[bytes]] = deque()
@@ -71,14 +95,14 @@ class Line:
         self._last_id = 0
         self.out.subscribe(session_topic(program.session))
         self.out.subscribe(HEADS_TOPIC)
-        machine.attach(self)
+        desk.attach(self)
 
     # ── the program's side ───────────────────────────────────────────────────────────────────────────────────────────
 
     def send_frame(self, data: bytes) -> bool:
         """Hand a frame to the node's `in` socket."""
-        self.machine.frames.append(data)
-        self.machine.wake_local()
+        self.desk.frames.append(data)
+        self.desk.wake_local()
         return True
 
     def request(self, do: str, fields: Json, on_reply: OnReply, now: float) -> None:
@@ -86,8 +110,8 @@ class Line:
         self._last_id += 1
         self._awaited[self._last_id] = (on_reply, now)
         part = pack_request(self._last_id, do, {**fields, "session": self.program.session.hex()})
-        self.machine.requests.append([self.client, part])
-        self.machine.wake_local()
+        self.desk.requests.append([self.client, part])
+        self.desk.wake_local()
 
     def waiting_since(self) -> float | None:
         """When the oldest request without an answer was made."""
@@ -108,17 +132,16 @@ class Line:
 
     def close(self) -> None:
         """The program closes its sockets, or dies: the node sees it from its subscriptions."""
-        if self in self.machine.lines:
-            del self.machine.lines[self]
-            self.machine.subscriptions += self.out.drop()
-            self.machine.wake_local()
+        if self.desk.detach(self):
+            self.desk.subscriptions += self.out.drop()
+            self.desk.wake_local()
 
     # ── the node's side ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def tell(self, message: bytes) -> None:
         """A subscription message for the node."""
-        self.machine.subscriptions.append(message)
-        self.machine.wake_local()
+        self.desk.subscriptions.append(message)
+        self.desk.wake_local()
 
     def answer(self, there: bool) -> None:
         """The node is there, or gone, which it then stays for this line."""

@@ -124,6 +124,12 @@ class Machine:
         if not self.busy:
             self._tell(line, True)
 
+    def detach(self, line: Line) -> bool:
+        """A program has closed its sockets; False when this process never had them, or is gone."""
+        there = line in self.lines
+        self.lines.pop(line, None)
+        return there
+
     def _tell(self, line: Line, there: bool) -> None:
         self.world.at(self.world.now_us + LOCAL_US, lambda: line.answer(there))
 

@@ -13,13 +13,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from tools.simulate.connection import Connection
+from tools.simulate.connection import Connection, Host
 from tools.simulate.world import World
-
-if TYPE_CHECKING:
-    from tools.simulate.machine import Machine
 
 UNANSWERED_S = 10.0
 _SILENT_S = 2.0
@@ -28,6 +25,24 @@ _BACKOFF_S = (0.1, 5.0)
 
 Tap = Callable[[str, str, bytes], object]
 """Is told of every message a socket takes: from, to, data."""
+
+
+class Machine(Host, Protocol):
+    """A machine, as whoever dials sees it."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether its process stands still."""
+
+    @property
+    def dark(self) -> bool:
+        """Whether its power is gone."""
+
+    def reachable_from(self, other: str) -> bool:
+        """Whether another machine may dial it."""
+
+    def connected(self, address: str, connection: Connection) -> None:
+        """What it dialled stands."""
 
 
 class Network:
@@ -77,7 +92,7 @@ class Network:
 
     def connect(self, dialling: Dialling, acceptor: Machine) -> Connection:
         """A connection stands."""
-        connection = Connection(self, dialling, acceptor)
+        connection = Connection(self, dialling, dialling.machine, acceptor)
         self.connections[connection] = None
         return connection
 

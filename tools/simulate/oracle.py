@@ -21,7 +21,7 @@ import orjson
 
 from mesh.frame import decode, records
 from mesh.topic import check_pattern
-from node.audit import audit
+from node.audit import audit, consumer_balance, letter_counts
 from tools.simulate.actors import Consumer
 from tools.simulate.ledger import Id, Ledger, Publication, Violated, Wanted
 from tools.simulate.machine import Machine
@@ -109,8 +109,13 @@ class Oracle:
     def _quiet(self) -> None:
         """Every consumer is registered, has nothing left to do, and its node knows."""
         for consumer in self._consumers.values():
+            name = consumer.wanted.name
             if not consumer.registered or not consumer.course.quiet or consumer.course.following.behind:
-                raise Violated("consumers come to rest", f"{consumer.wanted.name} does not", consumer.wanted.name)
+                raise Violated("consumers come to rest", f"{name} does not", name)
+            state = consumer.machine.node.state
+            row = consumer_balance(state, state.consumers[name], letter_counts(state))
+            if row["waiting"] or row["in_flight"]:
+                raise Violated("consumers come to rest", f"{row}", name)
 
     def _once(self) -> None:
         for wanted in self._ledger.consumers.values():

@@ -94,7 +94,7 @@ class Program:
     def ask(self, do: str, fields: Json) -> None:
         """An operator's request from this machine, which must be granted."""
 
-        def answered(reply: Json, _: list[bytes], now: float) -> None:
+        def answered(reply: Json, *_: object) -> None:
             if not reply.get("ok"):
                 raise Violated("what an operator may ask is granted", f"{do} {fields}: {reply}", self.name)
 

@@ -1,6 +1,6 @@
 """The scenario: what a seed stands for before anything goes wrong. Machines, who dials whom, programs and their work.
 
-    seed, nodes ──▶ machines (turn time, latency) · publishers (topics, rate) · consumers (pattern, live or durable, queue)
+    seed, nodes ──▶ machines (turn time, latency) · publishers (topics, rate) · consumers (pattern, durable, queue)
 
 Topics are few, so that many publish and want the same; patterns are exact, a prefix, or everything.
 """

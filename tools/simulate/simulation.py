@@ -9,6 +9,7 @@ The oracle's word on what was delivered is asked once everything has come to res
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from tools.simulate.actors import Consumer, Publisher
@@ -76,7 +77,7 @@ class Simulation:
         for publisher in self.publishers.values():
             self.world.after(draw.uniform(1, BEGIN_S), publisher.begin)
         for fault in self.faults:
-            self.world.at(int(fault.at_s * 1e6), lambda fault=fault: self._strike(fault))
+            self.world.at(int(fault.at_s * 1e6), partial(self._strike, fault))
         self.contacts.begin()
 
     # ── what goes wrong ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,8 +2,8 @@
 
     at(12.3 s, act) ──▶ heap ──earliest first──▶ act() ──▶ at(…)        time jumps from one act to the next
 
-Acts due at the same moment run in the order in which they were asked for, so a seed has one course of events. Every part
-draws from a source of its own (`draw("link", "n1", "n2")`), so one more draw in one part moves nothing in another.
+Acts due at the same moment run in the order in which they were asked for, so a seed has one course of events. Every
+part draws from a source of its own (`draw("link", "n1", "n2")`), so one more draw in one part moves nothing in another.
 """
 
 from __future__ import annotations
