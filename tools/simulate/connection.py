@@ -27,19 +27,14 @@ _LATE_S = 1.0
 _RETRANSMIT_S = 1.0
 
 
-class Host(Protocol):
-    """A machine, as its connections see it."""
+class End(Protocol):
+    """The ports of one process, as its connections see them."""
 
     name: str
-    starts: int
-    accepted: int
-    alive: bool
+    open: bool
 
-    def routing_id(self) -> bytes:
-        """A name for a connection that is accepted."""
-
-    def accept(self, key: bytes, pipe: Pipe) -> None:
-        """Somebody has connected."""
+    def accept(self, pipe: Pipe) -> bytes:
+        """Somebody has connected; returns the routing id."""
 
     def arrived(self, pipe: Pipe, data: bytes) -> None:
         """A message has come out of a pipe."""
@@ -47,7 +42,7 @@ class Host(Protocol):
     def disconnected(self, address: str) -> None:
         """What it dialled has fallen."""
 
-    def forget_route(self, key: bytes) -> None:
+    def forget_route(self, key: LinkKey) -> None:
         """What it accepted has fallen."""
 
 
@@ -81,27 +76,21 @@ class Medium(Protocol):
 
 
 class Pipe:
-    """One direction. `lost` says that its far end is gone: what is put in comes out nowhere."""
+    """One direction. `key` is its link's at the far end; `lost` says that what is put in comes out nowhere."""
 
-    def __init__(self, connection: Connection, source: Host, target: Host, key: LinkKey) -> None:
-        self.key = key
-        self.target = target
+    def __init__(self, connection: Connection, source: End, target: End) -> None:
+        self.key: LinkKey = b""
         self.source = source
+        self.target = target
         self.untaken = 0
         self.lost = False
         self._connection = connection
         self._network = connection.network
         self._world = connection.network.world
         self._latency_us = connection.network.latency_us(source.name, target.name)
-        self._lives = source.starts, target.starts
         self._under_way: deque[tuple[int, bytes]] = deque()
         self._free_us = self._due_us = 0
         self._scheduled = False
-
-    @property
-    def source_lives(self) -> bool:
-        """Whether the process that sends into it is still the same."""
-        return self.source.alive and self.source.starts == self._lives[0]
 
     def send(self, data: bytes) -> bool:
         """Take a message, or be full."""
@@ -129,7 +118,7 @@ class Pipe:
             return
         while self._under_way and self._under_way[0][0] <= self._world.now_us:
             _, data = self._under_way.popleft()
-            if self.target.alive and self.target.starts == self._lives[1]:
+            if self.target.open:
                 self.untaken += 1
                 self.target.arrived(self, data)
         self._schedule()
@@ -155,19 +144,18 @@ class Pipe:
 class Connection:
     """One TCP connection of a link, from when it stands until both ends have noticed that it is gone."""
 
-    def __init__(self, network: Medium, dialling: Dialler, dialler: Host, acceptor: Host) -> None:
+    def __init__(self, network: Medium, dialling: Dialler, dialler: End, acceptor: End, number: int) -> None:
         self.network = network
+        self.dialling = dialling
         self.dialler = dialler
         self.acceptor = acceptor
-        self.dialling = dialling
-        self.fallen = False
-        self._unnoticed = [True, True]
-        self.draw = network.world.draw("connection", dialler.name, acceptor.name, acceptor.accepted)
-        self.routing_id = acceptor.routing_id()
-        self.out = Pipe(self, dialler, acceptor, self.routing_id)
-        self.back = Pipe(self, acceptor, dialler, dialling.address)
         self.ways = {(dialler.name, acceptor.name), (acceptor.name, dialler.name)}
-        acceptor.accept(self.routing_id, self.back)
+        self.fallen = False
+        self.draw = network.world.draw("connection", dialler.name, acceptor.name, number)
+        self.out, self.back = Pipe(self, dialler, acceptor), Pipe(self, acceptor, dialler)
+        self.back.key = dialling.address
+        self.out.key = acceptor.accept(self.back)
+        self._unnoticed = [True, True]
 
     def unanswered(self) -> None:
         """A cut has lasted for as long as an unanswered connection may: both ends give up, each for itself."""
@@ -202,6 +190,6 @@ class Connection:
 
     def acceptor_notices(self) -> None:
         """The other end sees it too."""
-        if self._unnoticed[1] and self.back.source_lives:
+        if self._unnoticed[1]:
             self._unnoticed[1] = False
-            self.acceptor.forget_route(self.routing_id)
+            self.acceptor.forget_route(self.out.key)

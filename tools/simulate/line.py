@@ -23,19 +23,22 @@ OUT_MESSAGES = 500
 class Desk(Protocol):
     """The node's side of every line: what has arrived at its sockets."""
 
-    starts: int
     frames: list[bytes]
     subscriptions: list[bytes]
     requests: list[list[bytes]]
 
-    def attach(self, line: Line) -> None:
-        """A program has made its sockets."""
-
-    def detach(self, line: Line) -> bool:
-        """A program has closed them; says whether they were still connected."""
+    def detach(self, line: Line) -> None:
+        """A program has closed its sockets."""
 
     def wake_local(self) -> None:
         """Something has arrived."""
+
+
+class Door(Protocol):
+    """Where a program's sockets connect as soon as a node is there."""
+
+    def enter(self, line: Line) -> None:
+        """A program has made its sockets."""
 
 
 class Reader(Protocol):
@@ -66,13 +69,6 @@ class Filter:
         self._counts[prefix] -= 1
         self._changed(b"\x00" + prefix)
 
-    def drop(self) -> list[bytes]:
-        """The socket is gone: what the node is told of it."""
-        gone = [b"\x00" + prefix for prefix in self.prefixes]
-        self._counts.clear()
-        self.prefixes = ()
-        return gone
-
     def _changed(self, message: bytes) -> None:
         self._counts = +self._counts
         self.prefixes = tuple(self._counts)
@@ -82,36 +78,39 @@ class Filter:
 class Line:
     """The three sockets of one attachment. `there`: None until the node answers, then True, then False for ever."""
 
-    def __init__(self, desk: Desk, program: Reader) -> None:
-        self.desk = desk
-        self.client = b"%s.%d" % (program.name.encode(), desk.starts)
+    def __init__(self, door: Door, program: Reader, client: bytes) -> None:
+        self.desk: Desk | None = None
+        self.client = client
         self.program = program
         self.there: bool | None = None
         self.arrived: deque[list[bytes]] = deque()
         self.dropped = 0
+        self.closed = False
         self.out = Filter(self)
         self._replies: deque[list[bytes]] = deque()
         self._awaited: dict[int, tuple[OnReply, float]] = {}
         self._last_id = 0
         self.out.subscribe(session_topic(program.session))
         self.out.subscribe(HEADS_TOPIC)
-        desk.attach(self)
+        door.enter(self)
 
     # ── the program's side ───────────────────────────────────────────────────────────────────────────────────────────
 
     def send_frame(self, data: bytes) -> bool:
         """Hand a frame to the node's `in` socket."""
-        self.desk.frames.append(data)
-        self.desk.wake_local()
-        return True
+        if self.desk is not None:
+            self.desk.frames.append(data)
+            self.desk.wake_local()
+        return self.desk is not None
 
     def request(self, do: str, fields: Json, on_reply: OnReply, now: float) -> None:
         """Send a request of the program's session; `on_reply(reply, blobs, now)` follows."""
         self._last_id += 1
         self._awaited[self._last_id] = (on_reply, now)
         part = pack_request(self._last_id, do, {**fields, "session": self.program.session.hex()})
-        self.desk.requests.append([self.client, part])
-        self.desk.wake_local()
+        if self.desk is not None:
+            self.desk.requests.append([self.client, part])
+            self.desk.wake_local()
 
     def waiting_since(self) -> float | None:
         """When the oldest request without an answer was made."""
@@ -132,16 +131,17 @@ class Line:
 
     def close(self) -> None:
         """The program closes its sockets, or dies: the node sees it from its subscriptions."""
-        if self.desk.detach(self):
-            self.desk.subscriptions += self.out.drop()
-            self.desk.wake_local()
+        self.closed = True
+        if self.desk is not None:
+            self.desk.detach(self)
 
     # ── the node's side ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def tell(self, message: bytes) -> None:
         """A subscription message for the node."""
-        self.desk.subscriptions.append(message)
-        self.desk.wake_local()
+        if self.desk is not None:
+            self.desk.subscriptions.append(message)
+            self.desk.wake_local()
 
     def answer(self, there: bool) -> None:
         """The node is there, or gone, which it then stays for this line."""

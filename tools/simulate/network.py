@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from tools.simulate.connection import Connection, Host
+from tools.simulate.connection import Connection
+from tools.simulate.ports import Ports
 from tools.simulate.world import World
 
 UNANSWERED_S = 10.0
@@ -27,22 +28,19 @@ Tap = Callable[[str, str, bytes], object]
 """Is told of every message a socket takes: from, to, data."""
 
 
-class Machine(Host, Protocol):
+class Machine(Protocol):
     """A machine, as whoever dials sees it."""
+
+    name: str
+    starts: int
+    hidden: bool
+    ports: Ports
+    alive: bool
+    dark: bool
 
     @property
     def stalled(self) -> bool:
         """Whether its process stands still."""
-
-    @property
-    def dark(self) -> bool:
-        """Whether its power is gone."""
-
-    def reachable_from(self, other: str) -> bool:
-        """Whether another machine may dial it."""
-
-    def connected(self, address: str, connection: Connection) -> None:
-        """What it dialled stands."""
 
 
 class Network:
@@ -90,11 +88,18 @@ class Network:
             if any(way in connection.ways for way in ways):
                 connection.healed()
 
-    def connect(self, dialling: Dialling, acceptor: Machine) -> Connection:
+    def connect(self, dialling: Dialling, dialler: Ports, acceptor: Ports) -> Connection:
         """A connection stands."""
-        connection = Connection(self, dialling, dialling.machine, acceptor)
+        self.counts["connections"] += 1
+        connection = Connection(self, dialling, dialler, acceptor, self.counts["connections"])
         self.connections[connection] = None
         return connection
+
+    def silenced(self, ports: Ports, told: bool) -> None:
+        """A process has ended: its connections fall, and the far ends are told by its kernel or find out."""
+        for connection in list(self.connections):
+            if ports in (connection.dialler, connection.acceptor):
+                connection.fall(told, None if told else (UNANSWERED_S, UNANSWERED_S))
 
     def took(self, source: str, target: str, data: bytes) -> None:
         """A socket took a message."""
@@ -138,11 +143,11 @@ class Dialling:
             return
         if self._network.apart(self.machine.name, target.name) or target.dark:
             self._world.after(_SILENT_S, self.again)
-        elif not target.alive or not target.reachable_from(self.machine.name):
+        elif not target.alive or target.hidden:
             self.again()
         elif target.stalled:
             self._world.after(_HANDSHAKE_S, self.again)
         else:
             self._backoff_s = _BACKOFF_S[0]
-            connection = self._network.connect(self, target)
-            self.machine.connected(self.address, connection)
+            connection = self._network.connect(self, self.machine.ports, target.ports)
+            self.machine.ports.connected(self.address, connection.out)

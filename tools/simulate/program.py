@@ -57,7 +57,7 @@ class Program:
         self._line: Line | None = None
         self._pending: deque[Publication] = deque()
         self._stalled_until_us = 0
-        self._subs = 0
+        self._subs = self._lines = 0
         self._sleeper = Sleeper(self.world, self._turn)
         self.wake()
 
@@ -67,7 +67,7 @@ class Program:
         """Publish one event; its payload is its number in the ledger."""
         number = len(self.ledger.publications)
         wire, body = check_topic(topic), pack_payload({"n": number, "x": "x" * filling})
-        record = pack_record(self.machine.wall_us + self.world.now_us, content_hash(wire, body), _META, body)
+        record = pack_record(self.machine.now().wall_us, content_hash(wire, body), _META, body)
         receipt = self.outbox.put(topic, record)
         publication = Publication(number, topic, self.machine.name, self.world.now_us, receipt)
         self.ledger.publications.append(publication)
@@ -158,7 +158,8 @@ class Program:
     def _advance(self, now: float) -> None:
         step = self._attachment.step(now)
         if step == "connect":
-            self._line = Line(self.machine, self)
+            self._lines += 1
+            self._line = Line(self.machine, self, f"{self.name}.{self.life}.{self._lines}".encode())
             self._attachment.connecting(now)
         elif step == "give up":
             self._detach(now)

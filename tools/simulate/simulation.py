@@ -94,7 +94,7 @@ class Simulation:
             case "partition":
                 self._part_machines(fault)
             case "clock":
-                self.machines[fault.who[0]].wall_us += int(fault.how) * 1_000_000
+                self.machines[fault.who[0]].jump(float(fault.how))
             case "programs":
                 self._program_fault(fault)
 
