@@ -99,7 +99,7 @@ class Machine:
         self.alive, self.dark = False, dark
         self.world.note("crash", self.name, dark)
         for dialling in self._diallings:
-            dialling.closed = True
+            dialling.close()
         self.network.silenced(self.ports, told=not dark)
         self.ports.close()
 

@@ -52,6 +52,7 @@ class Network:
         self.taps: list[Tap] = []
         self.counts: Counter[str] = Counter()
         self.connections: dict[Connection, None] = {}
+        self.diallings: dict[Dialling, None] = {}
         self._latency_s = latency_s
         self._latencies: dict[tuple[str, str], int] = {}
         self._cuts: Counter[tuple[str, str]] = Counter()
@@ -121,7 +122,19 @@ class Dialling:
         self._world = network.world
         self._draw = network.world.draw("dial", machine.name, machine.starts, address)
         self._backoff_s = _BACKOFF_S[0]
+        self._connection: Connection | None = None
+        network.diallings[self] = None
         self.again()
+
+    @property
+    def stands(self) -> bool:
+        """Whether it has its connection."""
+        return self._connection is not None and not self._connection.fallen
+
+    def close(self) -> None:
+        """Whoever dials has ended."""
+        self.closed = True
+        self._network.diallings.pop(self, None)
 
     def again(self) -> None:
         """Try, after a pause that grows."""
@@ -149,5 +162,5 @@ class Dialling:
             self._world.after(_HANDSHAKE_S, self.again)
         else:
             self._backoff_s = _BACKOFF_S[0]
-            connection = self._network.connect(self, self.machine.ports, target.ports)
-            self.machine.ports.connected(self.address, connection.out)
+            self._connection = self._network.connect(self, self.machine.ports, target.ports)
+            self.machine.ports.connected(self.address, self._connection.out)
