@@ -1,10 +1,11 @@
 """Contacts: from which moment a consumer is owed what is published at which machine.
 
-    registered ──▶ its node and the other have had a working link for 2 s ──▶ owed from here
+    registered ──▶ its node and the other have had a working way for a while ──▶ owed from here
                                                                     until a disk is lost, or a live one's node dies
 
-The contract, seen from outside: `subscribe` has returned and the other node has had the time to hear of it. What is
-published there later is owed even if the link is down by then; what was published before is not.
+The contract, seen from outside: `subscribe` has returned and the other node has had the time to hear of it, over a
+link, over one peer where one of the two is a leaf (two where both are), or over a peer that carries. What is published
+there later is owed even if the way is gone by then; what was published before is not.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from tools.simulate.network import Network
 from tools.simulate.world import World
 
 _LOOK_S = 0.5
-_STEADY_LOOKS = 5
+_LINKED_LOOKS, _LEAF_LOOKS, _CARRIED_LOOKS = 5, 12, 40
+"""Looks in a row at a way of each kind before the far node must have heard."""
 
 
 class Contacts:
@@ -68,20 +70,32 @@ class Contacts:
         for name in self._machines:
             if name in wanted.since:
                 continue
-            key = (wanted.name, name)
-            steady = self._steady[key] = self._steady.get(key, 0) + 1 if self._linked(wanted.machine, name, up) else 0
-            if steady >= _STEADY_LOOKS:
+            key, needed = (wanted.name, name), self._needed(wanted.machine, name, up)
+            steady = self._steady[key] = self._steady.get(key, 0) + 1 if needed else 0
+            if needed and steady >= needed:
                 wanted.since[name] = self._world.now_us
 
-    def _linked(self, a: str, b: str, up: dict[str, set[str]]) -> bool:
-        one, other = self._machines[a], self._machines[b]
-        if one.busy or other.busy or self._network.apart(a, b):
-            return False
-        return b in self._up(one, up) and a in self._up(other, up)
+    def _needed(self, a: str, b: str, up: dict[str, set[str]]) -> int:
+        """How many looks in a row the best way between two machines needs; 0 when there is none."""
+        if b in self._linked(a, up):
+            return _LINKED_LOOKS
+        peers_a = {a} if not self._machines[a].hidden else self._linked(a, up)
+        peers_b = {b} if not self._machines[b].hidden else self._linked(b, up)
+        if self._machines[a].hidden or self._machines[b].hidden:
+            ways = peers_a & peers_b or any(peers_b & self._linked(each, up) for each in peers_a)
+            return _LEAF_LOOKS if ways else 0
+        between = {each for each in self._linked(a, up) & self._linked(b, up) if not self._machines[each].hidden}
+        return _CARRIED_LOOKS if between else 0
 
-    def _up(self, machine: Machine, up: dict[str, set[str]]) -> set[str]:
-        """The names of the peers a node has a link with."""
-        if machine.name not in up:
-            links = machine.node.links.links.values()
-            up[machine.name] = {link.name for link in links if link.state == "up"}
-        return up[machine.name]
+    def _linked(self, name: str, up: dict[str, set[str]]) -> set[str]:
+        """The machines that one has a working link with, seen from both ends."""
+        if name not in up:
+            up[name] = {each for each in self._said(name) if name in self._said(each)}
+        return up[name]
+
+    def _said(self, name: str) -> set[str]:
+        machine = self._machines[name]
+        if machine.busy:
+            return set()
+        up = {link.name for link in machine.node.links.links.values() if link.state == "up"}
+        return {each for each in up if not self._network.apart(name, each)}

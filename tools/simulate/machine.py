@@ -63,7 +63,8 @@ class Machine:
         self._stalled_until_us = 0
         self._store = Store(":memory:")
         self._waiting: dict[Line, None] = {}
-        self._diallings: list[Dialling] = []
+        self._diallings: dict[str, Dialling] = {}
+        self._dialled = 0
         self._sleeper = Sleeper(world, self._turn)
         self._free_us = 0
         network.machines[self.address] = self
@@ -80,7 +81,8 @@ class Machine:
         for each in self.on_start:
             each(self)
         self.world.note("start", self.name, self.node.state.origin)
-        self._diallings = [Dialling(self.network, self, address) for address in self.spec.plan.peers]
+        for address in self.spec.plan.peers:
+            self._dial(address)
         waiting, self._waiting = self._waiting, {}
         for line in waiting:
             if not line.closed:
@@ -90,17 +92,18 @@ class Machine:
     def _assembled(self) -> Node:
         now, plan = self.now(), self.spec.plan
         me = identify(self._store, self.name, self.name, "full", lambda: f"{self._draw.getrandbits(32):08x}")
-        listen = "" if self.hidden else self.address
-        around = Surroundings("1.0", listen, ENDPOINTS, lambda session: [], self._draw.randbytes(8))
+        addresses = () if self.hidden else (self.address,)
+        life, announcer = self._draw.randbytes(8).hex(), self._draw.randbytes(8)
+        around = Surroundings("1.0", "".join(addresses), addresses, life, ENDPOINTS, lambda session: [], announcer)
         return assemble(load_state(self._store, me, plan, self._draw.random, now), plan, around, now)
 
     def crash(self, dark: bool = False) -> None:
         """The process is killed, or the power goes: then nobody far away is told."""
         self.alive, self.dark = False, dark
         self.world.note("crash", self.name, dark)
-        for dialling in self._diallings:
-            dialling.close()
         self.network.silenced(self.ports, told=not dark)
+        for address in list(self._diallings):
+            self._diallings.pop(address).close()
         self.ports.close()
 
     def stall(self, seconds: float) -> None:
@@ -163,9 +166,25 @@ class Machine:
 
     def _carry_out(self, turn: Turn) -> None:
         self.ports.send(turn)
+        for address in turn.undials:
+            self._undial(address)
+        for address in turn.dials:
+            self._dial(address)
         for link in self.ports.blocked:
             if link not in self.node.links.up():
                 self.ports.forget(link)
+
+    def _dial(self, address: str) -> None:
+        self._undial(address)
+        self._dialled += 1
+        self.ports.dialled.add(address)
+        self._diallings[address] = Dialling(self.network, self, address, self._dialled)
+
+    def _undial(self, address: str) -> None:
+        dialling = self._diallings.pop(address, None)
+        if dialling is not None:
+            dialling.close()
+            self.ports.undial(address)
 
     def _idle_us(self) -> int:
         if self.ports.more:

@@ -32,7 +32,6 @@ class Machine(Protocol):
     """A machine, as whoever dials sees it."""
 
     name: str
-    starts: int
     hidden: bool
     ports: Ports
     alive: bool
@@ -114,13 +113,13 @@ class Network:
 class Dialling:
     """One address that one start of a machine dials: tried until it stands, and again when it has fallen."""
 
-    def __init__(self, network: Network, machine: Machine, address: str) -> None:
+    def __init__(self, network: Network, machine: Machine, address: str, number: int) -> None:
         self.machine = machine
         self.address = address
         self.closed = False
         self._network = network
         self._world = network.world
-        self._draw = network.world.draw("dial", machine.name, machine.starts, address)
+        self._draw = network.world.draw("dial", machine.name, address, number)
         self._backoff_s = _BACKOFF_S[0]
         self._connection: Connection | None = None
         network.diallings[self] = None
@@ -132,8 +131,10 @@ class Dialling:
         return self._connection is not None and not self._connection.fallen
 
     def close(self) -> None:
-        """Whoever dials has ended."""
+        """Let go of the address: whoever dials has ended, or wants it no more."""
         self.closed = True
+        if self._connection is not None:
+            self._connection.fall()
         self._network.diallings.pop(self, None)
 
     def again(self) -> None:

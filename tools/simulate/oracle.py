@@ -4,7 +4,7 @@
     once          no handler is called twice for an event, except after its program or its attachment ended
     sequences     no id is ever given to two contents (also checked as it happens, in the ledger)
     books         `node.audit` balances at every node
-    links         every two nodes have exactly one link up
+    links         two peers have exactly one link, a leaf as many as it should, and everybody sees everybody
     interest      what a node believes its peers want is what their consumers want
     sizes         nothing that a node keeps in memory grows while nothing happens
     undisturbed   without faults an event crosses a link at most once
@@ -22,11 +22,16 @@ import orjson
 from mesh.frame import decode, records
 from mesh.topic import check_pattern
 from node.audit import audit, consumer_balance, letter_counts
+from node.dialling import LEAF_LINKS
+from node.peer_rows import peer_rows
 from tools.simulate.actors import Consumer
 from tools.simulate.ledger import Id, Ledger, Publication, Violated, Wanted
 from tools.simulate.machine import Machine
 from tools.simulate.network import Network
 from tools.simulate.sizes import sizes_of
+
+Sizes = dict[tuple[str, str], int]
+"""(machine, place) → how many"""
 
 
 class Oracle:
@@ -151,29 +156,58 @@ class Oracle:
                 raise Violated("the books balance", f"{name}: {wrong[0]}", name)
 
     def _links(self) -> None:
+        """Two peers have one link, a leaf has its few, and everybody sees everybody alive."""
+        peers = {name for name, machine in self._machines.items() if not machine.hidden}
         for name, machine in self._machines.items():
             up = Counter(link.name for link in machine.node.links.links.values() if link.state == "up")
-            wrong = {other: up[other] for other in self._machines if up[other] != (other != name)}
+            double = {other: count for other, count in up.items() if count > 1}
+            if double:
+                raise Violated("two nodes have one link", f"{name}: {double}", name, *double)
+            few = min(LEAF_LINKS, len(peers))
+            missing = peers - {name} - set(up) if name in peers else set()
+            if missing or (name not in peers and len(up) < few):
+                raise Violated("peers are linked, and leaves with enough", f"{name} is linked with {set(up)}", name)
+        self._views()
+
+    def _views(self) -> None:
+        for name, machine in self._machines.items():
+            rows = {row["name"]: row["state"] for row in peer_rows(machine.node, machine.now())}
+            said = {other: rows.get(other, "unknown") for other in self._machines if other != name}
+            linked = {link.name for link in machine.node.links.links.values() if link.state == "up"}
+            wrong = {
+                other: state for other, state in said.items() if state != ("alive" if other in linked else "known")
+            }
             if wrong:
-                raise Violated("every two nodes have one link up", f"{name}: {wrong}", name, *wrong)
+                raise Violated("everybody sees everybody", f"{name} sees {wrong}", name, *wrong)
 
     def _interest(self) -> None:
-        wanted = {name: sorted(self._wanted_at(name)) for name in self._machines}
         for name, machine in self._machines.items():
-            mine = sorted(machine.node.state.interest.patterns)
-            if mine != wanted[name]:
-                raise Violated(
-                    "interest is what consumers want", f"{name} wants {mine}, its consumers {wanted[name]}", name
-                )
+            mine, wanted = sorted(machine.node.state.interest.patterns), sorted(self._wanted_at(name))
+            if mine != wanted:
+                raise Violated("interest is what consumers want", f"{name} wants {mine}, its consumers {wanted}", name)
             for key, link in machine.node.links.links.items():
-                believed = sorted(machine.node.state.interest.of(key))
-                if believed != (wanted[link.name] if link.state == "up" else []):
+                believed = machine.node.state.interest.of(key)
+                wanted_there = self._told(link.name, name) if link.state == "up" else {}
+                if believed != wanted_there:
                     raise Violated(
                         "interest is what consumers want",
-                        f"{name} believes that {link.name} ({link.state}) wants {believed}, it is {wanted[link.name]}",
+                        f"{name} believes of {link.name} ({link.state}) {believed}, it is {wanted_there}",
                         name,
                         link.name,
                     )
+
+    def _told(self, teller: str, to: str) -> dict[str, tuple[str, ...]]:
+        """What one neighbour is to believe of another: what it wants, and its leaves; a leaf hears it all as one."""
+        if self._machines[to].hidden:
+            everybody = {pattern for name in self._machines if name != to for pattern in self._wanted_at(name)}
+            return {teller: tuple(sorted(everybody))} if everybody else {}
+        behind = self._leaves_of(teller) if not self._machines[teller].hidden else set()
+        lists = {name: tuple(sorted(self._wanted_at(name))) for name in {teller, *behind} - {to}}
+        return {name: patterns for name, patterns in lists.items() if patterns}
+
+    def _leaves_of(self, name: str) -> set[str]:
+        links = self._machines[name].node.links.links.values()
+        return {link.name for link in links if link.state == "up" and self._machines[link.name].hidden}
 
     def _wanted_at(self, name: str) -> set[str]:
         return {each.pattern for each in self._ledger.consumers.values() if each.machine == name and not each.gone}
@@ -188,17 +222,16 @@ class Oracle:
 
     # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def sizes(self) -> dict[str, dict[str, int]]:
+    def sizes(self) -> Sizes:
         """How much each node keeps in memory, by where it keeps it."""
-        return {name: sizes_of(machine.node) for name, machine in self._machines.items()}
+        return {(name, place): size for name, m in self._machines.items() for place, size in sizes_of(m.node).items()}
 
-    def nothing_grew(self, before: dict[str, dict[str, int]]) -> None:
-        """Compare with an earlier moment since which nothing was published."""
-        for name, now in self.sizes().items():
-            grown = {place: (before[name].get(place, 0), size) for place, size in now.items()}
-            grown = {place: pair for place, pair in grown.items() if pair[1] > pair[0]}
-            if grown:
-                raise Violated("nothing grows while nothing happens", f"{name}: {grown}", name)
+    def nothing_grew(self, before: list[Sizes], after: list[Sizes]) -> None:
+        """While nothing is published: what is always more afterwards than it ever was before has grown."""
+        for (name, place), size in after[-1].items():
+            most = max(each.get((name, place), 0) for each in before)
+            if min(each.get((name, place), 0) for each in after) > most:
+                raise Violated("nothing grows while nothing happens", f"{name}: {place} from {most} to {size}", name)
 
     def nobody_wants(self, forwarded: int) -> None:
         """After the last unsubscribe nothing is forwarded."""

@@ -36,6 +36,7 @@ class Ports:
         self.subscriptions: list[bytes] = []
         self.requests: list[list[bytes]] = []
         self.lines: dict[Line, None] = {}
+        self.dialled: set[str] = set()
         self._world = world
         self._draw = draw
         self._wake = wake
@@ -68,6 +69,12 @@ class Ports:
         self._pipes.pop(address, None)
         self._queues.forget(address)
         self._happened((address, "disconnected", _CLOSED))
+
+    def undial(self, address: str) -> None:
+        """What this node dialled is let go of; nothing more is reported of it."""
+        self.dialled.discard(address)
+        self._pipes.pop(address, None)
+        self._queues.forget(address)
 
     def forget_route(self, key: LinkKey) -> None:
         """A connection it accepted has fallen: the next message to it finds nobody."""
@@ -152,7 +159,7 @@ class Ports:
         if pipe is not None:
             return pipe.send(data)
         if isinstance(link, str):
-            return False
+            return link not in self.dialled  # else it was let go of meanwhile
         self._queues.forget(link)
         self._events.append((link, "disconnected", _CLOSED))
         return True

@@ -11,6 +11,7 @@ import random
 from typing import NamedTuple
 
 from node.assembly import Plan
+from node.link import Role
 from node.retention import Limits
 from tools.simulate.machine import Spec
 from tools.simulate.world import World
@@ -53,8 +54,12 @@ def draw_scenario(world: World, nodes: int) -> Scenario:
     """The scenario of a seed."""
     draw = world.draw("scenario")
     names = [f"n{number:03}" for number in range(nodes)]
-    peers = _who_dials_whom(names, draw)
-    machines = tuple(Spec(name, _plan(peers[name]), False, draw.choice((1000, 2000, 5000))) for name in names)
+    leaves = set(names[2:]) & set(draw.sample(names, draw.choice((0, nodes // 4, nodes // 2))))
+    seeds = _seeds(names, leaves, draw)
+    machines = tuple(
+        Spec(name, _plan(seeds[name], name in leaves), name in leaves, draw.choice((1000, 2000, 5000)))
+        for name in names
+    )
     busy = draw.sample(names, max(2, min(nodes // 2, 40)))
     publishers = tuple(_publisher(name, draw) for name in sorted(busy))
     wanting = draw.sample(names, max(2, min(2 * nodes // 3, 60)))
@@ -64,21 +69,21 @@ def draw_scenario(world: World, nodes: int) -> Scenario:
     return Scenario(machines, publishers, consumers, (0.0003, draw.choice((0.002, 0.05, 0.3))))
 
 
-def _who_dials_whom(names: list[str], draw: random.Random) -> dict[str, tuple[str, ...]]:
-    """A full mesh: of each pair the one, the other, or both dial."""
-    peers: dict[str, list[str]] = {name: [] for name in names}
-    for index, a in enumerate(names):
-        for b in names[:index]:
-            who = draw.random()
-            if who < 0.6:
-                peers[a].append(b)
-            if who >= 0.4:
-                peers[b].append(a)
-    return {name: tuple(f"tcp://{each}:7270" for each in dialled) for name, dialled in peers.items()}
+def _seeds(names: list[str], leaves: set[str], draw: random.Random) -> dict[str, tuple[str, ...]]:
+    """Whom each machine is told to dial: a few of the peers before it, so that all hang together; now and then all."""
+    everybody = draw.random() < 0.2
+    seeds: dict[str, tuple[str, ...]] = {}
+    for index, name in enumerate(names):
+        others = [each for each in names[: max(index, 2)] if each not in leaves and each != name]
+        few = others if everybody else draw.sample(others, min(len(others), draw.choice((1, 2, 3))))
+        seeds[name] = tuple(f"tcp://{each}:7270" for each in sorted(few))
+    return seeds
 
 
-def _plan(peers: tuple[str, ...]) -> Plan:
-    return Plan(peers, _HEARTBEAT_S, _DEAD_AFTER_S, Limits(0, 0, 0, 0, 0), lambda topic: _WINDOW_US, _WINDOW_US)
+def _plan(seeds: tuple[str, ...], leaf: bool) -> Plan:
+    limits = Limits(0, 0, 0, 0, 0)
+    role: Role = "leaf" if leaf else "peer"
+    return Plan(seeds, _HEARTBEAT_S, _DEAD_AFTER_S, limits, lambda topic: _WINDOW_US, _WINDOW_US, role)
 
 
 def _publisher(machine: str, draw: random.Random) -> Publishing:

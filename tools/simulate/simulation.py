@@ -25,7 +25,7 @@ from tools.simulate.world import World
 BEGIN_S = 5.0
 SETTLE_S = 120.0
 _SETTLE_STEP_S = 5.0
-_IDLE_S = 15.0
+_IDLE_LOOKS, _IDLE_EVERY_S = 4, 2.1
 _AFTER_S = 5.0
 
 
@@ -144,9 +144,11 @@ class Simulation:
 
     def _idle(self) -> None:
         """Nobody publishes: no table may grow."""
-        before = self.oracle.sizes()
-        self.world.run(self.world.now_us + int(_IDLE_S * 1e6))
-        self.oracle.nothing_grew(before)
+        looks = []
+        for _ in range(2 * _IDLE_LOOKS):
+            self.world.run(self.world.now_us + int(_IDLE_EVERY_S * 1e6))
+            looks.append(self.oracle.sizes())
+        self.oracle.nothing_grew(looks[:_IDLE_LOOKS], looks[_IDLE_LOOKS:])
 
     def _part(self) -> None:
         """Everybody unsubscribes, durable consumers are forgotten: nothing may be forwarded any more."""
