@@ -107,6 +107,7 @@ class EventBus:
         trace: Mapping[str, Any] | None = None,
         ephemeral: bool = False,
         dedup: bool = True,
+        dedup_key: bytes | None = None,
     ) -> Receipt:
         """Publish one event; returns at once with its receipt.
 
@@ -115,6 +116,7 @@ class EventBus:
         source     who announces it, free text;  trace: a trace context, a small JSON object
         ephemeral  not logged, not receipted by the node, lost when nobody listens
         dedup      False: keep it even if the same content was announced within the dedup window
+        dedup_key  16 bytes that stand for the content there; default: the content hash
 
         Raises `InvalidTopic`, `NotSerializable`, `PayloadTooLarge`, `BufferFull`, `BusClosed` or `SpoolError`.
         """
@@ -122,7 +124,7 @@ class EventBus:
             topic, payload, source, trace = read_event(topic, payload, source, trace)
         wire = check_topic(topic)
         body = pack_payload(payload)
-        meta = pack_meta(source, trace, dedup)
+        meta = pack_meta(source, trace, dedup, dedup_key)
         record = pack_record(time_ns() // 1000, content_hash(wire, body), meta, body)
         return self._outbox.put_ephemeral(topic, record) if ephemeral else self._outbox.put(topic, record)
 

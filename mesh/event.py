@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from mesh.errors import InvalidTopic, NotSerializable, PayloadTooLarge
-from mesh.frame import RECORD, Frame
+from mesh.errors import InvalidOption, InvalidTopic, NotSerializable, PayloadTooLarge
+from mesh.frame import HASH_BYTES, RECORD, Frame
 from mesh.limits import META_BYTES_MAX, PAYLOAD_BYTES_MAX
 from mesh.topic import check_topic
 
@@ -195,16 +195,21 @@ def pack_payload(payload: Mapping[str, Any] | None) -> bytes:
     return body
 
 
-def pack_meta(source: str, trace: Mapping[str, Any] | None, dedup: bool = True) -> bytes:
+def pack_meta(
+    source: str, trace: Mapping[str, Any] | None, dedup: bool = True, dedup_key: bytes | None = None
+) -> bytes:
     """Serialise what stands beside the payload; empty when there is nothing to say.
 
-    `dedup=False` tells the node where the event enters to keep it even if its content was announced before.
+    `dedup=False` tells the node where the event enters to keep it even if its content was announced before;
+    `dedup_key`, 16 bytes, stands there for the content. Raises `InvalidOption` for a key of another length.
     """
-    if not source and trace is None and dedup:
+    if not source and trace is None and dedup and dedup_key is None:
         return b""
     fields = _meta_fields(source, trace)
     if not dedup:
         fields["dedup"] = False
+    if dedup_key is not None:
+        fields["key"] = _key_text(dedup_key)
     try:
         meta = orjson.dumps(fields, option=_OPTIONS)
     except (TypeError, ValueError) as error:
@@ -232,6 +237,12 @@ def _meta_fields(source: str, trace: Mapping[str, Any] | None) -> dict[str, Any]
     if trace is not None:
         fields["trace"] = _as_dict(trace, "trace")
     return fields
+
+
+def _key_text(key: bytes) -> str:
+    if len(key) != HASH_BYTES:
+        raise InvalidOption(f"dedup_key has {len(key)} bytes; give {HASH_BYTES}, a digest of what makes the fact")
+    return key.hex()
 
 
 def _as_dict(value: object, what: str) -> dict[str, Any]:
