@@ -4,7 +4,8 @@
     ├── InvalidTopic           a topic or pattern breaks the grammar          (the caller's value)
     ├── NotSerializable        a payload is not a JSON object                 (the caller's value)
     ├── PayloadTooLarge        a payload is larger than the limit             (the caller's value)
-    ├── UnknownEventType       strict validation met a type or field it does not know
+    ├── UnknownEventType       strict validation met a type it does not know  (the caller's value)
+    ├── InvalidPayload         strict validation met a field it does not know, or a value of another type
     ├── InvalidOption          an argument other than the ones above is out of range
     ├── MalformedFrame         bytes that are no frame                        (the sender's fault)
     ├── BufferFull             more unreceipted events than the buffer holds  (the node is away or slow)
@@ -40,7 +41,11 @@ class PayloadTooLarge(MeshError, ValueError):
 
 
 class UnknownEventType(MeshError, ValueError):
-    """Strict validation is on and the event's type or one of its fields is not in the catalogue."""
+    """Strict validation is on and the event's type is not in the catalogue."""
+
+
+class InvalidPayload(MeshError, ValueError):
+    """Strict validation is on and a field is not in the catalogue, or its value has another type than it says there."""
 
 
 class InvalidOption(MeshError, ValueError):
