@@ -116,7 +116,7 @@ class EventBus:
         source     who announces it, free text;  trace: a trace context, a small JSON object
         ephemeral  not logged, not receipted by the node, lost when nobody listens
         dedup      False: keep it even if the same content was announced within the dedup window
-        dedup_key  16 bytes that stand for the content there; default: the content hash
+        dedup_key  16 bytes, a digest of topic and fact, that stand for the content there; default: the content hash
 
         Raises `InvalidTopic`, `NotSerializable`, `PayloadTooLarge`, `BufferFull`, `BusClosed` or `SpoolError`.
         """

@@ -209,7 +209,7 @@ def pack_meta(
     if not dedup:
         fields["dedup"] = False
     if dedup_key is not None:
-        fields["key"] = _key_text(dedup_key)
+        fields["dedup_key"] = _key_text(dedup_key)
     try:
         meta = orjson.dumps(fields, option=_OPTIONS)
     except (TypeError, ValueError) as error:

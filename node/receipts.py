@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from mesh.dedup import Sighting
 from mesh.event import EventId
-from mesh.frame import Frame, hashes, records
+from mesh.frame import Frame, hashes
 from node.changes import LogRow
+from node.contents import contents
 from node.relay import Publisher
 from node.state import State
 from node.turn import Turn
@@ -87,12 +88,13 @@ class Receipts:
         kept = hashes(logged) if logged else []
         sequences = {hash_: row.sequence + index for index, hash_ in enumerate(kept)} if row else {}
         window = self._state.relay.window
-        for number, record in zip(numbers, records(frame), strict=True):
-            sequence = sequences.pop(record.hash, None)
+        own = hashes(frame)
+        for number, hash_, fact in zip(numbers, own, contents(frame, own), strict=True):
+            sequence = sequences.pop(hash_, None)
             if sequence is not None:
                 self.accepted(frame.publisher, frame.topic, [(number, 1, sequence)], self._origin(row))
             else:
-                sighting = window.find(record.hash, now_us, window.keep_us)
+                sighting = window.find(fact, now_us, window.keep_us)
                 self._of(frame.publisher).duplicates.append((number, _id(sighting) if sighting else ""))
 
     def send(self, turn: Turn) -> None:

@@ -27,12 +27,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import orjson
-
 from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
-from mesh.frame import EPHEMERAL, Frame, Record, checked_hashes, hashes, records, select
+from mesh.frame import EPHEMERAL, Frame, checked_hashes, hashes, records, select
 from mesh.streams import Range, Run, StreamTracker
+from node.contents import contents, opted_out
 
 HELD_BYTES_MAX = 64 << 20
 """Frames kept ahead of gaps, over all streams. More are not kept but asked for again when the gap is closed."""
@@ -158,7 +157,7 @@ class Relay:
             return Repeated(publisher) if frame.number <= publisher.number else OutOfTurn(publisher.number + 1)
         publisher.number = frame.number + frame.count - 1
         try:
-            return self._sequence(frame, checked_hashes(frame), now_us)
+            return self._sequence(frame, contents(frame, checked_hashes(frame)), now_us)
         except MalformedFrame as error:
             return Rejected(str(error))
 
@@ -242,7 +241,7 @@ class Relay:
             )
         stream.head = frame.last
         self.moves += 1
-        self.window.remember(frame.origin, frame.topic, frame.sequence, hashes(frame), now_us)
+        self.window.remember(frame.origin, frame.topic, frame.sequence, contents(frame, hashes(frame)), now_us)
         return Admitted(frame, stream, first_stored(stream), [(frame.number, frame.count, frame.sequence)], [])
 
     def begin_at(self, origin: str, topic: str, head: int) -> Stream | None:
@@ -255,44 +254,44 @@ class Relay:
         self.moves += 1
         return stream
 
-    def _sequence(self, frame: Frame, contents: list[bytes], now_us: int) -> Admitted:
-        """Cut duplicates out, and give the rest this node's origin and the next sequences."""
+    def _sequence(self, frame: Frame, facts: list[bytes], now_us: int) -> Admitted:
+        """Cut duplicates out, and give the rest this node's origin and the next sequences. `facts`: see `contents`."""
         known = self.streams.get((self.origin, frame.topic))
         first = known.head + 1 if known else 1
         runs: list[tuple[int, int, int]] = [(frame.number, frame.count, first)]
         duplicates: list[tuple[int, Sighting]] = []
         window_us = self.window_us(frame.topic)
-        if window_us and self._repeats(contents):
-            keep, duplicates = self._split(frame, first, now_us, window_us)
+        if window_us and self._repeats(facts):
+            keep, duplicates = self._split(frame, facts, first, now_us, window_us)
             if not keep:
                 return Admitted(None, None, False, [], duplicates)
             runs = _runs(frame.number, keep, first)
-            contents = [contents[index] for index in keep]
+            facts = [facts[index] for index in keep]
             frame = select(frame, records(frame), keep)._replace(number=frame.number + keep[0])
         frame = _sequenced(frame, self.origin, first)
         stream = self._stream(self.origin, frame.topic, 0)
         stream.head = frame.last
         self.moves += 1
-        self.window.remember(self.origin, frame.topic, first, contents, now_us)
+        self.window.remember(self.origin, frame.topic, first, facts, now_us)
         return Admitted(frame, stream, first_stored(stream), runs, duplicates)
 
-    def _repeats(self, contents: list[bytes]) -> bool:
-        """Whether any content was seen before, or comes twice: seldom, and asked of the whole batch at once."""
-        return not self.window.none_of(contents) or len(set(contents)) < len(contents)
+    def _repeats(self, facts: list[bytes]) -> bool:
+        """Whether any of them was seen before, or comes twice: seldom, and asked of the whole batch at once."""
+        return not self.window.none_of(facts) or len(set(facts)) < len(facts)
 
     def _split(
-        self, frame: Frame, first: int, now_us: int, window_us: int
+        self, frame: Frame, facts: list[bytes], first: int, now_us: int, window_us: int
     ) -> tuple[list[int], list[tuple[int, Sighting]]]:
         """Indexes of what is news, and the duplicates with what they repeat (also within the frame itself)."""
         keep: list[int] = []
         duplicates: list[tuple[int, Sighting]] = []
         fresh: dict[bytes, int] = {}
-        for index, record in enumerate(records(frame)):
-            sighting = self.window.find(record.hash, now_us, window_us)
-            if record.hash in fresh:
-                sighting = Sighting(self.origin, frame.topic, fresh[record.hash], now_us)
-            if sighting is None or _opted_out(record):
-                fresh.setdefault(record.hash, first + len(keep))
+        for index, (record, fact) in enumerate(zip(records(frame), facts, strict=True)):
+            sighting = self.window.find(fact, now_us, window_us)
+            if fact in fresh:
+                sighting = Sighting(self.origin, frame.topic, fresh[fact], now_us)
+            if sighting is None or opted_out(record):
+                fresh.setdefault(fact, first + len(keep))
                 keep.append(index)
             else:
                 duplicates.append((frame.number + index, sighting))
@@ -328,14 +327,3 @@ def _runs(number: int, keep: list[int] | range, first: int) -> list[tuple[int, i
         else:
             runs.append((number + index, 1, first + order))
     return runs
-
-
-def _opted_out(record: Record) -> bool:
-    """Whether the publisher asked that this event is never taken for a duplicate (rare: meta is usually empty)."""
-    if b'"dedup"' not in record.meta:
-        return False
-    try:
-        meta = orjson.loads(record.meta)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(meta, dict) and meta.get("dedup") is False

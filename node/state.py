@@ -17,6 +17,7 @@ from mesh.retry import RetryPolicy
 from mesh.topic import check_pattern
 from node.changes import Books
 from node.clock import Now
+from node.contents import contents
 from node.delivery import Consumer, Following
 from node.interest import Interest
 from node.letter_reader import LetterReader
@@ -121,7 +122,8 @@ class State:
             if frame is None:
                 continue
             seen_us = now.mono_us - max(0, now.wall_us - row.appended_us)
-            window.remember(frame.origin, frame.topic, frame.sequence, hashes(frame), seen_us)
+            facts = contents(frame, hashes(frame))
+            window.remember(frame.origin, frame.topic, frame.sequence, facts, seen_us)
             window.forget(seen_us)  # never more than the window may hold
 
     def _load_consumers(self) -> None:

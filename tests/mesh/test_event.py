@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.errors import InvalidTopic, NotSerializable, PayloadTooLarge
+from mesh.errors import InvalidOption, InvalidTopic, NotSerializable, PayloadTooLarge
 from mesh.event import Event, EventId, check_event_topic, pack_meta, pack_payload, received_events
 from mesh.frame import Frame, pack_record
 from mesh.limits import META_BYTES_MAX, PAYLOAD_BYTES_MAX
@@ -213,6 +213,14 @@ class TestPackMeta:
     )
     def test_what_stands_beside_a_payload_takes_no_byte_when_there_is_nothing_to_say(self, source, trace, dedup, meta):
         assert pack_meta(source, trace, dedup) == meta
+
+    def test_what_stands_for_the_content_is_written_in_hex(self):
+        assert pack_meta("", None, True, bytes(range(16))) == b'{"dedup_key":"000102030405060708090a0b0c0d0e0f"}'
+
+    @pytest.mark.parametrize("key", [b"", b"x" * 15, b"x" * 17])
+    def test_a_key_of_another_length_is_refused(self, key):
+        with pytest.raises(InvalidOption, match=rf"^dedup_key has {len(key)} bytes; give 16"):
+            pack_meta("", None, True, key)
 
     @pytest.mark.parametrize(
         ("source", "trace", "message"),

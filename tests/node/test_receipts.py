@@ -71,15 +71,18 @@ frames_of = st.lists(
 )
 
 
-@given(frames_of, st.booleans(), st.booleans(), st.integers(0, 7))
+@given(frames_of, st.booleans(), st.booleans(), st.integers(0, 7), st.integers(1, 9))
 def test_a_resend_says_the_same_about_every_event(
-    plan: list[tuple[str, list[int]]], one_turn: bool, reload: bool, resent_from: int
+    plan: list[tuple[str, list[int]]], one_turn: bool, reload: bool, resent_from: int, facts: int
 ) -> None:
+    def key(payload: int) -> bytes | None:
+        return f"fact {payload % facts}".encode().ljust(16) if payload % 2 else None
+
     bench = Bench(Path("unused"), store=Store(":memory:"))
     author, other = Author(), Author("other")
     bench.greet(author)
     bench.greet(other)
-    frames = [author.frame(topic, *payloads) for topic, payloads in plan]
+    frames = [author.frame(topic, *payloads, key=key) for topic, payloads in plan]
     first: dict[int, str] = {}
     for index, frame in enumerate(frames if not one_turn else [b""]):
         first |= said(bench, author, *(frames if one_turn else [frame]))

@@ -22,6 +22,11 @@ def relay_of(*authors: Author, window_us: int = WINDOW_US) -> Relay:
     return relay
 
 
+def sighting(payload: str) -> bytes | None:
+    """Sightings are one fact whenever they were made; anything else counts by its hash."""
+    return b"sighting".ljust(16) if payload.startswith("seen") else None
+
+
 def admitted(relay: Relay, frame: Frame, now: int = NOW) -> Admitted:
     admission = relay.admit(frame, now)
     assert isinstance(admission, Admitted)
@@ -141,6 +146,45 @@ def test_meta_that_only_looks_like_opting_out_is_no_error() -> None:
         record = frame.events[:24] + len(meta).to_bytes(2, "big") + frame.events[26:30] + meta + frame.events[30:]
         found = admitted(relay, frame._replace(number=number, events=record))
         assert [each for each, _ in found.duplicates] == [number]
+
+
+def test_two_payloads_with_one_key_are_one_fact() -> None:
+    author, other = Author("one"), Author("other")
+    relay = relay_of(author, other)
+    admitted(relay, author.at(1, "A", "seen at 1", key=sighting))
+    again = admitted(relay, other.at(1, "A", "seen at 2", "news", "seen at 3", key=sighting))
+    assert again.runs == [(2, 1, 2)]
+    assert again.duplicates == [(1, Sighting("a.1", "A", 1, NOW)), (3, Sighting("a.1", "A", 1, NOW))]
+
+
+def test_two_payloads_with_one_key_in_one_frame_are_one_fact() -> None:
+    author = Author()
+    found = admitted(relay_of(author), author.at(1, "A", "seen at 1", "seen at 2", key=sighting))
+    assert (found.runs, found.duplicates) == ([(1, 1, 1)], [(2, Sighting("a.1", "A", 1, NOW))])
+
+
+def test_an_event_with_a_key_does_not_count_by_its_hash() -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", "x", key=lambda payload: b"1" * 16))
+    assert admitted(relay, author.at(2, "A", "x")).runs == [(2, 1, 2)]
+    assert admitted(relay, author.at(3, "A", "x", key=lambda payload: b"2" * 16)).runs == [(3, 1, 3)]
+
+
+def test_a_key_is_known_from_a_forwarded_frame() -> None:
+    author = Author()
+    relay = relay_of(author)
+    elsewhere = Author("elsewhere").at(1, "A", "seen at 1", key=sighting)._replace(origin="b.1", sequence=7)
+    relay.admit_forwarded(elsewhere, 6, NOW)
+    found = admitted(relay, author.at(1, "A", "seen at 2", key=sighting))
+    assert found.duplicates == [(1, Sighting("b.1", "A", 7, NOW))]
+
+
+def test_an_event_that_opts_out_is_kept_whatever_its_key() -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", "seen at 1", key=sighting))
+    assert admitted(relay, author.at(2, "A", "seen at 2", key=sighting, dedup=False)).runs == [(2, 1, 2)]
 
 
 def test_duplicates_inside_a_frame_are_cut_out_and_the_rest_stays_dense() -> None:

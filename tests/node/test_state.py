@@ -84,6 +84,14 @@ def test_the_window_is_filled_from_what_the_log_took_in_within_it(
     assert len(bench.state.relay.window) == (2 if known else 1)
 
 
+def test_a_key_beside_a_payload_is_still_known_after_a_restart(bench: Bench, author: Author) -> None:
+    bench.turn(author.frame("A", "seen at 1", key=lambda payload: b"k" * 16))
+    bench.restart()
+    bench.greet(author)
+    (message,) = directed(bench.turn(author.frame("A", "seen at 2", key=lambda payload: b"k" * 16)), author.id)
+    assert (message["runs"], message["duplicates"]) == ([], [[2, f"{bench.origin}/A/1"]])
+
+
 def test_a_damaged_row_does_not_keep_a_node_from_starting(bench: Bench, author: Author) -> None:
     bench.turn(author.frame("A", 1))
     bench.turn(author.frame("A", 2))

@@ -9,7 +9,7 @@ Time is `bench.now`; it moves only when a test says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +49,35 @@ class Author:
         self.id = session_id(name)
         self.number = 0
 
-    def frame(self, topic: str, *payloads: Any, dedup: bool = True, time_us: int = START.wall_us) -> bytes:
+    def frame(
+        self,
+        topic: str,
+        *payloads: Any,
+        dedup: bool = True,
+        time_us: int = START.wall_us,
+        key: Callable[[Any], bytes | None] = lambda payload: None,
+    ) -> bytes:
         """The next frame, with one event a payload."""
-        made = self.at(self.number + 1, topic, *payloads, dedup=dedup, time_us=time_us)
+        made = self.at(self.number + 1, topic, *payloads, dedup=dedup, time_us=time_us, key=key)
         self.number += len(payloads)
         return encode(made)
 
-    def at(self, number: int, topic: str, *payloads: Any, dedup: bool = True, time_us: int = START.wall_us) -> Frame:
-        """A frame with a number of the test's choice."""
-        wire, meta = check_topic(topic), pack_meta("", None, dedup)
+    def at(
+        self,
+        number: int,
+        topic: str,
+        *payloads: Any,
+        dedup: bool = True,
+        time_us: int = START.wall_us,
+        key: Callable[[Any], bytes | None] = lambda payload: None,
+    ) -> Frame:
+        """A frame with a number of the test's choice. `key`: payload → what it counts as, if not its hash."""
+        wire = check_topic(topic)
         bodies = [pack_payload(payload if isinstance(payload, dict) else {"v": payload}) for payload in payloads]
-        packed = b"".join(pack_record(time_us, content_hash(wire, body), meta, body) for body in bodies)
+        metas = [pack_meta("", None, dedup, key(payload)) for payload in payloads]
+        packed = b"".join(
+            pack_record(time_us, content_hash(wire, body), meta, body) for meta, body in zip(metas, bodies, strict=True)
+        )
         return Frame(topic, 0, 0, self.id, number, 0, len(payloads), "", packed)
 
     def ephemeral(self, topic: str, payload: Any) -> bytes:

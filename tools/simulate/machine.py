@@ -15,7 +15,7 @@ from typing import NamedTuple
 from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Now
 from node.core import Node
-from node.identity import identify
+from node.identity import begin_life, identify
 from node.store import Store
 from node.turn import Turn
 from tools.simulate.line import Line
@@ -91,11 +91,12 @@ class Machine:
 
     def _assembled(self) -> Node:
         now, plan = self.now(), self.spec.plan
-        me = identify(self._store, self.name, self.name, "full", lambda: f"{self._draw.getrandbits(32):08x}")
-        addresses = () if self.hidden else (self.address,)
+        me = identify(self._store, self.name, self.name, "full", generate=lambda: f"{self._draw.getrandbits(32):08x}")
+        state = load_state(self._store, me, plan, self._draw.random, now)
         life, announcer = self._draw.randbytes(8).hex(), self._draw.randbytes(8)
-        around = Surroundings("1.0", "".join(addresses), addresses, life, ENDPOINTS, lambda session: [], announcer)
-        return assemble(load_state(self._store, me, plan, self._draw.random, now), plan, around, now)
+        listen = "" if self.hidden else self.address
+        around = Surroundings("1.0", listen, ENDPOINTS, lambda session: [], announcer, begin_life(self._store), life)
+        return assemble(state, plan, around, now)
 
     def crash(self, dark: bool = False) -> None:
         """The process is killed, or the power goes: then nobody far away is told."""
