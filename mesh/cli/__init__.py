@@ -3,6 +3,7 @@
     peers       status · peers                       pub_sub   pub · sub
     dlq         dlq · list · show · errors · watch   log       log stats · tail · show · replay
     dlq_acts    dlq retry · discard · cleanup        books     consumers · audit          demo   demo
+    events      events list · show · codegen
 
 A command asks the node over its `ctl` socket, or uses the library like any program; no database is opened here. The
 files named `…_view` make text of answers and are imported, with Rich and ZeroMQ, only by a command that prints, so
@@ -21,7 +22,7 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
-from mesh.cli import books, dlq, log, peers, pub_sub
+from mesh.cli import books, dlq, events, log, peers, pub_sub
 from mesh.cli.asked import AsJson, Node, asked, complain, need_command
 from mesh.errors import (
     InvalidOption,
@@ -41,7 +42,7 @@ def make_app() -> typer.Typer:
     """All commands."""
     app = typer.Typer(rich_markup_mode=None, invoke_without_command=True, pretty_exceptions_enable=False)
     app.callback()(root)
-    for group in (peers, pub_sub, dlq, log, books):
+    for group in (peers, pub_sub, dlq, log, books, events):
         group.register(app)
     app.command("demo")(run_demo)
     return app

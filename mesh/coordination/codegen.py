@@ -72,6 +72,13 @@ from mesh.receipt import Receipt
 '''
 
 
+def generate(types: Sequence[EventType]) -> dict[str, str]:
+    """File name → text of everything made from a catalogue; dedup_windows.toml only when it would say something."""
+    made = {"event_types.py": event_types_source(types), "emitters.py": emitters_source(types)}
+    windows = dedup_windows_source(types)
+    return {**made, "dedup_windows.toml": windows} if windows else made
+
+
 def event_types_source(types: Sequence[EventType]) -> str:
     """`event_types.py`: the enum `DataEventType`, whose values are the canonical topics."""
     members = "\n".join(f"    {each.name} = {_quoted(each.name)}\n{_doc([each.purpose], 4)}" for each in types)

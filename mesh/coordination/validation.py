@@ -64,7 +64,7 @@ def find_fault(catalog: Catalog, topic: str, payload: Mapping[str, Any] | None) 
     """What is wrong with an event, as the error a strict publisher raises; None when nothing is."""
     kind = catalog.get(topic)
     if kind is None:
-        return UnknownEventType(f"event type {topic!r} is not in the catalogue; {_meant(catalog.suggest(topic))}")
+        return unknown_type(catalog, topic)
     if not kind.fields or not isinstance(payload, Mapping):
         return None  # what is no JSON object is refused by whoever serialises it
     for field, value in payload.items():
@@ -74,6 +74,13 @@ def find_fault(catalog: Catalog, topic: str, payload: Mapping[str, Any] | None) 
         if not accepts(type_, value):
             return _wrong_type(kind, field, type_, value)
     return None
+
+
+def unknown_type(catalog: Catalog, spelling: str) -> UnknownEventType:
+    """The error for a name that no type goes by."""
+    suggestion = catalog.suggest(spelling)
+    meant = f"did you mean {suggestion}?" if suggestion else "add it, or see `mesh events list`"
+    return UnknownEventType(f"event type {spelling!r} is not in the catalogue; {meant}")
 
 
 def _unknown_field(kind: EventType, field: object) -> InvalidPayload:
@@ -89,7 +96,3 @@ def _wrong_type(kind: EventType, field: str, type_: str, value: object) -> Inval
     shown = repr(value)
     shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
     return InvalidPayload(f"{kind.name}: field {field!r} is a {type(plain(value)).__name__}, {shown}; give a {type_}")
-
-
-def _meant(suggestion: str | None) -> str:
-    return f"did you mean {suggestion}?" if suggestion else "add it, or see `mesh events list`"
