@@ -22,6 +22,8 @@ from time import monotonic, time_ns
 from types import TracebackType
 from typing import Any, TypeVar
 
+import orjson
+
 from mesh import open_buses
 from mesh.arguments import process_name, qualified_name, read_event
 from mesh.errors import BusClosed, InvalidOption
@@ -186,6 +188,18 @@ class EventBus:
         for course in list(self._courses.values()):
             found.setdefault(course.options.pattern.text, []).append(course.options.consumer)
         return found
+
+    def report_wiring(self, fields: Mapping[str, Any]) -> None:
+        """Tell the node how this program is wired, in place of what was told before; returns at once.
+
+        fields  {"groups": {group: {"topics": {topic: "subscribed" | "failed: reason"}}}, "critical": [topic, …]}
+
+        The node shows it in `/status`, and is not ready (`/readyz`) while a critical topic has no consumer. It is told
+        again after every re-attachment. Raises `NotSerializable`, `PayloadTooLarge` or `BusClosed`.
+        """
+        self._check_open()
+        told = orjson.loads(pack_payload(fields))
+        self._session.call(lambda now: self._session.wiring.report(told))
 
     # ---- being attached, closing
 

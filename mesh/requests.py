@@ -40,6 +40,8 @@ Verbs of a session (`session` is the publisher id in hex, random per bus):
     replay       ranges [[origin topic first last] …] bytes_max → gone [[origin topic first last] …], rows
                  [position …] and as many blobs: the frames of the log that hold the start of what was asked for, in
                  order, as much as fits; ask again for the rest. A frame may begin before `first`.
+    wiring       session groups critical                        how the program is wired, in place of its last word
+                 groups {group {topics {topic "subscribed" or "failed: …"}}};   critical [topic …]: what must be held
     goodbye      session
 
 Directed messages, by their "t":

@@ -36,6 +36,7 @@ from mesh.outbox import Outbox
 from mesh.poll import Poll
 from mesh.requests import BEACON, DIRECTED, Json, refusal, session_topic, unpack_directed
 from mesh.spool import Spool
+from mesh.wiring import Wiring
 
 _log = logging.getLogger("mesh")
 
@@ -72,6 +73,7 @@ class Session:
         self.outbox = Outbox(self.id, events_max, bytes_max, self.stir, spool)
         self.courses = Courses(self.id, self.stir)
         self.marks = Marks(marks_path(data_dir, self.id))
+        self.wiring = Wiring()
         self._spooled = spool is not None
         self._poll = Poll()
         self._asleep = False
@@ -233,6 +235,7 @@ class Session:
         self.attached.clear()
         self.outbox.express.detach()
         self.courses.detached()
+        self.wiring.detached()
         self._attachment.away(now)
         self._full = False
 
@@ -292,6 +295,7 @@ class Session:
     def _send(self, now: float) -> None:
         assert self._link is not None  # only called while attached
         self.courses.register(now)
+        self.wiring.send(self._link, now)
         self._full = not self.outbox.send(self._link.send_frame, now)
         self.courses.ask(now)
         self.courses.report(now)

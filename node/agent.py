@@ -207,6 +207,7 @@ def plan_of(settings: NodeSettings) -> Plan:
         keep_us,
         settings.role,
         settings.advertise,
+        settings.critical,
     )
 
 

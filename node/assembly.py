@@ -34,7 +34,8 @@ class Plan(NamedTuple):
     """What an operator chose.
 
     `dedup_window_us` gives a topic's window in microseconds, `dedup_keep_us` the longest of all; `peers` are the
-    addresses that are dialled first, `advertise` those where others may dial it if it is not where it listens.
+    addresses that are dialled first, `advertise` those where others may dial it if it is not where it listens,
+    `critical` the topics that must have a consumer here.
     """
 
     peers: tuple[str, ...]
@@ -45,6 +46,7 @@ class Plan(NamedTuple):
     dedup_keep_us: int
     role: Role = "peer"
     advertise: tuple[str, ...] = ()
+    critical: tuple[str, ...] = ()
 
 
 class Surroundings(NamedTuple):
@@ -88,7 +90,7 @@ def assemble(state: State, plan: Plan, around: Surroundings, now: Now) -> Node:
     membership = Membership(state, links, knobs(plan.heartbeat_s, plan.dead_after_s), plan.peers, state.draw)
     membership.load(state.store.members(), now.mono_us)
     letters = Letters(state)
-    sessions = Sessions(state, letters, links.up, around.endpoints, around.take_marks)
+    sessions = Sessions(state, letters, links.up, around.endpoints, around.take_marks, plan.critical)
     retention = Retention(state, plan.limits, sessions.attached)
     node = Node(state, links, membership, letters, sessions, retention, Announcer(around.announcer))
     node.verbs.update(Operators(node, around.version, now.wall_us).verbs)

@@ -29,7 +29,7 @@ from pydantic_settings import (
 from mesh.errors import ConfigurationError
 from mesh.limits import DEDUP_WINDOW_S
 from mesh.location import default_data_dir
-from mesh.topic import check_pattern
+from mesh.topic import check_pattern, check_topic
 from node.link import Role
 from node.suspicion import knobs
 
@@ -65,6 +65,7 @@ class NodeSettings(BaseSettings):
     letters_age_s: Seconds = 30 * 86400.0
     letters_max: Annotated[int, Field(ge=0)] = 100_000
     link_queue_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 32)] = 64 << 20
+    critical: Annotated[tuple[str, ...], NoDecode] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("name")
@@ -79,13 +80,13 @@ class NodeSettings(BaseSettings):
     def _endpoint(cls, address: str) -> str:
         return check_address(address) if address else address
 
-    @field_validator("peers", "advertise", mode="before")
+    @field_validator("peers", "advertise", "critical", mode="before")
     @classmethod
-    def _peer_list(cls, peers: object) -> object:
-        """A variable holds a JSON list, or addresses with commas between them."""
-        if not isinstance(peers, str):
-            return peers
-        return json.loads(peers) if peers.startswith("[") else [peer.strip() for peer in peers.split(",") if peer]
+    def _list(cls, items: object) -> object:
+        """A variable holds a JSON list, or its items with commas between them."""
+        if not isinstance(items, str):
+            return items
+        return json.loads(items) if items.startswith("[") else [item.strip() for item in items.split(",") if item]
 
     @field_validator("peers", "advertise")
     @classmethod
@@ -105,6 +106,13 @@ class NodeSettings(BaseSettings):
         for pattern in windows:
             check_pattern(pattern)
         return windows
+
+    @field_validator("critical")
+    @classmethod
+    def _critical(cls, topics: tuple[str, ...]) -> tuple[str, ...]:
+        for topic in topics:
+            check_topic(topic)
+        return tuple(dict.fromkeys(topics))
 
     @model_validator(mode="after")
     def _relations(self) -> NodeSettings:

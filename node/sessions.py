@@ -10,10 +10,10 @@ reports through `node.reports`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mesh.errors import MalformedFrame
+from mesh.errors import InvalidOption, InvalidTopic, MalformedFrame
 from mesh.limits import PAYLOAD_BYTES_MAX, REPLAY_BYTES_MAX
 from mesh.marks import Mark
 from mesh.requests import DIRECTED, MARKER, PROTOCOL
@@ -26,6 +26,7 @@ from node.reports import Reports
 from node.state import State
 from node.store import StoreError
 from node.turn import LinkKey, Request, Turn, Verb
+from node.wiring import Wiring, read_report
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,10 @@ class Session:
 
 
 class Sessions:
-    """The attached programs. `links_up` names the links whose peers must know of an interest."""
+    """The attached programs.
+
+    `links_up` names the links whose peers must know of an interest, `critical` the topics that must have a consumer.
+    """
 
     def __init__(
         self,
@@ -58,12 +62,14 @@ class Sessions:
         links_up: Callable[[], set[LinkKey]],
         endpoints: Mapping[str, str],
         take_marks: Callable[[bytes], list[Mark]],
+        critical: Collection[str] = (),
     ) -> None:
         self._state = state
         self._letters = letters
         self._reports = Reports(state, letters)
         self._crashes = Crashes(state, self._reports, take_marks)
         self.registrations = Registrations(state, links_up, self._in_force)
+        self.wiring = Wiring(critical)
         self._endpoints = endpoints
         self.sessions: dict[bytes, Session] = {}
         self._heard: dict[bytes, int] = {}
@@ -73,6 +79,7 @@ class Sessions:
             "unsubscribe": self._unsubscribe,
             "report": self._report,
             "replay": self._replay,
+            "wiring": self._wire,
             "goodbye": self._goodbye,
         }
 
@@ -111,6 +118,7 @@ class Sessions:
             for sub in list(known.subs):
                 self._drop(session, sub)
             del self.sessions[session]
+            self.wiring.leave(session)
         self.registrations.withdraw(session)
 
     def _hold_against(self, session: Session, in_order: bool, turn: Turn) -> None:
@@ -146,11 +154,27 @@ class Sessions:
         turn.reply(request, {})
 
     def _subscribe(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        session = self._known(request, turn)
+        if session is not None:
+            self.registrations.ask(request, session.id, f"{session.name} (pid {session.pid})", turn)
+
+    def _known(self, request: Request, turn: Turn) -> Session | None:
+        """The session a request comes from; None when it was refused because there is no such session."""
         session = self.sessions.get(_session_id(request.fields["session"]))
         if session is None:
             turn.refuse(request, "hello", "this session is not attached; say hello first")
+        return session
+
+    def _wire(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        session = self._known(request, turn)
+        if session is None:
+            return
+        try:
+            self.wiring.report(session.id, read_report(session.name, session.pid, request.fields))
+        except (InvalidTopic, InvalidOption) as error:
+            turn.refuse(request, "invalid", str(error))
         else:
-            self.registrations.ask(request, session.id, f"{session.name} (pid {session.pid})", turn)
+            turn.reply(request, {})
 
     def _in_force(self, following: Following) -> bool:
         """A registration is complete; False when its program has gone meanwhile."""
@@ -165,6 +189,10 @@ class Sessions:
     def attached(self) -> Collection[bytes]:
         """The sessions that are here now."""
         return self.sessions.keys()
+
+    def in_force(self) -> Iterator[tuple[bytes, Following]]:
+        """Every attached program's subscriptions."""
+        return ((session.id, following) for session in self.sessions.values() for following in session.subs.values())
 
     def tick(self, turn: Turn) -> None:
         """Complete what can be completed, and ask whoever listens but is not known to attach anew."""
@@ -195,9 +223,8 @@ class Sessions:
     # ── what became of events, and what is asked for again ───────────────────────────────────────────────────────────
 
     def _report(self, request: Request, _: list[bytes], turn: Turn) -> None:
-        session = self.sessions.get(_session_id(request.fields["session"]))
+        session = self._known(request, turn)
         if session is None:
-            turn.refuse(request, "hello", "this session is not attached; say hello first")
             return
         for part in request.fields["subs"]:
             following = session.subs.get(int(part["sub"]))

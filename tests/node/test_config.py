@@ -94,6 +94,7 @@ def test_a_variable_of_several_peers_may_be_a_plain_list(monkeypatch: pytest.Mon
         ("peers = ['tcp://b:*']", ["peers", "'tcp://b:*'"]),
         ("peers = ['tcp://*:7270']", ["peers", "'tcp://*:7270'"]),
         ("peers = 5", ["peers"]),
+        ("critical = ['A', 'b*']", ["critical", "'b*'"]),
         ("durability = 'maybe'", ["durability", "'full'", "'os'"]),
         ("log_level = 'LOUD'", ["log_level", "'DEBUG'"]),
         ("dedup_window_s = -1", ["dedup_window_s", "greater than or equal to 0"]),
