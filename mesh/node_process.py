@@ -28,7 +28,10 @@ STOP_S = 5.0
 
 
 class NodeProcess:
-    """One `mesh-node`. `flags` are added to its command line, `variables` to its environment."""
+    """One `mesh-node`. `flags` are added to its command line, `variables` to its environment.
+
+    `http` is where its pages are, none by default, so that nodes on one machine do not want the same port.
+    """
 
     def __init__(
         self,
@@ -37,12 +40,14 @@ class NodeProcess:
         peers: Sequence[str] = (),
         *,
         listen: str = "tcp://127.0.0.1:0",
+        http: str = "",
         flags: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.name = name
         self.listen = listen
+        self.http = http
         self.origin = ""
         self._peers = list(peers)
         self._flags = list(flags)
@@ -53,7 +58,7 @@ class NodeProcess:
     def command(self) -> list[str]:
         """The command line; the port a first start was given is kept for the next one."""
         peers = [part for peer in self._peers for part in ("--peer", peer)]
-        place = ["--data-dir", str(self.data_dir), "--name", self.name, "--listen", self.listen]
+        place = ["--data-dir", str(self.data_dir), "--name", self.name, "--listen", self.listen, "--http", self.http]
         return [sys.executable, "-m", "node", *place, *peers, *self._flags]
 
     @property
@@ -75,6 +80,7 @@ class NodeProcess:
             )
         description = self._ready()
         self.listen, self.origin = description["listen"], description["origin"]
+        self.http = description["http"] or ""
         return self
 
     def _ready(self) -> dict[str, Any]:

@@ -57,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--leaf", action="store_true", default=None, help="only dial: for a machine that nobody can reach, or may"
     )
+    flags.add_argument(
+        "--http", metavar="HOST:PORT", help="where /status, /healthz, /readyz and /metrics are; empty: nowhere"
+    )
     return flags
 
 

@@ -26,8 +26,11 @@ from mesh.topic import check_pattern
 from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Clock, Now
 from node.config import NodeSettings, default_name
+from node.durations import Durations
+from node.http import HttpServer
 from node.identity import DataDirectory, Progress, begin_life, identify, sign_off
 from node.retention import Limits
+from node.snapshot import Snapshots
 from node.sockets import Sockets
 from node.store import Store, StoreError
 from node.turn import Turn
@@ -70,11 +73,15 @@ class Agent:
         except BaseException:
             self._store.close(fold=False)
             raise
-        self.node = assemble(self.state, plan, self._surroundings(incarnation), started)
+        around = self._surroundings(incarnation)
+        self.node = assemble(self.state, plan, around, started)
         _log.debug("%s, incarnation %d; %s", me.origin, incarnation, self.node.membership.limits.described())
+        self._durations = Durations()
+        self._snapshots = Snapshots(self.node, self._durations, around.version, started.wall_us, self._clock.now)
         try:
             for peer in settings.peers:
                 self._sockets.dial(peer)
+            self._http = HttpServer(settings.http) if settings.http else None
         except BaseException:
             self._sockets.close()
             self._store.close()
@@ -100,7 +107,7 @@ class Agent:
             "origin": self.state.origin,
             "data_dir": str(self.directory.path),
             "listen": self._sockets.listen,
-            "http": None,
+            "http": self._http.address if self._http else None,
             "pid": os.getpid(),
             **self._sockets.endpoints,
         }
@@ -109,6 +116,8 @@ class Agent:
         """Turn until `stop`; then commit what is there, say goodbye and close everything."""
         place = self.directory.path / "node.json"
         try:
+            if self._http:
+                self._http.start(self._snapshots.take(self._clock.now()), self._clock.now)
             with _refusal_named(place):
                 _write(place, self.description)
             ready(self.description)
@@ -133,7 +142,11 @@ class Agent:
     def _turn(self) -> None:
         inbox = self._sockets.wait(self._wait_ms(), self.node.drain_bytes)
         now = self._clock.now()
-        self._sockets.send(self.node.turn(inbox, now))
+        turn = self.node.turn(inbox, now)
+        self._durations.note(self._clock.now().mono_us - now.mono_us)
+        self._sockets.send(turn)
+        if self._http and self._snapshots.due(now):
+            self._http.show(self._snapshots.take(self._clock.now()))
         trouble = self.node.lately(now)
         if bool(trouble) is not self._told:
             self._told = bool(trouble)
@@ -189,6 +202,8 @@ class Agent:
             _log.error("that the node stops in good order cannot be noted: %s", error)
 
     def _close(self) -> None:
+        if self._http:
+            self._http.stop()
         self._sockets.close(GOODBYE_MS)
         self._store.close()
         self.directory.release()

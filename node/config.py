@@ -37,6 +37,8 @@ ENV_PREFIX = "MESH_NODE_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.*-]+):(\d{1,5}|\*)")
 
+_HTTP = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
+
 Seconds = Annotated[float, Field(ge=0, le=86400.0 * 365)]
 
 
@@ -54,6 +56,7 @@ class NodeSettings(BaseSettings):
     leaf: bool = False
     socks5: str = ""
     local_tcp: str = ""
+    http: str = "127.0.0.1:7271"
     durability: Literal["full", "os"] = "full"
     dedup_window_s: Seconds = DEDUP_WINDOW_S
     dedup_windows: dict[str, Seconds] = {}
@@ -79,6 +82,14 @@ class NodeSettings(BaseSettings):
     @classmethod
     def _endpoint(cls, address: str) -> str:
         return check_address(address) if address else address
+
+    @field_validator("http")
+    @classmethod
+    def _http(cls, address: str) -> str:
+        match = _HTTP.fullmatch(address)
+        if address and (not match or int(match[1]) > 65535):
+            raise ValueError(f"{address!r} is no address of a page; it looks like HOST:PORT, and empty turns it off")
+        return address
 
     @field_validator("peers", "advertise", "critical", mode="before")
     @classmethod

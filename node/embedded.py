@@ -31,6 +31,7 @@ class EmbeddedNode:
     name       as `--name`
     listen     as `--listen`; default: a free port on loopback
     peers      as `--peer`; default: none
+    http       as `--http`; default: no pages
     settings   any other key of the configuration file
     """
 
@@ -40,9 +41,10 @@ class EmbeddedNode:
         name: str | None = None,
         listen: str = "tcp://127.0.0.1:0",
         peers: Sequence[str] = (),
+        http: str = "",
         **settings: Any,
     ) -> None:
-        flags = {"data_dir": data_dir, "name": name, "listen": listen, "peers": tuple(peers), **settings}
+        flags = {"data_dir": data_dir, "name": name, "listen": listen, "peers": tuple(peers), "http": http, **settings}
         self._settings = load_settings(None, {key: value for key, value in flags.items() if value is not None})
         self._agent: Agent | None = None
         self._thread: threading.Thread | None = None

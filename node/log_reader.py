@@ -130,15 +130,17 @@ class LogReader:
     def log_size(self) -> dict[str, int]:
         """Batches, events, bytes of the database file, first and last position. Reads an index, not the frames."""
         row = next(self._rows("SELECT count(*), coalesce(sum(count), 0) FROM log INDEXED BY log_by_stream"))
-        first = next(self._rows("SELECT position FROM log ORDER BY position LIMIT 1"), (0,))[0]
+        return {**self.extent(), "batches": row[0], "events": row[1]}
 
-        return {
-            "batches": row[0],
-            "events": row[1],
-            "bytes": self._store.size_bytes(),
-            "first_position": first,
-            "last_position": self.next_position() - 1,
-        }
+    def extent(self) -> dict[str, int]:
+        """Events, bytes of the database file, first and last position, from both ends of the log alone.
+
+        Positions count events, and what is deleted is deleted from the front.
+        """
+        last = self.next_position() - 1
+        first = next(self._rows("SELECT position FROM log ORDER BY position LIMIT 1"), (0,))[0]
+        events = last - first + 1 if first else 0
+        return {"events": events, "bytes": self._store.size_bytes(), "first_position": first, "last_position": last}
 
     def stream_sizes(self) -> dict[int, tuple[int, int, int]]:
         """Per stream, beyond its base: lowest sequence in the log, highest, events in between. Reads an index."""

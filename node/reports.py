@@ -21,15 +21,17 @@ from node.letters import Letters
 from node.moves import Settled, check_failure, settle
 from node.relay import Stream
 from node.state import State
+from node.timeouts import HandlerTimeouts
 from node.turn import Turn
 
 
 class Reports:
     """Takes reports into the turn's transaction."""
 
-    def __init__(self, state: State, letters: Letters) -> None:
+    def __init__(self, state: State, letters: Letters, timeouts: HandlerTimeouts) -> None:
         self._state = state
         self._letters = letters
+        self._timeouts = timeouts
 
     def take(self, following: Following, part: Mapping[str, Any], turn: Turn) -> None:
         """One subscription's part of a report: `moves` and `letters` in the shapes of `mesh.requests`."""
@@ -50,6 +52,8 @@ class Reports:
     def _record(self, following: Following, settled: Settled, turn: Turn) -> None:
         """Put a move into the transaction: cursor, letters, losses, books."""
         stream, changes, now_us = settled.stream, turn.changes, turn.now.wall_us
+        for failure in settled.failures:
+            self._count(failure, stream.topic, following.consumer, turn)
         buried = [self._bury(following, stream, failure, turn) for failure in settled.failures]
         unread = [(f["sequence"], f["sequence"]) for f, done in zip(settled.failures, buried, strict=True) if not done]
         for ranges, reason in ((settled.lost, "gone from the log"), (unread, "failed, and gone from the log")):
@@ -87,6 +91,10 @@ class Reports:
         )
         return True
 
+    def _count(self, failure: Failure, topic: str, consumer: str, turn: Turn) -> None:
+        if failure["kind"] == "timeout":
+            turn.once_committed.append(lambda: self._timeouts.count(topic, consumer))
+
     def bury_crashed(self, following: Following, stream: Stream, failure: Failure, turn: Turn) -> None:
         """Bury an event ahead of the cursor: its consumer will be told to skip it."""
         books = self._state.books(following.consumer, turn)
@@ -114,6 +122,7 @@ class Reports:
         else:
             row = failed_again(following.policy, id_, attempt, failure, turn.now.wall_us, self._state.draw())
             turn.changes.letters_again.append(row)
+            self._count(failure, letter.topic, letter.consumer, turn)
             event = EventId(letter.origin, letter.topic, letter.sequence)
             _announce(turn, event, letter.consumer, {**failure, "attempt": attempt}, row[0])
         turn.once_committed.append(lambda: self._letters.ended(id_))

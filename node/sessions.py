@@ -25,6 +25,7 @@ from node.replay import read_ranges
 from node.reports import Reports
 from node.state import State
 from node.store import StoreError
+from node.timeouts import HandlerTimeouts
 from node.turn import LinkKey, Request, Turn, Verb
 from node.wiring import Wiring, read_report
 
@@ -66,7 +67,8 @@ class Sessions:
     ) -> None:
         self._state = state
         self._letters = letters
-        self._reports = Reports(state, letters)
+        self.timeouts = HandlerTimeouts()
+        self._reports = Reports(state, letters, self.timeouts)
         self._crashes = Crashes(state, self._reports, take_marks)
         self.registrations = Registrations(state, links_up, self._in_force)
         self.wiring = Wiring(critical)

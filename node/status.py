@@ -21,18 +21,9 @@ _LAG_STREAMS_MAX = 100
 def status(node: Node, version: str, started_us: int, now: Now) -> Row:
     """The node at a glance, in the shape of `mesh status --json`."""
     state = node.state
-    books, trouble = audit(state), node.lately(now)
+    books = audit(state)
     return {
-        "node": {
-            "name": state.name,
-            "origin": state.origin,
-            "version": version,
-            "uptime_s": round((now.wall_us - started_us) / 1e6, 3),
-            "trouble": str(trouble) if trouble else None,
-            "role": node.links.me.role,
-            "incarnation": node.links.me.incarnation,
-            "conflict": node.membership.conflict or None,
-        },
+        "node": node_row(node, version, started_us, now),
         "membership": {
             **node.membership.limits.described(),
             "members": len(node.membership.members.rows),
@@ -53,31 +44,49 @@ def status(node: Node, version: str, started_us: int, now: Now) -> Row:
     }
 
 
+def node_row(node: Node, version: str, started_us: int, now: Now) -> Row:
+    """Who the node is, how long it runs, and what is wrong with its disk or its name."""
+    trouble = node.lately(now)
+    return {
+        "name": node.state.name,
+        "origin": node.state.origin,
+        "version": version,
+        "uptime_s": round((now.wall_us - started_us) / 1e6, 3),
+        "trouble": str(trouble) if trouble else None,
+        "role": node.links.me.role,
+        "incarnation": node.links.me.incarnation,
+        "conflict": node.membership.conflict or None,
+    }
+
+
 def consumer_rows(state: State, now: Now) -> list[Row]:
     """One row per consumer, in the shape of `mesh consumers --json`."""
     streams = list(state.relay.by_id.values())
     rows = []
-    for name, consumer in sorted(state.consumers.items()):
-        books = consumer.books
+    for _, consumer in sorted(state.consumers.items()):
         lag, oldest_us = _lag(state, consumer, streams)
-        holders = [each.holder for each in consumer.followings if each.attachment]
-        rows.append(
-            {
-                "consumer": name,
-                "pattern": books.pattern,
-                "durable": books.durable,
-                "state": "attached" if holders else "detached",
-                "process": ", ".join(sorted(set(holders))),
-                "lag": lag,
-                "lag_s": round((now.wall_us - oldest_us) / 1e6, 3) if oldest_us else 0.0,
-                "in_flight": lag if holders else 0,
-                "settled": books.handled + books.resolved,
-                "failed": books.failed,
-                "lost": books.lost,
-                "last_report_s": round((now.wall_us - books.seen_us) / 1e6, 3),
-            }
-        )
+        lag_s = round((now.wall_us - oldest_us) / 1e6, 3) if oldest_us else 0.0
+        rows.append({**consumer_row(consumer, lag, now), "lag_s": lag_s})
     return rows
+
+
+def consumer_row(consumer: Consumer, lag: int, now: Now) -> Row:
+    """One consumer that has not settled `lag` events."""
+    books = consumer.books
+    holders = [each.holder for each in consumer.followings if each.attachment]
+    return {
+        "consumer": books.name,
+        "pattern": books.pattern,
+        "durable": books.durable,
+        "state": "attached" if holders else "detached",
+        "process": ", ".join(sorted(set(holders))),
+        "lag": lag,
+        "in_flight": lag if holders else 0,
+        "settled": books.handled + books.resolved,
+        "failed": books.failed,
+        "lost": books.lost,
+        "last_report_s": round((now.wall_us - books.seen_us) / 1e6, 3),
+    }
 
 
 def _lag(state: State, consumer: Consumer, streams: list[Stream]) -> tuple[int, int | None]:

@@ -70,9 +70,9 @@ def start() -> Iterator[Start]:
         each.process.communicate()
 
 
-def place(path: Path) -> tuple[str, str, str, str]:
-    """Flags for a node in this directory, on a free port."""
-    return "--data-dir", str(path), "--listen", "tcp://127.0.0.1:0"
+def place(path: Path, http: str = "") -> tuple[str, ...]:
+    """Flags for a node in this directory, on a free port, without a page unless asked for."""
+    return "--data-dir", str(path), "--listen", "tcp://127.0.0.1:0", "--http", http
 
 
 # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -95,7 +95,7 @@ def test_a_node_says_that_it_is_ready_in_one_json_line_and_in_node_json(tmp_path
 
 def test_flags_override_variables_and_those_the_file(tmp_path: Path, start: Start) -> None:
     file = tmp_path / "node.toml"
-    file.write_text(f'name = "file"\ndata_dir = "{tmp_path}/file"\nlisten = "tcp://127.0.0.1:0"\n')
+    file.write_text(f'name = "file"\ndata_dir = "{tmp_path}/file"\nlisten = "tcp://127.0.0.1:0"\nhttp = ""\n')
     said = start(
         "--config", file, "--name", "flag", MESH_NODE_NAME="variable", MESH_NODE_DATA_DIR=f"{tmp_path}/v"
     ).ready()
@@ -115,7 +115,9 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert end.value.code == 0
     said = capsys.readouterr().out
-    assert [flag for flag in ("--config", "--name", "--data-dir", "--listen", "--peer") if flag not in said] == []
+    assert [
+        flag for flag in ("--config", "--name", "--data-dir", "--listen", "--peer", "--http") if flag not in said
+    ] == []
 
 
 def test_the_command_is_called_mesh_node() -> None:

@@ -311,7 +311,7 @@ def test_a_flipped_bit_in_a_letter_makes_it_dead_and_it_is_never_delivered(root:
 
 def start(data_dir: Path) -> subprocess.CompletedProcess[str]:
     """Try to start a node, which is to end by itself."""
-    command = [sys.executable, "-m", "node", "--data-dir", str(data_dir), "--listen", "tcp://127.0.0.1:0"]
+    command = [sys.executable, "-m", "node", "--data-dir", str(data_dir), "--listen", "tcp://127.0.0.1:0", "--http", ""]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20.0, check=False)
 
 
