@@ -19,10 +19,15 @@ import uvicorn
 
 from mesh.errors import ConfigurationError
 from node.clock import Now
+from node.pace import PacedSelector
 from node.pages import Pages
 from node.snapshot import Snapshot
 
 BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+ACCEPTED_MAX = 8
+"""Connections accepted in one step of the loop."""
+STARTING_S = 0.01
 CONNECTIONS_MAX = 2000
 """Requests at once; one more is answered 503 at once."""
 FINISH_S = 1
@@ -54,7 +59,7 @@ class HttpServer:
             log_level="warning",
             access_log=False,
             server_header=False,
-            backlog=BACKLOG,
+            backlog=ACCEPTED_MAX,
             limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=FINISH_S,
         )
@@ -63,7 +68,16 @@ class HttpServer:
         self._thread.start()
 
     def _run(self, server: uvicorn.Server) -> None:
-        asyncio.run(server.serve(sockets=[self._socket]))
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(PacedSelector())) as runner:
+            runner.run(self._serve(server))
+
+    async def _serve(self, server: uvicorn.Server) -> None:
+        serving = asyncio.create_task(server.serve(sockets=[self._socket]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(STARTING_S)
+        if not serving.done():
+            self._socket.listen(BACKLOG)  # the server takes its `backlog` for the length of the queue as well
+        await serving
 
     def show(self, snapshot: Snapshot) -> None:
         """From now on the pages say this."""

@@ -103,7 +103,7 @@ def _log(log: Row, dlq: Row) -> Iterator[Metric]:
 
 def _consumers(rows: list[Row]) -> Iterator[Metric]:
     lag = GaugeMetricFamily("mesh_consumer_lag_events", "Events a consumer has not settled.", labels=["consumer"])
-    yield _labelled(lag, ((row["consumer"], row["lag"]) for row in rows))
+    yield _labelled(lag, ((row["consumer"], row["lag"]) for row in rows if row["lag"] is not None))
     attached = GaugeMetricFamily("mesh_consumer_attached", "1 while a program is attached.", labels=["consumer"])
     yield _labelled(attached, ((row["consumer"], row["state"] == "attached") for row in rows))
     settled = CounterMetricFamily("mesh_consumer_settled", "Events a consumer has handled.", labels=["consumer"])

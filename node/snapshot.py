@@ -88,7 +88,8 @@ class Snapshots:
             if now.mono_us >= self._dlq_due_us:
                 began = self._clock()
                 self._dlq = dlq_summary(self._node.state, now)
-                self._dlq_due_us = self._clock().mono_us + COST_SHARE * (self._clock().mono_us - began.mono_us)
+                ended = self._clock()
+                self._dlq_due_us = ended.mono_us + COST_SHARE * (ended.mono_us - began.mono_us)
         except StoreError:
             pass  # the disk's trouble is shown beside it
 
@@ -97,7 +98,7 @@ class Snapshots:
         for name, consumer in sorted(self._node.state.consumers.items()):
             lag = self._lags.of(name)
             age_s = None if lag is None else (now.mono_us - lag.counted_us) / 1e6
-            rows.append({**consumer_row(consumer, lag.events if lag else 0, now), "lag_age_s": age_s})
+            rows.append({**consumer_row(consumer, lag.events if lag else None, now), "lag_age_s": age_s})
         return rows
 
     def _unready(self, wiring: Row) -> tuple[str, ...]:

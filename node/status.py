@@ -70,8 +70,8 @@ def consumer_rows(state: State, now: Now) -> list[Row]:
     return rows
 
 
-def consumer_row(consumer: Consumer, lag: int, now: Now) -> Row:
-    """One consumer that has not settled `lag` events."""
+def consumer_row(consumer: Consumer, lag: int | None, now: Now) -> Row:
+    """One consumer that has not settled `lag` events; None while they were not counted."""
     books = consumer.books
     holders = [each.holder for each in consumer.followings if each.attachment]
     return {
