@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -14,12 +15,15 @@ from mesh.errors import ConfigurationError, MeshError
 from node.agent import Agent
 from node.config import load_settings
 
+FILES_MAX = 65_536
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a node until it is told to stop. Returns 0 then, and 2 when it could not start."""
     flags = vars(parser().parse_args(argv))
     file: Path | None = flags.pop("config")
     given = {key: value for key, value in flags.items() if value is not None}
+    _raise_file_limit()
     try:
         settings = load_settings(file, given)
         logging.basicConfig(
@@ -61,6 +65,14 @@ def parser() -> argparse.ArgumentParser:
         "--http", metavar="HOST:PORT", help="where /status, /healthz, /readyz and /metrics are; empty: nowhere"
     )
     return flags
+
+
+def _raise_file_limit() -> None:
+    """As many open files as the process may have: links and HTTP connections share them, and 1024 are soon used up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _say_ready(description: dict[str, Any]) -> None:

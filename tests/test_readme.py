@@ -1,5 +1,6 @@
 """What the README shows is run: its programs, its shell lines, its links."""
 
+import json
 import os
 import re
 import shlex
@@ -7,10 +8,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from mesh.client import NodeClient
+from node.embedded import EmbeddedNode
 from node.testing import LocalMesh
 from tests.conditions import eventually
 
@@ -75,6 +78,16 @@ def test_the_operators_lines_work_on_a_dead_letter(local):
         assert client.request("dlq.summary")["dead"] == 0
 
 
+def test_the_pages_of_the_readme_answer_what_it_asks_them(tmp_path):
+    with EmbeddedNode(data_dir=tmp_path, http="127.0.0.1:0") as node:
+        asked = re.findall(r"curl -s http://127\.0\.0\.1:7271(/\S*)(?: \| jq (\S+))?", README)
+        assert {path for path, _ in asked} == {"/status", "/readyz"}
+        for path, key in asked:
+            with urlopen(f"http://{node.description['http']}{path}") as answer:
+                said = json.load(answer)
+            assert key.removeprefix(".") in {"", *said}
+
+
 @pytest.mark.processes
 def test_the_two_nodes_of_the_readme_link(tmp_path):
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("mesh-node")]
@@ -83,6 +96,7 @@ def test_the_two_nodes_of_the_readme_link(tmp_path):
     try:
         listen = start(lines[0].replace(":7270", ":0"), tmp_path / "left", started)["listen"]
         line = lines[1].replace("tcp://127.0.0.1:7270", listen).replace(":7280", ":0").replace("/tmp/right", "right")
+        line = line.replace(":7281", ":0")
         start(line, tmp_path / "right", started)
         with NodeClient(tmp_path / "right" / "right") as client:
             eventually(lambda: [row["link"] for row in client.request("peers")["rows"]] == ["up"])
@@ -94,12 +108,11 @@ def test_the_two_nodes_of_the_readme_link(tmp_path):
 
 
 def start(line, home, started):
-    import json
-
     home.mkdir()
     environ = {
         **os.environ,
         "HOME": str(home),
+        "MESH_NODE_HTTP": "",  # the first line takes the usual port, which may be in use here
         "XDG_DATA_HOME": str(home / "data"),
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }

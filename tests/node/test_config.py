@@ -68,6 +68,17 @@ def test_lists_and_tables_come_from_every_source(tmp_path: Path, monkeypatch: py
     assert load_settings(file, {"peers": ["tcp://e:1"]}).peers == ("tcp://e:1",)
 
 
+@pytest.mark.parametrize("address", ["", "127.0.0.1:0", "[::1]:7271", "gpu-17.lan:80", "0.0.0.0:7271"])
+def test_the_pages_have_a_host_and_a_port_or_are_off(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("MESH_NODE_HTTP", address)
+    assert load_settings().http == address
+
+
+def test_critical_topics_are_a_list_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESH_NODE_CRITICAL", "A, B,A")
+    assert load_settings().critical == ("A", "B")
+
+
 def test_a_variable_of_several_peers_may_be_a_plain_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESH_NODE_PEERS", "tcp://b:1, tcp://c:2")
     assert load_settings().peers == ("tcp://b:1", "tcp://c:2")
@@ -94,6 +105,9 @@ def test_a_variable_of_several_peers_may_be_a_plain_list(monkeypatch: pytest.Mon
         ("peers = ['tcp://b:*']", ["peers", "'tcp://b:*'"]),
         ("peers = ['tcp://*:7270']", ["peers", "'tcp://*:7270'"]),
         ("peers = 5", ["peers"]),
+        ("http = 'localhost'", ["http", "'localhost'", "HOST:PORT"]),
+        ("http = 'http://h:1'", ["http", "'http://h:1'", "HOST:PORT"]),
+        ("http = 'h:99999'", ["http", "99999"]),
         ("critical = ['A', 'b*']", ["critical", "'b*'"]),
         ("durability = 'maybe'", ["durability", "'full'", "'os'"]),
         ("log_level = 'LOUD'", ["log_level", "'DEBUG'"]),

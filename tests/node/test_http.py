@@ -61,11 +61,18 @@ class Page:
         return response.status, json.loads(body)
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[Page]:
     made = Page()
     yield made
     made.server.stop()
+
+
+@pytest.fixture
+def page(running: Page) -> Page:
+    running.now = START
+    running.server.show(snapshot())
+    return running
 
 
 def test_the_status_is_the_last_snapshot_and_its_age(page: Page) -> None:
@@ -157,6 +164,7 @@ def test_a_server_that_was_never_started_gives_its_port_back() -> None:
 
 
 def test_stopping_ends_idle_and_half_said_connections_and_the_thread() -> None:
+    before = threading.enumerate()
     page = Page()
     idle, half = page.connect(), page.connect()
     idle.request("GET", "/status")
@@ -168,6 +176,6 @@ def test_stopping_ends_idle_and_half_said_connections_and_the_thread() -> None:
     page.server.stop()
     assert monotonic() - began < 2.5
     assert idle.sock.recv(1) == b""
-    assert "meshbus-http" not in [thread.name for thread in threading.enumerate()]
+    assert threading.enumerate() == before
     idle.close()
     half.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -110,6 +111,17 @@ def test_a_node_is_itself_again_after_it_was_killed(tmp_path: Path, start: Start
     assert again["origin"] == said["origin"]
 
 
+def test_a_node_raises_the_number_of_files_it_may_open(tmp_path: Path, start: Start) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))  # a process inherits it
+    try:
+        node = start(*place(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    node.ready()
+    assert resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE) == (min(65_536, hard), hard)
+
+
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
@@ -186,6 +198,18 @@ def test_a_node_whose_port_is_taken_is_refused_and_its_directory_stays_usable(tm
     assert start(*place(tmp_path)).ready()["ready"]
 
 
+def test_a_node_whose_http_port_is_taken_is_refused_and_its_directory_stays_usable(
+    tmp_path: Path, start: Start
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert f"cannot listen at {address} for HTTP: Address already in use" in refused(
+            start(*place(tmp_path, address))
+        )
+    assert not (tmp_path / "node.json").exists()
+    assert start(*place(tmp_path, address)).ready()["http"] == address
+
+
 def test_a_directory_of_a_node_of_another_name_is_refused(tmp_path: Path, start: Start) -> None:
     first = start(*place(tmp_path), "--name", "a")
     first.ready()
@@ -201,6 +225,7 @@ def test_a_directory_of_a_node_of_another_name_is_refused(tmp_path: Path, start:
         (["--peer", "tcp://b"], "'tcp://b' is no address"),
         (["--peer", "tcp://b:0"], "cannot be dialled"),
         (["--peer", "tcp://-:1"], "cannot dial tcp://-:1"),
+        (["--http", "8080"], "'8080' is no address of a page"),
         (["--config", "/no/such/node.toml"], "/no/such/node.toml cannot be read"),
         (["--data-dir", "/dev/null/x"], "/dev/null/x"),
     ],

@@ -169,8 +169,6 @@ def test_with_ten_thousand_streams_a_snapshot_looks_at_one_consumer_and_says_whi
         program.subscribe(name, "*")
     for number in range(10_000):
         bench.state.relay._stream("x.1", f"T{number}", 0)[0].head = 5
-    lags = []
-    for _ in range(3):
-        lags.append([row["lag"] for row in take(snapshots, bench).status["consumers"]])
+    lags = [[row["lag"] for row in take(snapshots, bench).status["consumers"]] for _ in range(3)]
     assert lags == [[50_000, None, None], [50_000, 50_000, None], [50_000] * 3]
     assert b'mesh_consumer_lag_events{consumer="c"} 50000.0' in exposition(take(snapshots, bench))
