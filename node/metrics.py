@@ -34,6 +34,7 @@ _COUNTS = {
 _PEER = {
     "sent": ("mesh_peer_frames_sent", "Frames forwarded to a peer."),
     "received": ("mesh_peer_frames_received", "Frames that came from a peer."),
+    "repaired": ("mesh_peer_events_repaired", "Events that were lost on the way and came from a peer's log."),
     "dropped": ("mesh_peer_frames_dropped", "Frames for a peer that its full queue did not take."),
 }
 
@@ -83,9 +84,11 @@ def _node(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _peers(rows: list[Row]) -> Iterator[Metric]:
+    """One series a name, also where two nodes have the same one: a series must not come twice."""
     named = [row for row in rows if row["name"]]
     up = GaugeMetricFamily("mesh_peer_up", "1 while the link to a peer stands.", labels=["peer"])
-    yield _labelled(up, ((row["name"], row["link"] == "up") for row in named))
+    linked = {row["name"] for row in named if row["link"] == "up"}
+    yield _labelled(up, ((name, name in linked) for name in {row["name"]: None for row in named}))
     for key, (name, text) in _PEER.items():
         totals: dict[str, int] = {}
         for row in named:

@@ -168,7 +168,7 @@ def test_with_ten_thousand_streams_a_snapshot_looks_at_one_consumer_and_says_whi
     for name in ("a", "b", "c"):
         program.subscribe(name, "*")
     for number in range(10_000):
-        bench.state.relay._stream("x.1", f"T{number}", 0)[0].head = 5
+        bench.state.relay._stream("x.1", f"T{number}", 0).head = 5
     lags = [[row["lag"] for row in take(snapshots, bench).status["consumers"]] for _ in range(3)]
     assert lags == [[50_000, None, None], [50_000, 50_000, None], [50_000] * 3]
     assert b'mesh_consumer_lag_events{consumer="c"} 50000.0' in exposition(take(snapshots, bench))
