@@ -108,6 +108,7 @@ CREATE TABLE letters (                  -- events a handler failed: waiting for 
 );
 CREATE INDEX letters_due ON letters (consumer, next_attempt_us) WHERE state = 'waiting';
 CREATE INDEX letters_dead ON letters (last_failed_us) WHERE state = 'dead';
+CREATE INDEX letters_counted ON letters (consumer, topic, state, first_failed_us);  -- counting reads no letter
 
 CREATE TABLE actions (                  -- what operators did to letters
     id      INTEGER PRIMARY KEY,

@@ -4,7 +4,8 @@
 
 A snapshot costs as much as there are peers, consumers and critical topics, and never as much as there are events: the
 log's size comes from its first and last position, the consumers' lags from a bounded look (`node.lags`), and the
-letters are counted again only after 200 times as long as the last count took. What cannot be read from the disk stays
+letters are counted again only after 200 times as long as the last count took. With 10,000 streams and 300 consumers
+taking one was measured at 1.5 ms, counting 100,000 letters at 6 ms. What cannot be read from the disk stays
 as it was. Nobody takes one where there is no page.
 """
 
