@@ -30,6 +30,7 @@ from mesh.errors import (
 if TYPE_CHECKING:
     from mesh.bus import EventBus, connect
     from mesh.event import Event, EventId
+    from mesh.mailbox import Mailbox
     from mesh.receipt import Receipt
     from mesh.subscription import Subscription
 
@@ -46,6 +47,7 @@ __all__ = [
     "InvalidOption",
     "InvalidPayload",
     "InvalidTopic",
+    "Mailbox",
     "MalformedFrame",
     "MeshError",
     "NodeUnreachable",
@@ -63,6 +65,7 @@ _HOMES = {
     "Event": "mesh.event",
     "EventBus": "mesh.bus",
     "EventId": "mesh.event",
+    "Mailbox": "mesh.mailbox",
     "Receipt": "mesh.receipt",
     "Subscription": "mesh.subscription",
     "connect": "mesh.bus",

@@ -19,7 +19,7 @@ def process_name() -> str:
     return (path.parent.name if path.stem == "__main__" else path.stem) or "python"
 
 
-def qualified_name(handler: Handler) -> str:
+def qualified_name(handler: object) -> str:
     """The qualified name of a function, of what a partial wraps, or of a callable object's class."""
     while isinstance(handler, functools.partial):
         handler = handler.func

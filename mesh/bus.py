@@ -32,6 +32,7 @@ from mesh.frame import content_hash, pack_record
 from mesh.jobs import Handler
 from mesh.limits import ATTEMPTS, BACKOFF_S, BUFFER_BYTES, BUFFER_EVENTS, HANDLER_TIMEOUT_S, QUEUE_EVENTS
 from mesh.location import find_data_dir
+from mesh.mailbox import Mailbox
 from mesh.options import CONSUMER_CHARS_MAX, Options, Since, check_options
 from mesh.receipt import Receipt
 from mesh.runners import Runners
@@ -140,7 +141,7 @@ class EventBus:
     def subscribe(
         self,
         pattern: str,
-        handler: Handler,
+        handler: Handler | Mailbox,
         *,
         name: str | None = None,
         durable: bool = False,
@@ -153,7 +154,8 @@ class EventBus:
     ) -> Subscription:
         """Have `handler(event)` called for every event of `pattern`. Returns once the node has registered it.
 
-        handler      a function (called on a thread of its own) or a coroutine function (on the loop running now)
+        handler      a function (called on a thread of its own), a coroutine function (on the loop running now), or a
+                     `Mailbox`, which keeps the events until somebody asks for them
         name         the consumer's name; default: process name and the handler's qualified name
         durable      the node keeps the progress under that name, and the next to subscribe with it continues there
         since        "now", "earliest", an aware datetime, or seconds ago: where a new subscription begins
@@ -261,13 +263,13 @@ class EventBus:
         if self._refusal is not None:
             raise BusClosed(self._refusal)
 
-    def _default_name(self, handler: Handler) -> str:
+    def _default_name(self, handler: Handler | Mailbox) -> str:
         name = f"{self.name}:{qualified_name(handler)}"[: CONSUMER_CHARS_MAX - 8]
         taken = {course.options.consumer for course in list(self._courses.values())}
         numbered = (f"{name}#{n}" for n in itertools.count(2))
         return name if name not in taken else next(each for each in numbered if each not in taken)
 
-    def _add(self, options: Options, handler: Handler) -> Course:
+    def _add(self, options: Options, handler: Handler | Mailbox) -> Course:
         course = Course(next(self._subs), options)
         course.runner = self._runners.make(course, handler)
         self._courses[course.sub] = course

@@ -3,6 +3,7 @@
 a function              ──▶ Workers, on threads of its own
 a coroutine function    ──▶ Pumps, on the event loop that runs where it is subscribed
   where no loop runs    ──▶ Pumps, on a loop the bus has for that in one thread
+a Mailbox               ──▶ itself: it keeps the events until somebody asks for them
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import partial
 from mesh.arguments import is_async
 from mesh.dispatch import Workers
 from mesh.jobs import Handler, Marker, Runner
+from mesh.mailbox import Mailbox
 from mesh.pumps import LoopThread, Pumps
 from mesh.session import Session
 from mesh.subscription import Course
@@ -27,10 +29,13 @@ class Runners:
         self._lock = threading.Lock()
         self._loop_thread: LoopThread | None = None
 
-    def make(self, course: Course, handler: Handler) -> Runner:
+    def make(self, course: Course, handler: Handler | Mailbox) -> Runner:
         """A runner of a subscription's handler. Raises `InvalidOption` when that cannot be called."""
         options, said = course.options, self._session.courses.outcomes
         finished, passed = partial(said.finished, course), partial(said.passed, course)
+        if isinstance(handler, Mailbox):
+            handler.bind(finished, passed)
+            return handler
         marker = Marker(self._session.marks, course.sub, options.durable)
         if is_async(handler):
             return Pumps(handler, options.concurrency, options.timeout_s, finished, marker, self._loop())
