@@ -7,21 +7,17 @@ Ctrl-C ends it after what the node has already taken; the sum so far is told.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mesh.cli.asked import AsJson, Asked, Node, asked, complain, print_json
-from mesh.cli.outcomes import Outcome, Tally, Word, judge
-from mesh.cli.slices import Choice, Pace, choose, slices
 from mesh.cli.times import parse_rate, parse_span
+from mesh.letter_acts import Choice, Pace, follow, slices
+from mesh.letter_outcomes import Outcome, Tally, Word
 
 if TYPE_CHECKING:
     from mesh.client import NodeClient
-
-POLL_S = (0.02, 0.5)
-"""First and longest pause between two looks for outcomes."""
 
 Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID]", help="The letters' numbers.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All letters, or all that the filters let through.")]
@@ -125,6 +121,15 @@ def _discard(ask: Asked, choice: Choice, dry_run: bool) -> None:
     _finish(ask, tally, ("discarded", "refused"), "discarded", dry_run)
 
 
+def choose(ids: list[int] | None, every: bool, most: int | None, topic: str | None, consumer: str | None) -> Choice:
+    """The letters the command line names. Raises `typer.BadParameter` when it names none, or both kinds."""
+    if bool(ids) == every:
+        raise typer.BadParameter("name letters by ID (see `mesh dlq list`), or give --all, one of the two")
+    if ids and (most or topic or consumer):
+        raise typer.BadParameter("--max, --topic and --consumer go with --all, not with IDs")
+    return Choice(ids or None, most, topic, consumer)
+
+
 def _parsed(parse: Any, text: str, option: str) -> float:
     try:
         return float(parse(text))
@@ -140,16 +145,9 @@ def _refused(reply: dict[str, Any]) -> list[Outcome]:
 
 
 def _follow(ask: Asked, client: NodeClient, tally: Tally, attempts: dict[int, int], wait_s: float) -> None:
-    """Look at retried letters until each has an outcome or the time is over; the rest counts as waiting."""
-    deadline, (pause, longest) = time.monotonic() + wait_s, POLL_S
+    """Tell what becomes of retried letters; those without an outcome when the time is over count as waiting."""
     try:
-        while attempts and time.monotonic() < deadline:
-            time.sleep(pause)
-            pause = min(longest, pause * 1.5)
-            rows = client.request("dlq.list", ids=list(attempts), payloads=False)["rows"]
-            known = judge(attempts, {row["id"]: row for row in rows})
-            for each in known:
-                del attempts[each.letter]
+        for known in follow(client, attempts, wait_s):
             _take(ask, tally, known)
     finally:
         _take(ask, tally, [Outcome(letter, "waiting") for letter in attempts])

@@ -10,9 +10,9 @@ import orjson
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mesh.cli.outcomes import Outcome, Tally, Word
 from mesh.cli.screen import count, facts, one_line, plain, stacked, state, table, titled
 from mesh.cli.times import age, moment
+from mesh.letter_outcomes import Outcome, Tally, Word
 
 Row = dict[str, Any]
 

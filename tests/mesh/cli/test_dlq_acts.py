@@ -7,8 +7,8 @@ import sqlite3
 
 import pytest
 
-from mesh.cli import dlq_acts
-from mesh.cli.slices import actor
+from mesh import letter_acts
+from mesh.letter_acts import actor
 from node.testing import LocalMesh
 from tests.conditions import eventually
 from tests.mesh.cli.shell import Said, Shell, Terminal, Trainer
@@ -135,7 +135,7 @@ def test_ctrl_c_while_waiting_for_outcomes_counts_what_is_open_as_waiting(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dlq_acts, "judge", interrupt)
+    monkeypatch.setattr(letter_acts, "judge", interrupt)
     said = shell("dlq", "retry", letter, "--json")
     assert said.code == 1
     assert (outcomes(said), said.json["interrupted"]) == ([(letter, "waiting")], True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.cli.outcomes import Outcome, Tally, Word, judge
+from mesh.letter_outcomes import Outcome, Tally, Word, judge
 
 
 def test_a_letter_that_is_gone_was_resolved() -> None:

@@ -4,7 +4,7 @@
                              ├─▶ 4 attempts or more         failed again, with the new error
                              └─▶ still 3                    waiting: no outcome yet
 
-No I/O here; `mesh.cli.dlq_acts` asks the node and prints.
+No I/O here; `mesh.letter_acts` asks the node.
 """
 
 from __future__ import annotations

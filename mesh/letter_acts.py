@@ -1,9 +1,10 @@
-"""Which letters a command acts on, and the acting, a slice of them at a time.
+"""Acting on letters: which, a slice of them at a time, and looking what became of those that were retried.
 
-    ids, or --all with filters ─▶ slice of 50 ─▶ the node acts or refuses, letter by letter ─▶ next slice
+    ids, or all that filters let through ─▶ slice of 50 ─▶ the node acts or refuses, letter by letter ─▶ next slice
+                                                              └─ retry ─▶ follow: look until each has its outcome
 
-`--all` reaches the letters that were there when it began: it walks them in order of id and looks at no more than there
-were, so letters that come in meanwhile are left for the next time and it always ends.
+All letters are those that were there when it began: they are walked in order of id, and no more are looked at than
+there were, so letters that come in meanwhile are left for the next time and it always ends.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
+from mesh.letter_outcomes import Outcome, judge
 
 if TYPE_CHECKING:
     from mesh.client import NodeClient
 
 SLICE_LETTERS = 50
 """Few enough that Ctrl-C never leaves much behind that the user was not told of."""
+
+LOOK_S = (0.02, 0.5)
+"""First and longest pause between two looks for outcomes."""
 
 Reply = dict[str, Any]
 Verb = Literal["dlq.retry", "dlq.discard"]
@@ -42,15 +46,6 @@ class Choice:
     def filters(self) -> dict[str, Any]:
         """The filters as the node reads them."""
         return {"topic": self.topic, "consumer": self.consumer, "older_than_s": self.older_than_s}
-
-
-def choose(ids: list[int] | None, every: bool, most: int | None, topic: str | None, consumer: str | None) -> Choice:
-    """The letters the command line names. Raises `typer.BadParameter` when it names none, or both kinds."""
-    if bool(ids) == every:
-        raise typer.BadParameter("name letters by ID (see `mesh dlq list`), or give --all, one of the two")
-    if ids and (most or topic or consumer):
-        raise typer.BadParameter("--max, --topic and --consumer go with --all, not with IDs")
-    return Choice(ids or None, most, topic, consumer)
 
 
 def slices(client: NodeClient, verb: Verb, choice: Choice, dry_run: bool, pace: Pace) -> Iterator[Reply]:
@@ -81,6 +76,22 @@ def _walk(act: Callable[..., Reply], choice: Choice, unseen: int, size: int) -> 
             return
         yield reply
         after, unseen, room = max(seen), unseen - len(seen), room - len(reply["accepted"])
+
+
+def follow(client: NodeClient, attempts: dict[int, int], wait_s: float) -> Iterator[list[Outcome]]:
+    """Look at retried letters until each has an outcome or `wait_s` seconds are over; yields what became known.
+
+    attempts   letter → how often it had been tried when the retry was accepted; those with an outcome are taken out
+    """
+    deadline, (pause, longest) = time.monotonic() + wait_s, LOOK_S
+    while attempts and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(longest, pause * 1.5)
+        rows = client.request("dlq.list", ids=list(attempts), payloads=False)["rows"]
+        known = judge(attempts, {row["id"]: row for row in rows})
+        for each in known:
+            del attempts[each.letter]
+        yield known
 
 
 def actor() -> str:

@@ -11,8 +11,9 @@ from typing import Any, cast
 import pytest
 import typer
 
-from mesh.cli.slices import SLICE_LETTERS, Choice, Pace, actor, choose, slices
+from mesh.cli.dlq_acts import choose
 from mesh.client import NodeClient
+from mesh.letter_acts import SLICE_LETTERS, Choice, Pace, actor, slices
 
 
 class ListOfLetters:
