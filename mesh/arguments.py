@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ def qualified_name(handler: object) -> str:
     while isinstance(handler, functools.partial):
         handler = handler.func
     return str(getattr(handler, "__qualname__", None) or type(handler).__qualname__)
+
+
+def unused_name(name: str, taken: Collection[str]) -> str:
+    """The name, or the first of name#2, name#3 … that is not taken."""
+    numbered = (f"{name}#{n}" for n in itertools.count(2))
+    return name if name not in taken else next(each for each in numbered if each not in taken)
 
 
 def is_async(handler: Handler) -> bool:

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import orjson
 
 from mesh import open_buses
-from mesh.arguments import process_name, qualified_name, read_event
+from mesh.arguments import process_name, qualified_name, read_event, unused_name
 from mesh.errors import BusClosed, InvalidOption
 from mesh.event import pack_meta, pack_payload
 from mesh.frame import content_hash, pack_record
@@ -265,9 +265,7 @@ class EventBus:
 
     def _default_name(self, handler: Handler | Mailbox) -> str:
         name = f"{self.name}:{qualified_name(handler)}"[: CONSUMER_CHARS_MAX - 8]
-        taken = {course.options.consumer for course in list(self._courses.values())}
-        numbered = (f"{name}#{n}" for n in itertools.count(2))
-        return name if name not in taken else next(each for each in numbered if each not in taken)
+        return unused_name(name, {course.options.consumer for course in list(self._courses.values())})
 
     def _add(self, options: Options, handler: Handler | Mailbox) -> Course:
         course = Course(next(self._subs), options)

@@ -95,6 +95,11 @@ class Mailbox:
             finished(job, failure_of(job, error))
         return job is not None
 
+    @property
+    def closed(self) -> bool:
+        """Whether its subscription has ended."""
+        return self._inbox.closed
+
     # ---- the subscription's side, the protocol `mesh.jobs.Runner`
 
     def bind(self, finished: Finished, passed: Passed) -> None:
