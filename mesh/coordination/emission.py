@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.coordination import default_bus
+from mesh.coordination.event_router import publish
 from mesh.receipt import Receipt
 
 
 def emit(topic: str, fields: Mapping[str, Any], extra: Mapping[str, Any], source: str) -> Receipt:
     """Publish a topic with the fields that are not None and everything in `extra`."""
     given = {field: value for field, value in fields.items() if value is not None}
-    return default_bus.publish(topic, {**given, **extra}, source=source)
+    return publish(topic, {**given, **extra}, source=source)
