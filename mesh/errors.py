@@ -15,6 +15,7 @@
     ├── NodeUnreachable        no node answers at that address
     ├── RequestRefused         the node answered a request with a refusal
     │   └── ConsumerHeld       a durable consumer's name is attached by another process
+    ├── CriticalSubscriptionsMissing  a program cannot do without subscriptions it could not get
     └── ConfigurationError     a configuration file, variable or flag is wrong
         └── DataDirectoryInUse another node runs on the same data directory
 
@@ -91,6 +92,10 @@ class RequestRefused(MeshError):
 
 class ConsumerHeld(RequestRefused):
     """A durable consumer's name is attached by another process at this moment."""
+
+
+class CriticalSubscriptionsMissing(MeshError):
+    """Subscriptions a program declares critical are not there; the message names each with its reason."""
 
 
 class ConfigurationError(MeshError):
