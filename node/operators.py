@@ -3,6 +3,7 @@
     status · peers · consumers · audit
     dlq.summary · dlq.list · dlq.show · dlq.errors · dlq.retry · dlq.discard
     log.stats · log.tail · log.show
+    wiring.view
 
 Every act on a letter is written down with who did it. A retry asks for one more attempt of exactly the consumer that
 failed; see `node.letters` for when it is refused.
@@ -22,6 +23,7 @@ from node.log_pages import event_rows, page_after, page_before, readable, start_
 from node.peer_rows import peer_rows
 from node.status import Row, consumer_rows, dlq_summary, status
 from node.turn import Request, Turn, Verb
+from node.wiring_view import wiring_row
 
 LIST_MAX = 1000
 """Rows in one answer at most; who wants more asks again from where it ended."""
@@ -50,6 +52,7 @@ class Operators:
             "log.stats": self._log_stats,
             "log.tail": self._log_tail,
             "log.show": self._log_show,
+            "wiring.view": self._wiring_view,
         }
 
     def _status(self, request: Request, _: list[bytes], turn: Turn) -> None:
@@ -206,6 +209,11 @@ class Operators:
             turn.refuse(request, "no such event", f"event {wanted} is not in the log of {self._state.name}")
             return
         turn.reply(request, {"event": rows[0]})
+
+    # ── the wiring ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _wiring_view(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        turn.reply(request, {"rows": [wiring_row(self._state, self._node.sessions.wiring.required())]})
 
 
 def _place(traceback: str) -> str:
