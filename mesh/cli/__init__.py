@@ -3,7 +3,7 @@
     peers       status · peers                       pub_sub   pub · sub
     dlq         dlq · list · show · errors · watch   log       log stats · tail · show · replay
     dlq_acts    dlq retry · discard · cleanup        books     consumers · audit          demo   demo
-    events      events list · show · codegen
+    events      events list · show · codegen         events_wiring   events orphans · check
 
 A command asks the node over its `ctl` socket, or uses the library like any program; no database is opened here. The
 files named `…_view` make text of answers and are imported, with Rich and ZeroMQ, only by a command that prints, so

@@ -1,4 +1,4 @@
-"""`mesh events`: the catalogue of event types, and the code made from one. No node is asked.
+"""`mesh events`: the catalogue of event types, and the code made from one. No node is asked (`mesh.cli.events_wiring` does).
 
 list · show TYPE          what there is to publish and to subscribe
 codegen FILE --out DIR    the enum and the typed emitters of any catalogue; --check for CI
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mesh.cli import events_wiring
 from mesh.cli.asked import AsJson, Node, asked, need_command, print_json
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_types)
     group.command()(show)
     group.command()(codegen)
+    events_wiring.register(group)
     app.add_typer(group, name="events")
 
 

@@ -30,6 +30,8 @@ COMMANDS = [
     *(("dlq", name) for name in ("list", "show", "errors", "retry", "discard", "cleanup", "watch")),
     ("log",),
     *(("log", name) for name in ("stats", "tail", "show", "replay")),
+    ("events",),
+    *(("events", name) for name in ("orphans", "check")),
 ]
 DATA = [
     *(("status",), ("peers",), ("consumers",), ("audit",), ("dlq",), ("dlq", "list"), ("dlq", "errors")),
