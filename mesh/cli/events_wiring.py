@@ -9,6 +9,7 @@ Both are made for CI: exit 1 when something is found that the allow-list does no
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,8 +47,8 @@ def orphans(context: typer.Context, allow: Allow = None, node: Node = None, as_j
     """
     ask = asked(context, node, as_json)
     verified = _verified(ask, allow)
-    found = [gap for gap in verified.gaps if gap.kind == "orphan"]
-    _tell(ask, verified, found, "every announced event has a subscriber")
+    found = tuple(gap for gap in verified.gaps if gap.kind == "orphan")
+    _tell(ask, replace(verified, gaps=found), list(found), "every announced event has a subscriber")
 
 
 def check(

@@ -51,7 +51,7 @@ def test_an_orphan_that_gets_a_subscriber_is_none(bus: EventBus, shell: Shell) -
     said = shell("events", "orphans")
     assert (said.code, said.out) == (
         0,
-        "every announced event has a subscriber; 345 types of the catalogue were never seen (asked: n0)\n",
+        "every announced event has a subscriber (asked: n0)\n",
     )
 
 
@@ -81,7 +81,7 @@ def test_an_allow_list_makes_a_check_pass(bus: EventBus, shell: Shell, tmp_path:
     allow.write_text(f"orphan {PLANTED}  # nobody needs it yet\ncritical {PLANTED}\n")
     assert shell("events", "orphans", "--allow", allow).code == 0
     said = shell("events", "check", "--allow", allow)
-    assert (said.code, said.out.splitlines()[0]) == (
+    assert (said.code, " ".join(said.out.split())) == (
         0,
         "the wiring is complete; 345 types of the catalogue were never seen (asked: n0)",
     )
