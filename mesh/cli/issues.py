@@ -9,7 +9,12 @@ SKEW_MS_MAX = 1000.0
 
 
 def has_issue(row: dict[str, Any]) -> bool:
-    """Whether a row of `peers` is not well: not alive, no link, events dropped, or a clock far from this one's."""
+    """Whether a row of `peers` is not well: not alive, no link, events dropped, or a clock far from this one's.
+
+    A leaf that is linked with other peers alone is none of this node's business.
+    """
+    if row["state"] == "known" and row["role"] == "leaf":
+        return False
     return row["state"] != "alive" or row["link"] != "up" or bool(row["dropped"]) or clock_is_off(row)
 
 

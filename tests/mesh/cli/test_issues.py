@@ -20,6 +20,8 @@ WELL = {"state": "alive", "link": "up", "dropped": 0, "clock_skew_ms": 3.0}
         ({"link": "connecting"}, True),
         ({"dropped": 1}, True),
         ({"clock_skew_ms": -1500.0}, True),
+        ({"state": "known", "role": "peer", "link": "down"}, True),
+        ({"state": "known", "role": "leaf", "link": "down"}, False),
     ],
 )
 def test_an_issue_is_whatever_deserves_a_look(change: dict[str, Any], issue: bool) -> None:

@@ -94,3 +94,28 @@ def test_watching_peers_ends_with_ctrl_c_and_0(terminal: Terminal, arguments: tu
     assert (said.code, said.err) == (0, "")
     nobody = "[]" if "--json" in arguments else "no peers: give this node some with --peer"
     assert set(said.out.splitlines()) == {nobody}
+
+
+def test_all_shows_who_sees_whom_and_exits_0_when_nobody_is_missing(pair: Shell) -> None:
+    said = pair("peers", "--all")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines() == [
+        "      1 2",
+        "1 n0  . +",
+        "2 n1  + .",
+        "+ linked  ~ no link  x dead  - left  ? unknown  . itself",
+    ]
+
+
+def test_all_as_json_holds_the_views_and_who_is_missing(pair: Shell) -> None:
+    said = pair("peers", "--all", "--json")
+    assert {viewer: [row["name"] for row in rows] for viewer, rows in said.json["views"].items()} == {
+        "n0": ["n1"],
+        "n1": ["n0"],
+    }
+    assert (said.json["silent"], said.json["missing"]) == ([], [])
+
+
+def test_all_stands_alone(pair: Shell) -> None:
+    said = pair("peers", "--all", "--watch")
+    assert (said.code, said.err) == (2, "mesh: --all stands alone; leave out --watch and --issues-only\n")
