@@ -49,6 +49,7 @@ class Membership:
         self._links = links
         self._draw = draw
         self.members = Members(_fact_of(links), limits)
+        self._said = self.members.me
         self._gossip = Gossip(self.members, self._usable)
         self._dialling = Dialling(links.me.role, self.seeds, limits, draw)
         self._rivals: dict[str, tuple[int, str]] = {}
@@ -134,8 +135,17 @@ class Membership:
         if now.mono_us >= self._beat_us:
             self._beat_us = now.mono_us + self.limits.heartbeat_us
             self._beat(turn)
-        for link, message in self._gossip.news(self._links.up(), now.mono_us, self._draw()):
+        self._tell(turn)
+
+    def _tell(self, turn: Turn) -> None:
+        """Pass on what is news: about others to some, about this node itself to all."""
+        up = self._links.up()
+        for link, message in self._gossip.news(up, turn.now.mono_us, self._draw()):
             turn.control(link, message)
+        if self._said != self.members.me:
+            self._said = self.members.me
+            for link in up:
+                turn.control(link, self._gossip.about_me())
 
     def _beat(self, turn: Turn) -> None:
         now_us = turn.now.mono_us

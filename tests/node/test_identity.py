@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigurationError, DataDirectoryInUse
-from node.identity import DataDirectory, Identity, identify, sign_off
+from node.identity import DataDirectory, Identity, Progress, begin_life, identify, sign_off
 from node.store import Durability, Store
 
 
@@ -134,3 +134,43 @@ def test_a_directory_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -
     tmp_path.chmod(0o500)
     with pytest.raises(ConfigurationError, match="Permission denied"):
         DataDirectory(tmp_path)
+
+
+# ── a copy of the past ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("noted", "same"),
+    [
+        (None, True),
+        ((0, 0, 0), True),
+        ((0, 1, 0), False),
+        ((0, 0, 1), False),
+        ((1, 0, 0), False),
+    ],
+)
+def test_a_database_that_is_behind_its_note_takes_a_new_generation(
+    tmp_path: Path, noted: tuple[int, int, int] | None, same: bool
+) -> None:
+    first = start(tmp_path, "full", clean=True)
+    note = None
+    if noted is not None:
+        other, incarnation, entered = noted
+        note = Progress("0badc0de" if other else first.generation, incarnation, entered)
+    with opened(tmp_path) as store:
+        assert (identify(store, "a", "host", "full", note) == first) is same
+
+
+def test_a_note_is_read_back_and_one_that_is_torn_or_missing_is_none(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    assert directory.noted() is None
+    directory.note(Progress("00c0ffee", 3, 17))
+    assert directory.noted() == Progress("00c0ffee", 3, 17)
+    (tmp_path / "progress").write_text("00c0ffee 3")
+    assert directory.noted() is None
+    directory.release()
+
+
+def test_every_start_has_a_higher_incarnation(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        assert [begin_life(store) for _ in range(3)] == [1, 2, 3]

@@ -114,3 +114,37 @@ def test_a_message_of_several_parts_is_not_taken_for_several_messages(context: C
     heard = Heard(sockets)
     heard.until(lambda: heard.links)
     assert len(heard.links) == 1
+
+
+def test_an_address_that_is_let_go_of_is_closed_at_both_ends_and_may_be_dialled_again(
+    open_sockets: Callable[..., Sockets],
+) -> None:
+    far, near = open_sockets(), open_sockets()
+    address = far.listen
+    at_near, at_far = Heard(near), Heard(far)
+    near.send(turn(dials=[address]))
+    at_near.until(lambda: at_near.link_events == [(address, "connected", "")])
+    near.send(turn(links=[(address, b"hello")]))
+    at_far.until(lambda: at_far.links)
+    ((key, _),) = at_far.links
+    near.send(turn(undials=[address], links=[(address, b"last")]))
+
+    def gone() -> bool:
+        far.send(turn(links=[(key, b"x")]))
+        at_far.listen()
+        return (key, "disconnected", "the connection was closed") in at_far.link_events
+
+    eventually(gone)
+    near.send(turn(links=[(address, b"nowhere")]))
+    near.send(turn(dials=[address]))
+    at_near.link_events.clear()
+    at_near.until(lambda: at_near.link_events == [(address, "connected", "")])
+
+
+def test_an_address_heard_of_that_cannot_be_dialled_is_reported_and_harms_nobody(sockets: Sockets) -> None:
+    sockets.send(turn(dials=["tcp://-:1"]))
+    heard = Heard(sockets)
+    heard.listen()
+    ((address, what, reason),) = heard.link_events
+    assert (address, what) == ("tcp://-:1", "disconnected")
+    assert "cannot dial tcp://-:1" in reason

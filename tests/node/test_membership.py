@@ -1,0 +1,162 @@
+"""Whole nodes over a wire in memory: what becomes of members over time, starts and bad words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.members import Fact
+from node.peer_rows import peer_rows
+from tests.node.wire import Wire
+from tests.node.workbench import Author, Bench, control, sent
+
+
+def states(bench: Bench) -> dict[str, str]:
+    return {row["name"]: row["state"] for row in peer_rows(bench.node, bench.now)}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, "m")
+
+
+def row(name: str, **fields: Any) -> dict[str, Any]:
+    usual = {"name": name, "origin": f"{name}.1", "incarnation": 1, "sequence": 0, "status": "here", "role": "peer"}
+    return {**usual, "addresses": [f"tcp://{name}:1"], "version": "1.0", "gone_s": 0.0, **fields}
+
+
+def gossip(bench: Bench, link: str, *rows: dict[str, Any], later_s: float = 0.001) -> Any:
+    return bench.turn(links=[(link, control({"t": "members", "rows": list(rows)}))], later_s=later_s)
+
+
+def test_a_member_heard_of_is_dialled_and_one_that_is_higher_only_after_a_while(bench: Bench) -> None:
+    link = bench.peer("b")
+    gossip(bench, link, row("z"), row("c"))
+    turns = [bench.turn(later_s=1.0) for _ in range(5)]
+    assert [turn.dials for turn in turns] == [["tcp://z:1"], [], [], [], ["tcp://c:1"]]
+
+
+def test_a_link_that_falls_makes_its_member_suspect_and_then_dead(bench: Bench) -> None:
+    link = bench.peer("b")
+    assert states(bench) == {"b": "alive"}
+    bench.turn(link_events=[(link, "disconnected", "the connection was closed")])
+    assert states(bench) == {"b": "suspect"}
+    for _ in range(11):
+        bench.turn(later_s=1.0)
+    assert states(bench) == {"b": "dead"}
+
+
+def test_a_node_that_slept_accuses_nobody_and_keeps_its_links(bench: Bench) -> None:
+    bench.peer("b")
+    bench.turn(later_s=60.0)
+    assert states(bench) == {"b": "alive"}
+    for _ in range(9):
+        bench.turn(later_s=1.0)
+    assert states(bench) == {"b": "suspect"}
+    bench.turn(later_s=1.0)
+    bench.turn(later_s=1.0)
+    assert bench.links.up() == set()
+
+
+def test_goodbye_is_told_apart_from_death_and_told_on(bench: Bench) -> None:
+    left, other = bench.peer("b"), bench.peer("c")
+    bench.turn()
+    turn = bench.turn(links=[(left, control({"t": "goodbye"}))])
+    assert states(bench) == {"b": "left", "c": "alive"}
+    told = [each for each in sent(turn, other) if each["t"] == "members" and "rows" in each]
+    assert [(each["origin"], each["status"]) for each in told[0]["rows"]] == [("b.1", "left")]
+
+
+def test_who_hears_of_its_own_death_contradicts_only_when_that_is_on_disk(bench: Bench) -> None:
+    link = bench.peer("b")
+    me = row("m", origin=bench.origin, status="dead", incarnation=bench.links.me.incarnation)
+    turn = gossip(bench, link, me)
+    assert bench.store.read_meta()["incarnation"] == "2"
+    assert not [each for each in sent(turn, link) if each["t"] == "members" and "rows" in each]
+    told = [each for each in sent(bench.turn(), link) if each["t"] == "members" and "rows" in each]
+    assert [(each["incarnation"], each["status"]) for each in told[0]["rows"]] == [(2, "here")]
+
+
+def test_members_are_known_again_after_a_start_and_dialled(bench: Bench) -> None:
+    link = bench.peer("b")
+    gossip(bench, link, row("z"), row("l", role="leaf", addresses=[]))
+    bench.turn()
+    bench.restart()
+    assert states(bench) == {"b": "known", "z": "known"}
+    assert bench.turn().dials == ["tcp://z:1"]
+
+
+def test_a_peer_that_has_later_events_of_this_origin_shows_that_the_database_is_old(bench: Bench) -> None:
+    author = Author()
+    bench.greet(author)
+    bench.turn(author.frame("T", 1, 2))
+    link = bench.peer("b")
+    bench.turn(links=[(link, control({"t": "known", "heads": [["T", 2]]}))])
+    assert bench.membership.outdated == ""
+    bench.turn(links=[(link, control({"t": "known", "heads": [["T", 3]]}))])
+    assert bench.membership.outdated == "b has event 3 of 'T' from this node, whose own last is 2"
+
+
+def test_a_higher_incarnation_than_its_own_shows_the_same(bench: Bench) -> None:
+    link = bench.peer("b")
+    gossip(bench, link, row("m", origin=bench.origin, incarnation=7))
+    bench.turn(later_s=1.0)
+    assert bench.membership.outdated == "it was known with incarnation 7, and has 1"
+
+
+def test_another_node_of_this_name_is_shown_and_forgotten_when_nobody_speaks_of_it(bench: Bench) -> None:
+    link = bench.peer("b")
+    bench.turn(links=[(link, control({"t": "rival", "origin": "m.2", "listen": "tcp://h:1"}))])
+    bench.turn(later_s=1.0)
+    assert bench.membership.conflict == (
+        f"two nodes are called 'm': this one, {bench.origin}, and m.2 at tcp://h:1, says b; rename one"
+    )
+    for _ in range(21):
+        bench.turn(later_s=1.0)
+    assert bench.membership.conflict == ""
+
+
+def test_two_of_a_name_that_meet_at_a_third_nodes_table_both_learn_of_it(bench: Bench) -> None:
+    link = bench.peer("b")
+    gossip(bench, link, row("m", origin="m.2"))
+    for _ in range(11):
+        bench.turn(links=[(link, control({"t": "pong", "at": 0, "wall_us": 0}))], later_s=1.0)
+    assert "m.2 at tcp://m:1" in bench.membership.conflict
+
+
+def test_nodes_that_know_the_same_exchange_a_digest_a_heartbeat_and_nothing_else(tmp_path: Path) -> None:
+    a, b = Bench(tmp_path, "a"), Bench(tmp_path, "b")
+    wire = Wire(a, b)
+    connection = wire.dial("a", "tcp://b")
+    wire.settle()
+    wire.run(5.0)
+    a.turn(later_s=1.0)
+    said = [each for each in sent(a.turn(later_s=1.0), connection.address) if each["t"] == "members"]
+    assert [list(each) for each in said] == [["t", "digest"]]
+    answer = b.turn(links=[(connection.routing_id, control(said[0]))])
+    assert [each for each in sent(answer, connection.routing_id) if "have" in each] == []
+
+
+def test_a_table_full_of_strangers_costs_no_member_that_is_linked(bench: Bench) -> None:
+    link = bench.peer("b")
+    for number in range(8):
+        gossip(bench, link, *[row(f"x{number}-{each}") for each in range(200)])
+    members = bench.membership.members
+    assert (len(members.rows), members.turned_away) == (1024, 8 * 200 + 1 - 1024)
+    assert states(bench)["b"] == "alive"
+
+
+def test_a_greeting_says_what_others_must_know(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "m")
+    bench.links.dial(["tcp://b:1"])
+    (hello,) = sent(bench.turn(link_events=[("tcp://b:1", "connected", "")]), "tcp://b:1")
+    assert {key: hello[key] for key in ("role", "incarnation", "addresses", "protocol", "protocol_min")} == {
+        "role": "peer",
+        "incarnation": 1,
+        "addresses": [],
+        "protocol": 1,
+        "protocol_min": 1,
+    }
+    assert Fact("m", bench.origin, 1, version="1.0") == bench.membership.members.me
