@@ -214,3 +214,18 @@ def test_the_examples_values_are_the_defaults() -> None:
 
 def test_the_example_can_be_used_as_it_is() -> None:
     assert load_settings(EXAMPLE).model_dump() == load_settings().model_dump()
+
+
+def test_a_leaf_is_no_peer_listens_nowhere_and_cannot_be_advertised(tmp_path: Path) -> None:
+    leaf = load_settings(None, {"leaf": True, "data_dir": tmp_path})
+    assert (leaf.role, leaf.accepts_at) == ("leaf", "")
+    assert load_settings(None, {"data_dir": tmp_path}).role == "peer"
+    with pytest.raises(ConfigurationError, match="a leaf is dialled by nobody"):
+        load_settings(None, {"leaf": True, "advertise": ("tcp://h:1",), "data_dir": tmp_path})
+
+
+@pytest.mark.parametrize("proxy", ["socks5://h:1", "h", "h:", ":1"])
+def test_a_proxy_is_a_host_and_a_port(tmp_path: Path, proxy: str) -> None:
+    assert load_settings(None, {"socks5": "127.0.0.1:9050", "data_dir": tmp_path}).socks5 == "127.0.0.1:9050"
+    with pytest.raises(ConfigurationError, match="write HOST:PORT"):
+        load_settings(None, {"socks5": proxy, "data_dir": tmp_path})
