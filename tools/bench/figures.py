@@ -1,16 +1,16 @@
-"""The figures: what one run gave, and what several runs say together.
+"""The figures: what one run gave, what several runs say together, and how two contenders compare.
 
-    runs of one contender and workload ──▶ median, least, greatest of every figure
-                                       ──▶ ratio: median over the rounds of (its rate / the first contender's)
+    runs of one cell ──▶ median, least, greatest of every figure
+    runs of two cells, round by round ──▶ their ratio: median, least, greatest
 
-On a machine that is not idle absolute figures are noise, so contenders take turns and the ratio is taken within each
+On a machine that is not idle absolute figures are noise, so contenders take turns and a ratio is taken within each
 round, where both met about the same conditions. CPU time per event hardly depends on what else runs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -23,16 +23,18 @@ class Run:
     """One run's measured part, warm-up excluded.
 
     published      events given to the publisher
-    delivered      different events that reached the handler;  repeated: those that reached it once more
-    lost           published and not delivered
+    expected       deliveries that follow from that: one for each subscriber
+    delivered      different events that reached a handler;  repeated: those that reached it once more
+    lost           expected and not delivered
     seconds        from the first to the last delivery
     events_per_s   delivered / seconds
-    latency_us     from publish to handler: p50, p99, p99_9, max
+    latency_us     from publish to handler: p50, p99, p99_9, max, each of the subscriber where it is worst
     late_us_p99    how far behind its schedule the publisher was (0 in a burst)
-    cpu_us         processor time per delivered event: publisher, broker, subscriber
+    cpu_us         processor time per delivered event: publisher, broker, subscriber (all of a kind together)
     """
 
     published: int
+    expected: int
     delivered: int
     repeated: int
     lost: int
@@ -41,6 +43,9 @@ class Run:
     latency_us: Mapping[str, float]
     late_us_p99: float
     cpu_us: Mapping[str, float]
+
+
+Figure = Callable[[Run], float]
 
 
 @dataclass(frozen=True)
@@ -54,51 +59,67 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """All runs of one contender and workload. `ratio` is of the events/s, 1.0 for the first contender itself."""
+    """All runs of one contender and workload. `ratio` is of the first contender's events/s to this one's."""
 
     contender: str
     workload: str
     runs: Sequence[Run]
-    published: int
+    expected: int
     lost: int
     repeated: int
-    ratio: float
+    ratio: Spread
     events_per_s: Spread
     latency_us: Mapping[str, Spread]
     cpu_us: Mapping[str, Spread]
 
 
-def make_run(published: int, report: Mapping[str, Any], late_us_p99: float, cpu_s: Mapping[str, float]) -> Run:
-    """A run from what publisher, subscriber and the processes' clocks say. `report`: see `tools.bench.roles`."""
-    delivered, seconds = report["delivered"], report["seconds"]
+def make_run(
+    published: int, reports: Sequence[Mapping[str, Any]], late_us_p99: float, cpu_s: Mapping[str, float]
+) -> Run:
+    """A run from what publisher, subscribers and the processes' clocks say. `reports`: see `tools.bench.roles`."""
+    delivered, expected = sum(report["delivered"] for report in reports), published * len(reports)
+    heard = [report for report in reports if report["delivered"]]
+    begin_ns = min((report["begin_ns"] for report in heard), default=0)
+    seconds = (max((report["end_ns"] for report in heard), default=0) - begin_ns) / 1e9
     return Run(
         published=published,
+        expected=expected,
         delivered=delivered,
-        repeated=report["arrived"] - delivered,
-        lost=published - delivered,
+        repeated=sum(report["arrived"] for report in reports) - delivered,
+        lost=expected - delivered,
         seconds=seconds,
         events_per_s=delivered / seconds if seconds else 0.0,
-        latency_us=report["latency_us"],
+        latency_us={key: max(report["latency_us"][key] for report in reports) for key in PERCENTILES},
         late_us_p99=late_us_p99,
         cpu_us={process: 1e6 * spent / max(1, delivered) for process, spent in cpu_s.items()},
     )
 
 
 def summarise(contender: str, workload: str, runs: Sequence[Run], first: Sequence[Run]) -> Summary:
-    """Runs of one contender, round by round beside those of the contender the ratio is taken of."""
-    ratios = [run.events_per_s / other.events_per_s for run, other in zip(runs, first, strict=True) if other.delivered]
+    """Runs of one contender, round by round beside those of the contender that is compared with it."""
     return Summary(
         contender=contender,
         workload=workload,
         runs=runs,
-        published=sum(run.published for run in runs),
+        expected=sum(run.expected for run in runs),
         lost=sum(run.lost for run in runs),
         repeated=sum(run.repeated for run in runs),
-        ratio=median(ratios) if ratios else 0.0,
+        ratio=ratio(first, runs, rate),
         events_per_s=spread([run.events_per_s for run in runs]),
         latency_us={key: spread([run.latency_us[key] for run in runs]) for key in PERCENTILES},
         cpu_us={key: spread([run.cpu_us[key] for run in runs]) for key in runs[0].cpu_us},
     )
+
+
+def ratio(ours: Sequence[Run], theirs: Sequence[Run], figure: Figure) -> Spread:
+    """One figure of ours divided by theirs, round by round; rounds where theirs is 0 say nothing."""
+    found = [figure(one) / figure(other) for one, other in zip(ours, theirs, strict=True) if figure(other)]
+    return spread(found or [0.0])
+
+
+def rate(run: Run) -> float:
+    """The figure events/s."""
+    return run.events_per_s
 
 
 def spread(values: Sequence[float]) -> Spread:

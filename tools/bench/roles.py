@@ -1,9 +1,9 @@
-"""The two ends of a run, each a process: `python -m tools.bench.roles publisher|subscriber CONTENDER ADDRESS`.
+"""The ends of a run, each a process: `python -m tools.bench.roles publisher|subscriber CONTENDER WORKLOAD ADDRESS`.
 
-    publisher    {"do": "publish", "first": n, "seconds": s, "rate": r}   → {"published": …, "late_us_p99": …}
-    subscriber   {"do": "begin", "first": n}                              → {}            forget, count from number n on
-                 {"do": "wait", "published": m, "quiet_s": q}             → {}            all are here, or no more come
-                 {"do": "report"}                                         → see `Tally.report`
+    publisher    {"do": "publish", "first": n, "seconds": s}   → {"published": …, "late_us_p99": …}
+    subscriber   {"do": "begin", "first": n}                   → {}            forget, count from number n on
+                 {"do": "wait", "published": m, "quiet_s": q}  → {}            all are here, or no more come
+                 {"do": "report"}                              → see `Tally.report`
 
 The subscriber keeps three integers of every event (number, when it was published, when it arrived) and looks at them
 when the run is over and its processor time was read: inside the handler nothing is computed. It waits until as many
@@ -23,7 +23,7 @@ from tools.bench.child import Message, say
 from tools.bench.contender import Contender
 from tools.bench.contenders import CONTENDERS
 from tools.bench.figures import percentile, percentiles
-from tools.bench.workloads import Payload, publish_burst, publish_paced
+from tools.bench.workloads import WORKLOADS, Payload, Source, Workload
 
 POLL_S = 0.02
 """How often the waiting main thread looks; each look takes the interpreter from the handler for a moment."""
@@ -62,7 +62,7 @@ class Tally:
             time.sleep(POLL_S)
 
     def report(self) -> Message:
-        """Counts, the seconds from the first to the last arrival, and the latencies in microseconds."""
+        """Counts, when the first and the last arrived (monotonic ns), and the latencies in microseconds."""
         counted = [
             (number, sent, arrived)
             for number, sent, arrived in zip(self._numbers, self._sent_ns, self._arrived_ns, strict=True)
@@ -72,27 +72,28 @@ class Tally:
         return {
             "arrived": len(counted),
             "delivered": len({number for number, _, _ in counted}),
-            "seconds": (max(arrivals) - min(arrivals)) / 1e9 if counted else 0.0,
+            "begin_ns": min(arrivals, default=0),
+            "end_ns": max(arrivals, default=0),
             "latency_us": percentiles([(arrived - sent) / 1e3 for _, sent, arrived in counted]),
         }
 
 
-def run_publisher(contender: Contender, address: str) -> None:
+def run_publisher(contender: Contender, workload: Workload, address: str) -> None:
     """Publish what is asked for, until the input ends."""
-    publisher = contender.connect_publisher(address)
+    publisher = contender.connect_publisher(address, workload)
     say({"ready": True})
     for asked in _commands():
-        first, seconds, rate = asked["first"], asked["seconds"], asked["rate"]
-        done = publish_paced(publisher, first, seconds, rate) if rate else publish_burst(publisher, first, seconds)
+        source = Source(workload, asked["first"])
+        publisher.run(source.items(asked["seconds"]))
         publisher.flush()
-        say({"published": done.published, "late_us_p99": percentile(sorted(done.late_us), 0.99)})
+        say({"published": source.published, "late_us_p99": percentile(sorted(source.late_us), 0.99)})
     publisher.close()
 
 
-def run_subscriber(contender: Contender, address: str) -> None:
+def run_subscriber(contender: Contender, workload: Workload, address: str) -> None:
     """Count what arrives, until the input ends."""
     tally = Tally()
-    subscriber = contender.connect_subscriber(address, tally)
+    subscriber = contender.connect_subscriber(address, workload, tally)
     say({"ready": True})
     for asked in _commands():
         if asked["do"] == "begin":
@@ -112,5 +113,5 @@ def _commands() -> Iterator[Message]:
 
 
 if __name__ == "__main__":
-    _role, _name, _address = sys.argv[1:]
-    (run_publisher if _role == "publisher" else run_subscriber)(CONTENDERS[_name], _address)
+    _role, _contender, _workload, _address = sys.argv[1:]
+    (run_publisher if _role == "publisher" else run_subscriber)(CONTENDERS[_contender], WORKLOADS[_workload], _address)

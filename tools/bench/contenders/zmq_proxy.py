@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,10 @@ import orjson
 import zmq
 
 from tools.bench.child import Child, say
-from tools.bench.contender import READY_S, BenchFailed, Handler
-from tools.bench.workloads import Payload
+from tools.bench.contender import READY_S, BenchFailed, Handler, Terms, to_json
+from tools.bench.workloads import Item, Payload, Workload, drive
 
-TOPIC = b"bench.TRAINING_COMPLETED\x00"
+PREFIX = b"bench."
 NODROP_HWM = 10_000
 POLL_MS = 100
 """How often an idle subscriber looks whether it was closed."""
@@ -33,10 +34,10 @@ class _Proxy:
     """The proxy's process. Its two sockets are `in` and `out` in the directory that is its address."""
 
     def __init__(self, place: Path, nodrop: bool) -> None:
-        self.address = str(place)
+        self.publish_at = self.subscribe_at = str(place)
         command = ["-m", __name__, str(place), "nodrop" if nodrop else "lossy"]
         self._child = Child("proxy", command, place / "proxy.log")
-        self.pid = self._child.pid
+        self.pids = (self._child.pid,)
 
     def stop(self) -> None:
         self._child.kill()
@@ -52,8 +53,11 @@ class _Publisher:
             raise BenchFailed(f"no subscription came through the proxy within {READY_S:g} s")
         self._socket.recv()
 
-    def publish(self, payload: Payload) -> None:
-        self._socket.send(TOPIC + orjson.dumps(payload, option=orjson.OPT_SORT_KEYS))
+    def run(self, items: Iterable[Item]) -> None:
+        drive(items, self._publish)
+
+    def _publish(self, topic: str, payload: Payload) -> None:
+        self._socket.send(topic.encode() + b"\x00" + to_json(payload))
 
     def flush(self) -> None:
         """libzmq does not tell what became of a message."""
@@ -70,17 +74,17 @@ class _Subscriber:
         self._closing = False
         self._socket = _socket(zmq.SUB, nodrop)
         self._socket.setsockopt(zmq.RCVTIMEO, POLL_MS)
-        self._socket.subscribe(TOPIC)
+        self._socket.subscribe(PREFIX)
         self._socket.connect(f"ipc://{address}/out")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        receive, handler, start = self._socket.recv, self._handler, len(TOPIC)
+        receive, handler, loads = self._socket.recv, self._handler, orjson.loads
         while not self._closing:
             try:
                 while True:
-                    handler(orjson.loads(receive()[start:]))
+                    handler(loads(receive().partition(b"\x00")[2]))
             except zmq.Again:
                 continue
 
@@ -95,25 +99,33 @@ class ZmqProxy:
     """The proxy with or without back-pressure."""
 
     name: str
-    about: str
+    terms: Terms
     nodrop: bool
 
-    def start_broker(self, place: Path) -> _Proxy:
+    def missing(self) -> str | None:
+        """Nothing is: meshbus needs pyzmq too."""
+        return None
+
+    def takes(self, workload: Workload) -> bool:
+        """One proxy."""
+        return workload.hops == 1
+
+    def start_broker(self, place: Path, workload: Workload) -> _Proxy:
         """A proxy in a process of its own."""
         return _Proxy(place, self.nodrop)
 
-    def connect_publisher(self, address: str) -> _Publisher:
-        """A socket that the subscription has reached."""
+    def connect_publisher(self, address: str, workload: Workload) -> _Publisher:
+        """A socket that the subscriptions have reached."""
         return _Publisher(address, self.nodrop)
 
-    def connect_subscriber(self, address: str, handler: Handler) -> _Subscriber:
+    def connect_subscriber(self, address: str, workload: Workload, handler: Handler) -> _Subscriber:
         """A socket that subscribes; the publisher waits until that has reached it."""
         return _Subscriber(address, handler, self.nodrop)
 
 
 ZMQ_PROXY = (
-    ZmqProxy("zmq-proxy", "bare sockets, back-pressure", True),
-    ZmqProxy("zmq-proxy-lossy", "bare sockets, may drop", False),
+    ZmqProxy("zmq-proxy", Terms("nothing", "nothing; a full pipe stops the publisher", "nothing"), True),
+    ZmqProxy("zmq-proxy-lossy", Terms("nothing", "what does not fit into a full pipe", "nothing"), False),
 )
 
 
