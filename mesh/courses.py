@@ -145,6 +145,11 @@ class Courses:
         """Whether every subscription has ended."""
         return not self._courses and not self._leaving
 
+    def wake(self) -> None:
+        """Have handled what was taken in since the last time."""
+        for course in self._courses.values():
+            course.wake()
+
     # ---- what is asked for
 
     def ask(self, now: float) -> None:

@@ -1,6 +1,6 @@
 """Dispatch: plain handlers on worker threads.
 
-    I/O thread ──put──▶ Inbox ──take──▶ worker thread ──▶ passed(key, first, count) │ finished(job, verdict)
+    I/O thread ─queue─▶ Inbox ──take──▶ worker thread ──▶ passed(key, first, count) │ finished(job, verdict)
     I/O thread ──overdue(now)──▶ gives up what has run too long ──▶ finished(job, timeout)
 
 Events are taken in stream order; with `concurrency` 1 the next begins when the one before has ended. Threads are
@@ -78,9 +78,18 @@ class Workers:
         return self._inbox.size_bytes
 
     def put(self, piece: Piece) -> None:
-        """Queue events."""
-        with self._filled:
+        """Queue events, and have them handled."""
+        self.queue(piece)
+        self.wake()
+
+    def queue(self, piece: Piece) -> None:
+        """Queue events that are handled from the next `wake` on."""
+        with self._inbox.lock:
             self._inbox.put(piece)
+
+    def wake(self) -> None:
+        """See to it that what was queued is handled."""
+        with self._filled:
             self._staff()
 
     def overdue(self, now: float) -> None:

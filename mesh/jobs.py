@@ -137,13 +137,14 @@ class Inbox:
         if not self._count or self.closed:
             return None
         piece = self._waiting[0]
-        taken = piece.part(piece.start, min(piece.stop, piece.start + most))
-        if taken.stop == piece.stop:
+        if len(piece) <= most:
             self._waiting.popleft()
+            self._count -= len(piece)
             self.size_bytes -= len(piece.batch.frame.events)
-        else:
-            self._waiting[0] = piece.part(taken.stop, piece.stop)
-        self._count -= len(taken)
+            return piece
+        taken = piece.part(piece.start, piece.start + most)
+        self._waiting[0] = piece.part(taken.stop, piece.stop)
+        self._count -= most
         return taken
 
     def close(self) -> int:
@@ -164,7 +165,13 @@ class Runner(Protocol):
         """Bytes of the frames that wait for a handler."""
 
     def put(self, piece: Piece) -> None:
-        """Queue events."""
+        """Queue events, and have them handled."""
+
+    def queue(self, piece: Piece) -> None:
+        """Queue events that are handled from the next `wake` on, which comes soon."""
+
+    def wake(self) -> None:
+        """See to it that what was queued is handled."""
 
     def overdue(self, now: float) -> None:
         """Fail what has run too long. `now`: monotonic seconds."""

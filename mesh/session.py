@@ -143,6 +143,7 @@ class Session:
         while self._commands:
             self._commands.popleft()(now)
         self._read(now)
+        self.courses.wake()
         self._advance(now)
         self.courses.outcomes.collect(now)
         self.courses.overdue(now)
@@ -154,6 +155,7 @@ class Session:
 
     def _stumble(self, error: Exception) -> None:
         """A defect in here, or a node that does not keep to the protocol: begin anew with what is safe."""
+        self.courses.wake()
         _log.error("the attachment to the node in %s is renewed after an error", self.data_dir, exc_info=error)
         self._detach(monotonic(), "an error")
 

@@ -45,7 +45,7 @@ class Course:
         self.state: State = "new"
         self.error: RequestRefused | None = None
         self.register_at = 0.0
-        self.warned = self.resuming = self.ending = self.listening = False
+        self.warned = self.resuming = self.ending = self.listening = self.fresh = False
         self.pending = self.failed = self.timed_out = 0
         self.settled = threading.Event()
         self.ended = threading.Event()
@@ -113,6 +113,16 @@ class Course:
             self._keep(batch)
         else:
             self._hand_on(self.following.offer(batch, self.pending, now, light=self.light))
+
+    def wake(self) -> None:
+        """Have handled what was taken in since the last time.
+
+        A handler's thread that were woken at every frame would take the interpreter from the thread that reads the next
+        one: twice the switches, and half the events where every frame holds one.
+        """
+        if self.fresh:
+            self.fresh = False
+            self.runner.wake()
 
     def learn(self, key: Key, head: int, now: float) -> None:
         """A stream it follows reaches at least to `head`."""
@@ -184,7 +194,8 @@ class Course:
 
     def _put(self, batch: Batch, start: int, stop: int) -> None:
         self.pending += stop - start
-        self.runner.put(Piece(batch, start, stop, batch.key if batch.first else None, None))
+        self.fresh = True
+        self.runner.queue(Piece(batch, start, stop, batch.key if batch.first else None, None))
 
     def _keep(self, what: Batch | tuple[Key, int]) -> None:
         if self.state == "registering" and len(self._early) < EARLY_MAX:
