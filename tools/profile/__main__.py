@@ -1,0 +1,157 @@
+"""`python -m tools.profile`: where the time of an event goes.
+
+run 1   as it is          events/s, processor time per event and memory over time of each process
+run 2   under a profiler  the shares of every stage and function ──▶ microseconds per event of run 1
+
+python -m tools.profile                      bursts
+python -m tools.profile -w singles --functions 30 --seconds 10
+python -m tools.profile --json > profile.json
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tools.bench.child import Child
+from tools.bench.contenders import CONTENDERS
+from tools.bench.figures import Run
+from tools.bench.runner import Cell, Plan, Trial, running
+from tools.bench.workloads import WORKLOADS
+from tools.profile.stages import Cost, functions, read, stages
+
+SAMPLE_S = 0.25
+END_S = 10.0
+PROCESSES = ("publisher", "broker", "subscriber")
+Memory = list[tuple[float, float]]
+"""seconds since the start, resident megabytes"""
+
+
+def profile(
+    workload: Annotated[str, typer.Option("--workload", "-w", help=f"One of {', '.join(WORKLOADS)}.")] = "burst",
+    contender: Annotated[str, typer.Option("--contender", "-c", help="A way of using meshbus.")] = "meshbus",
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each run publishes.")] = 3.0,
+    most: Annotated[int, typer.Option("--functions", help="Functions of each process.")] = 12,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Say where the time of an event goes: publisher, node and subscriber."""
+    if workload not in WORKLOADS or not contender.startswith("meshbus") or contender not in CONTENDERS:
+        raise typer.BadParameter(f"{contender!r} and {workload!r} are no contender of meshbus and a workload")
+    if WORKLOADS[workload].hops > 1 or WORKLOADS[workload].subscribers > 1:
+        raise typer.BadParameter(f"{workload!r} has several processes of a kind; choose one with one node")
+    cell = Cell(CONTENDERS[contender], WORKLOADS[workload])
+    plain, memory = _plain(cell, seconds)
+    found = {"events_per_s": plain.events_per_s, "cpu_us": dict(plain.cpu_us), "memory": memory}
+    with tempfile.TemporaryDirectory(prefix="meshbus-profile-") as directory:
+        events = _profiled(cell, seconds, Path(directory))
+        costs = {
+            process: _costs(Path(directory) / process, plain.cpu_us[process], events, most) for process in PROCESSES
+        }
+    if json_:
+        print(json.dumps({**found, "processes": costs}))
+        return
+    console = Console(width=None if Console().is_terminal else 110)
+    console.print(f"{workload}: {plain.events_per_s:,.0f} events/s, {plain.lost:,} lost")
+    for process, (by_stage, by_function) in costs.items():
+        console.print(_table(f"{process}: {plain.cpu_us[process]:.2f} µs of processor time per event", by_stage))
+        console.print(_table("the dearest functions", by_function))
+        console.print(f"memory, MB at s: {_line(memory[process])}\n", highlight=False)
+
+
+def _plain(cell: Cell, seconds: float) -> tuple[Run, dict[str, Memory]]:
+    """A run as it is."""
+    plan = Plan()
+    with running(cell, plan.quiet_s) as trial:
+        warmed_up = trial.part(0, plan.warmup_s)
+        with _sampled(trial) as memory:
+            run = trial.part(warmed_up.published, seconds)
+    return run, memory
+
+
+@contextmanager
+def _sampled(trial: Trial) -> Iterator[dict[str, Memory]]:
+    """Look at the memory of every process until the context ends."""
+    memory: dict[str, Memory] = {name: [] for name in PROCESSES}
+    over, begin = threading.Event(), monotonic()
+
+    def sample() -> None:
+        while True:
+            for name, processes in trial.processes.items():
+                memory[name].append((monotonic() - begin, processes[0].memory_info().rss / 1e6))
+            if over.wait(SAMPLE_S):
+                return
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        over.set()
+        thread.join()
+
+
+def _profiled(cell: Cell, seconds: float, place: Path) -> int:
+    """A run under a profiler, which leaves its findings in `place`; returns the number of events."""
+    plan, data_dir = Plan(), str(place / "data")
+    flags = ["--data-dir", data_dir, "--name", "profiled", "--listen", "tcp://127.0.0.1:0"]
+    with ExitStack() as stack:
+        node = _child(place, "broker", "node", flags)
+        stack.callback(_end_node, node)
+        roles = {
+            role: stack.enter_context(
+                _child(place, role, "tools.bench.roles", [role, cell.contender.name, cell.workload.name, data_dir])
+            )
+            for role in ("subscriber", "publisher")
+        }
+        trial = Trial(roles["publisher"], [roles["subscriber"]], [node.pid], plan.quiet_s)
+        return trial.part(0, seconds).delivered
+
+
+def _child(place: Path, process: str, module: str, arguments: Sequence[str]) -> Child:
+    out = place / process
+    out.mkdir()
+    return Child(process, ["-m", "tools.profile.profiled", str(out), module, *arguments], place / f"{process}.log")
+
+
+def _end_node(node: Child) -> None:
+    process = psutil.Process(node.pid)
+    process.send_signal(signal.SIGTERM)
+    psutil.wait_procs([process], END_S)
+    node.kill()
+
+
+def _costs(place: Path, cpu_us: float, events: int, most: int) -> tuple[list[Cost], list[Cost]]:
+    found = read(place)
+    return stages(found, cpu_us, events), functions(found, cpu_us, events, most)
+
+
+def _table(title: str, costs: Sequence[Cost]) -> Table:
+    table = Table("where", title=title, title_justify="left")
+    for name in ("µs/event", "share", "calls/event"):
+        table.add_column(name, justify="right")
+    total = sum(cost.us for cost in costs) or 1.0
+    for cost in costs:
+        if cost.us >= 0.01:
+            table.add_row(cost.name, f"{cost.us:.2f}", f"{100 * cost.us / total:.0f} %", f"{cost.calls:.3f}")
+    return table
+
+
+def _line(memory: Memory) -> str:
+    every: Any = max(1, len(memory) // 10)
+    return " · ".join(f"{megabytes:.0f} at {at:.1f}" for at, megabytes in memory[::every])
+
+
+if __name__ == "__main__":
+    typer.run(profile)
