@@ -137,20 +137,21 @@ class Workers:
     def _handle(self, me: int, piece: Piece) -> bool:
         """Give the piece's events to the handler one by one; False when this thread was given up meanwhile."""
         marked = self._durable or piece.letter is not None
+        inbox, under_way, attempt, events = self._inbox, self._running, self._attempt, piece.batch.events
         now = monotonic()
         tell_at = now + TELL_EVERY_S
         for index in range(piece.start, piece.stop):
-            if self._inbox.closed:
+            if inbox.closed:
                 self._drop(piece, index)
                 return True
             job = piece.job(index) if marked else None
             if job is not None:
                 self._marker.begin(job)
-            self._running[me] = running = (piece, index, now, job)
-            error = self._attempt(piece.batch.events[index])
+            under_way[me] = running = (piece, index, now, job)
+            error = attempt(events[index])
             if job is not None:
                 self._marker.end(job)
-            if self._running.pop(me, None) is not running:
+            if under_way.pop(me, None) is not running:
                 return False
             started, now = now, monotonic()
             if error is not None or piece.letter is not None:

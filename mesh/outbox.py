@@ -64,19 +64,20 @@ class Outbox:
 
     def put(self, topic: str, record: bytes) -> Receipt:
         """Take one event in. Raises `BusClosed`, `BufferFull` or `SpoolError`."""
-        receipt = Receipt(topic, record)
+        receipt, flight = Receipt(topic, record), self.flight
         with self._lock:
             if self.refusal is not None:
                 raise BusClosed(self.refusal)
-            if self._numbered - self.flight.receipted_to >= self.events_max:
+            if self._numbered - flight.receipted_to >= self.events_max:
                 raise BufferFull(_full(f"{self.events_max} events"))
-            if self._bytes_put - self.flight.bytes_gone + len(record) > self.bytes_max:
+            bytes_put = self._bytes_put + len(record)
+            if bytes_put - flight.bytes_gone > self.bytes_max:
                 raise BufferFull(_full(f"{self.bytes_max} bytes"))
             if self._spool is not None:
                 self._keep(self._spool, receipt)
             else:
                 self._numbered += 1
-                self._bytes_put += len(record)
+                self._bytes_put = bytes_put
                 self._fresh.append(receipt)
         if self.asleep:
             self._wake()
