@@ -46,8 +46,8 @@ QUEUE_EVENTS: Final = 1000
 DEDUP_WINDOW_S: Final = 60.0
 """How long the same content on the same topic counts as the same announcement."""
 
-DEDUP_EVENTS_MAX: Final = 1 << 18
-"""Hashes kept at most: a minute of 4,000 events/s, about 35 MB; the oldest are forgotten first."""
+DEDUP_EVENTS_MAX: Final = 1 << 17
+"""Hashes kept at most: a minute of 2,000 events/s, about 17 MB; the oldest are forgotten first."""
 
 QUEUE_BYTES: Final = 4 << 20
 """Small events may wait in memory up to this many bytes per subscription, also beyond the bound of events: a burst of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import logging
 import resource
@@ -16,6 +17,9 @@ from node.agent import Agent
 from node.config import load_settings
 
 FILES_MAX = 65_536
+_TRIM_THRESHOLD, _TRIM_BYTES = -1, 4 << 20
+_MMAP_THRESHOLD, _MMAP_BYTES = -3, 128 << 10
+"""Numbers and values of glibc's `mallopt`."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         logging.basicConfig(
             level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
+        _keep_memory_small()
         agent = Agent(settings)
     except MeshError as error:
         print(f"mesh-node: {error}", file=sys.stderr)
@@ -41,6 +46,18 @@ def main(argv: list[str] | None = None) -> int:
         print(f"mesh-node: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _keep_memory_small() -> None:
+    """Have the C library give back what a turn of large frames took.
+
+    glibc raises both thresholds by itself with every large block that is freed, up to 32 MB, and then keeps what lies
+    between small ones: 150 MB after two million events in bursts, against 105.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none, and does not need it
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
+        mallopt(_TRIM_THRESHOLD, _TRIM_BYTES)
 
 
 def parser() -> argparse.ArgumentParser:
