@@ -87,7 +87,7 @@ def node_cpu(run: Run) -> float:
 
 _BURST = ("meshbus", "burst")
 TARGETS = (
-    Target("coordination events in bursts", rate, "at least", 6.0, _BURST, ("jetstream", "burst")),
+    Target("coordination events in bursts", rate, "at least", 6.0, _BURST, ("jetstream-push", "burst")),
     Target("coordination events in bursts", rate, "at least", 1.0, _BURST, ("nats", "burst")),
     Target("coordination events in bursts", rate, "at least", 1.5, _BURST, ("redis-streams", "burst")),
     Target("ephemeral events", rate, "at least", 1.0, ("meshbus-ephemeral", "burst"), ("zenoh", "burst")),
