@@ -53,8 +53,16 @@ class Hands:
         return self._inbox.size_bytes
 
     def put(self, piece: Piece) -> None:
-        """Queue events."""
+        """Queue events, and have them handled."""
+        self.queue(piece)
+        self.wake()
+
+    def queue(self, piece: Piece) -> None:
+        """Queue events that are handled from the next `wake` on."""
         self._inbox.put(piece)
+
+    def wake(self) -> None:
+        """See to it that what was queued is handled."""
         self._go_on()
 
     def overdue(self, now: float) -> None:

@@ -134,6 +134,7 @@ class Program:
             return
         now = self.world.now_s
         self._read(now)
+        self.courses.wake()
         self._advance(now)
         self.courses.outcomes.collect(now)
         if self.attached and self._line is not None:
