@@ -32,7 +32,7 @@ class Contacts:
         self._network = network
         self._machines = machines
         self._consumers = consumers
-        self._steady: dict[tuple[str, str], int] = {}
+        self._steady: dict[tuple[str, str], tuple[int, int]] = {}
 
     def begin(self) -> None:
         """Look from now on."""
@@ -71,8 +71,10 @@ class Contacts:
             if name in wanted.since:
                 continue
             key, needed = (wanted.name, name), self._needed(wanted.machine, name, up)
-            steady = self._steady[key] = self._steady.get(key, 0) + 1 if needed else 0
-            if needed and steady >= needed:
+            before, looks = self._steady.get(key, (0, 0))
+            looks = looks + 1 if needed == before else 1
+            self._steady[key] = needed, looks
+            if needed and looks >= needed:
                 wanted.since[name] = self._world.now_us
 
     def _needed(self, a: str, b: str, up: dict[str, set[str]]) -> int:

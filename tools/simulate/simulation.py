@@ -25,6 +25,8 @@ from tools.simulate.world import World
 BEGIN_S = 5.0
 SETTLE_S = 120.0
 _SETTLE_STEP_S = 5.0
+_SPARES_S = 15.0
+"""Second connections to a peer are closed after ten seconds."""
 _IDLE_LOOKS, _IDLE_EVERY_S = 4, 2.1
 _AFTER_S = 5.0
 
@@ -140,7 +142,8 @@ class Simulation:
         while self.world.now_us < end_us:
             self.world.run(self.world.now_us + int(_SETTLE_STEP_S * 1e6))
             if self.oracle.at_rest():
-                return
+                break
+        self.world.run(self.world.now_us + int(_SPARES_S * 1e6))
 
     def _idle(self) -> None:
         """Nobody publishes: no table may grow."""

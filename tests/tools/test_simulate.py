@@ -1,0 +1,28 @@
+"""The simulation: a seed has one course of events, and the mesh keeps its promises under what a seed brings."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.simulate.faults import Kind
+from tools.simulate.report import Course
+from tools.simulate.simulation import Setting
+
+
+def run(seed: int, *kinds: Kind, nodes: int = 5, for_s: float = 20.0) -> Course:
+    return Course.of(Setting(seed, nodes, for_s, kinds))
+
+
+def test_the_same_seed_gives_the_same_course_of_events():
+    one, other = (run(7, "disk", "programs", "clock") for _ in range(2))
+    assert one.simulation.world.digest == other.simulation.world.digest
+
+
+def test_another_seed_gives_another_course_of_events():
+    assert run(7, "programs").simulation.world.digest != run(8, "programs").simulation.world.digest
+
+
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_programs_that_come_and_go_and_clocks_that_jump_lose_nothing(first: int):
+    courses = [run(seed, "programs", "clock") for seed in range(first, first + 10)]
+    assert [(course.setting.seed, course.violated) for course in courses if course.violated] == []
