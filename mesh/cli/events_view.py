@@ -33,7 +33,7 @@ def described(kind: EventType) -> RenderableType:
         "category": one_line(kind.category),
         "purpose": one_line(kind.purpose),
         "critical": "yes" if kind.critical else "no",
-        "emitter": f"mesh.coordination.{kind.typed_emitter}",
+        "emitter": kind.typed_emitter,
         "emitted by": ", ".join(map(one_line, kind.emitters)),
         "handled by": ", ".join(map(one_line, kind.subscribers)),
         "same within": _window(kind.dedup_window_s),

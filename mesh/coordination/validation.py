@@ -95,4 +95,9 @@ def _unknown_field(kind: EventType, field: object) -> InvalidPayload:
 def _wrong_type(kind: EventType, field: str, type_: str, value: object) -> InvalidPayload:
     shown = repr(value)
     shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
-    return InvalidPayload(f"{kind.name}: field {field!r} is a {type(plain(value)).__name__}, {shown}; give a {type_}")
+    given = _a(type(plain(value)).__name__)
+    return InvalidPayload(f"{kind.name}: field {field!r} is {given}, {shown}; give {_a(type_)}")
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
