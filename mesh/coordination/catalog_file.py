@@ -76,6 +76,8 @@ def read_types(path: Path) -> list[EventType]:
         raise ConfigurationError(f"event catalogue {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"event catalogue {path} is no TOML: {error}") from None
+    if not tables:
+        raise ConfigurationError(f"event catalogue {path} holds no types; one is a table such as [TRAINING_COMPLETED]")
     types = [_Table(path, name, table).event_type() for name, table in tables.items()]
     _check_unique(path, types)
     return types
