@@ -138,10 +138,14 @@ class Sockets:
         return socket.get_monitor_socket(_MONITORED)
 
     def dial(self, address: str) -> None:
-        """Connect to a peer; the connection is tried again by itself, and reported through the inbox."""
+        """Connect to a peer; the connection is tried again by itself, and reported through the inbox.
+
+        Without ZMQ_IMMEDIATE: with it libzmq throws away what arrived and was not read yet when the connection ends, so
+        a peer's last frames and its goodbye. What was on its way out comes before the greeting of the next connection,
+        where the peer does not look at it.
+        """
         self.undial(address)
         dealer = self._link_socket(zmq.DEALER)
-        dealer.setsockopt(zmq.IMMEDIATE, 1)
         dealer.setsockopt(zmq.IPV6, 1)
         if self._socks5:
             dealer.setsockopt_string(zmq.SOCKS_PROXY, self._socks5)

@@ -6,6 +6,7 @@ import socket as plain
 from collections.abc import Callable
 
 import pytest
+import zmq
 
 from mesh.errors import ConfigurationError
 from node.sockets import Sockets
@@ -31,6 +32,30 @@ def test_a_link_carries_both_ways_and_tells_when_it_stands_and_falls(open_socket
     again = open_sockets(listen=address)
     at_near.until(lambda: (address, "connected", "") in at_near.link_events)
     assert again.listen == address
+
+
+def test_what_arrived_before_a_dialled_peer_went_is_heard_also_after_it_went(
+    context: Context, open_sockets: Callable[..., Sockets]
+) -> None:
+    near = open_sockets()
+    peer = context.socket(zmq.ROUTER)
+    port = peer.bind_to_random_port("tcp://127.0.0.1")
+    address = f"tcp://127.0.0.1:{port}"
+    near.dial(address)
+    heard = Heard(near)
+    heard.until(lambda: heard.link_events == [(address, "connected", "")])
+    near.send(turn(links=[(address, b"hello")]))
+    key, _ = peer.recv_multipart()
+    last_words = [b"%d" % number for number in range(100)]
+    for word in last_words:
+        peer.send_multipart([key, word])
+    peer.close(linger=5000)
+    (monitor,) = near._monitors
+    assert monitor.poll(5000), "the end of the connection"
+    heard.until(lambda: len(heard.link_events) == 2)
+    heard.listen()
+    assert heard.links == [(address, word) for word in last_words]
+    assert heard.link_events[1:] == [(address, "disconnected", "the connection was closed")]
 
 
 def test_sending_to_a_connection_that_is_gone_reports_it(sockets: Sockets) -> None:
