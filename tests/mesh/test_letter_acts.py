@@ -86,6 +86,7 @@ def test_a_slice_holds_what_one_second_allows(rate: float | None, size: int) -> 
     assert Pace(rate).size == size
 
 
+@pytest.mark.alone
 def test_a_pace_makes_the_next_slice_wait_and_not_the_first() -> None:
     pace = Pace(50.0)
     began = time.monotonic()

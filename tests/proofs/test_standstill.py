@@ -19,7 +19,7 @@ from tests.processes.cluster import ask
 from tests.proofs.evidence import assert_ordered_and_single_in_every_run, by_stream
 from tests.proofs.stage import continued, stopped
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.alone]
 
 TOPICS = [f"T.{number}" for number in range(5)]
 WINDOW_S = 0.5
