@@ -9,9 +9,9 @@
                      └──────────────────────────────────────────────────────────────────────────┘
 
 Nothing leaves before the commit. When the commit fails, everything decided in the turn is forgotten (the state is
-read back from the store) and its requests are refused with the reason. Until the disk takes a write again
-(`node.trouble`) frames get no receipt: publishers keep them, and are asked for them afterwards. Whatever needs no
-write goes on: ephemeral events, the talk between nodes, and the answers to questions.
+read back from the store) and its requests are refused with the reason, but for mere questions. Until the disk takes
+a write again (`node.trouble`) frames get no receipt: publishers keep them, and are asked for them afterwards. Whatever
+needs no write goes on: ephemeral events, the talk between nodes, and the answers to questions.
 
 Links come before frames: what a peer is told of our heads is then what was on disk when the turn began.
 """
@@ -26,7 +26,7 @@ from mesh.errors import MalformedFrame
 from mesh.requests import unpack_control
 from node.announcements import Announcer
 from node.clock import Now
-from node.everywhere import Everywhere
+from node.everywhere import ASKABLE, Everywhere
 from node.intake import Intake
 from node.letters import Letters
 from node.links import Links
@@ -45,6 +45,8 @@ BEACON_S = 1.0
 IDLE_MS = 500
 """A turn comes at least this often, and at every heartbeat: beacons are due once a second."""
 _REGISTERING_MS = 20
+_QUESTIONS = ASKABLE | {"dlq.list", "dlq.show", "log.tail", "log.show"}
+"""Requests that change nothing."""
 _HOUSEKEEPING_AGAIN_S = 1.0
 """When the letters that are due and the log's sizes are looked at again after that has failed."""
 
@@ -127,10 +129,13 @@ class Node:
         return turn
 
     def _decide(self, inbox: Inbox, turn: Turn) -> None:
-        for event in inbox.link_events:
+        before, after = _around_messages(inbox.link_events)
+        for event in before:
             self._each(turn, self._neighbours.happened, event)
         for key, data in inbox.links:
             self._each(turn, self._neighbours.receive, key, data)
+        for event in after:
+            self._each(turn, self._neighbours.happened, event)
         self._intake.published(inbox.frames, turn)
         for data in inbox.subscriptions:
             self._each(turn, self._subscription, data)
@@ -164,13 +169,16 @@ class Node:
         except (MalformedFrame, IndexError):
             self.counts["malformed control"] += 1
             return
+        self._carry_out(request, parts[2:], turn)
+
+    def _carry_out(self, request: Request, blobs: list[bytes], turn: Turn) -> None:
         name = request.fields.get("do")
         verb = self.verbs.get(str(name))
         if verb is None:
             turn.refuse(request, "unknown", f"unknown request {name!r}; is the node older than the asker?")
             return
         try:
-            verb(request, parts[2:], turn)
+            verb(request, blobs, turn)
         except StoreError as error:
             turn.refuse(request, "disk", str(error))
         except NONSENSE as error:
@@ -245,9 +253,19 @@ class Node:
             self._read_back(turn.now)
         except StoreError as unreadable:
             self._refused(unreadable, turn.now)  # nothing is known now: it is read back when the disk is mended
+        self._answer_again(left)
         if not self._trouble.closed:
             self.sessions.ask_again(left)
         return left
+
+    def _answer_again(self, left: Turn) -> None:
+        """What was but a question is not refused: it is answered from what the disk says."""
+        refused, left.replies = left.replies, []
+        for request, refusal in refused:
+            if request.fields.get("do") in _QUESTIONS:
+                self._each(left, self._carry_out, request, [])
+            else:
+                left.replies.append((request, refusal))
 
     def _take_back(self, turn: Turn) -> None:
         """Forget what the turn decided, the last thing first."""
@@ -285,3 +303,10 @@ class Node:
             return
         self._trouble.mended()
         self.sessions.ask_again(turn)
+
+
+def _around_messages(events: list[LinkEvent]) -> tuple[list[LinkEvent], list[LinkEvent]]:
+    """What happened to connections before the messages of a turn, and after: what came over one that ended counts."""
+    last = {key: what for key, what, _ in events if what in ("connected", "disconnected")}
+    after = [event for event in events if event[1] == "disconnected" and last[event[0]] == "disconnected"]
+    return [event for event in events if event not in after], after

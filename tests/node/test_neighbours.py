@@ -106,6 +106,16 @@ def test_interest_is_told_again_after_the_connection_was_lost(pair: Pair) -> Non
     assert pair.arriving() == ["back"]
 
 
+def test_what_arrived_over_a_connection_counts_also_when_it_has_ended_since(pair: Pair) -> None:
+    pair.subscribe_at_b("A")
+    pair.publish("last words")
+    key = pair.connection.routing_id
+    messages = [(key, data) for data in pair.connection.to_acceptor]
+    turn = pair.b.turn(links=messages, link_events=[(key, "disconnected", "gone")])
+    assert [value for frame in live(turn) for value in values(frame)] == ["last words"]
+    assert [row["link"] for row in pair.b.ask("peers")["rows"]] != ["up"]
+
+
 def test_without_a_link_a_subscription_waits_for_nobody(pair: Pair) -> None:
     pair.wire.cut(pair.connection)
     sub, request = pair.at_a.subscribing("c", "A")
