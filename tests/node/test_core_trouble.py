@@ -86,9 +86,24 @@ def test_requests_of_such_a_turn_are_refused_with_the_reason(
     bench: Bench, store: FragileStore, author: Author, program: Program
 ) -> None:
     store.full = True
-    reply = answer(bench.turn(author.frame("A", "x"), requests=[bench.request("peers")]))
+    reply = answer(bench.turn(author.frame("A", "x"), requests=[bench.request("dlq.discard", ids=[1])]))
     assert (reply["ok"], reply["code"]) == (False, "disk")
     assert "full" in reply["message"]
+
+
+@pytest.mark.parametrize("do", ["status", "peers", "consumers", "audit", "dlq.list", "log.stats"])
+def test_questions_in_such_a_turn_are_answered_with_what_the_disk_says(
+    bench: Bench, store: FragileStore, author: Author, program: Program, do: str
+) -> None:
+    bench.turn(author.frame("A", "x"))
+    before = {key: value for key, value in bench.ask(do).items() if key != "id"}
+    store.full = True
+    reply = answer(bench.turn(author.frame("A", "y"), requests=[bench.request(do)]))
+    assert reply["ok"]
+    if do == "status":
+        assert "full" in reply["node"]["trouble"]
+    else:
+        assert {key: value for key, value in reply.items() if key != "id"} == before
 
 
 def test_what_needs_no_disk_goes_on(bench: Bench, store: FragileStore, author: Author, program: Program) -> None:

@@ -113,6 +113,7 @@ def test_a_durable_consumer_continues_where_it_stopped_when_it_and_the_node_are_
     first = cluster.program("subscriber", node, pattern="T.*", name="archive", options=options)
     programs = flood(cluster, node, 4000)
     first.expect("event", 1000)
+    eventually(lambda: sum(row["settled"] for row in ask(node, "consumers")["rows"]))
     first.kill()
     node.kill()
     assert not any(each.said("published") for each in programs)
