@@ -114,9 +114,18 @@ class Mailbox:
         return self._inbox.size_bytes + self._held_bytes
 
     def put(self, piece: Piece) -> None:
-        """Take events in."""
+        """Take events in, and tell whoever waits for them."""
+        self.queue(piece)
+        self.wake()
+
+    def queue(self, piece: Piece) -> None:
+        """Take events in; `wake` follows."""
         with self._changed:
             self._inbox.put(piece)
+
+    def wake(self) -> None:
+        """Tell whoever waits that events have come."""
+        with self._changed:
             self._changed.notify_all()
 
     def overdue(self, now: float) -> None:
