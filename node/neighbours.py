@@ -22,7 +22,7 @@ from node.comparing import Comparing
 from node.intake import Intake
 from node.link import Heard, Link
 from node.links import Links
-from node.repair import Repair
+from node.repair import HEARSAY_S, Repair
 from node.routes import Routes
 from node.serving import Serving
 from node.spreading import Spreading
@@ -75,7 +75,7 @@ class Neighbours:
             "down": self._down,
             "interest": self.spreading.interest,
             "interest_ack": self._answered,
-            "beacon": self._heads,
+            "beacon": self._beacon,
             "heads": self._heads,
             "digest": self._compare,
             "want": self._want,
@@ -177,20 +177,24 @@ class Neighbours:
     def _answered(self, link: Link, fields: Fields, turn: Turn) -> None:
         self.spreading.answered(link, fields, lambda row: self.repair.learn(row[0], row[1], row[3], link.key), turn)
 
-    def _heads(self, link: Link, fields: Fields, turn: Turn) -> None:
-        """A neighbour says how far streams reach; those that nobody here wants, or not yet, are passed over."""
+    def _beacon(self, link: Link, fields: Fields, turn: Turn) -> None:
+        """A neighbour says how far the streams reach that it brings here."""
         for origin, topic, base, head in fields["heads"]:
-            self._learn(link, str(origin), str(topic), int(base), int(head), turn)
+            self._learn(link, str(origin), str(topic), int(base), int(head), 0, turn)
 
-    def _learn(self, link: Link, origin: str, topic: str, base: int, head: int, turn: Turn) -> None:
-        """How far a neighbour says that a stream reaches. What is held here, or was wanted all along, is owed."""
+    def _heads(self, link: Link, fields: Fields, turn: Turn) -> None:
+        """A neighbour says how far it is in streams that, for all it knows, others bring here."""
+        for origin, topic, base, head in fields["heads"]:
+            self._learn(link, str(origin), str(topic), int(base), int(head), turn.now.later(HEARSAY_S), turn)
+
+    def _learn(self, link: Link, origin: str, topic: str, base: int, head: int, not_before_us: int, turn: Turn) -> None:
+        """What is held here of a stream, or was wanted all along, is owed; what nobody here wants is passed over."""
         if not self.routes.wants(topic):
             return
         known = self._state.relay.streams.get((origin, topic))
-        owed = known is not None and known.head > known.base
-        if not owed:
+        if known is None or known.head == known.base:
             self.spreading.place((origin, topic, base, head), lambda row: None, turn)
-        self.repair.learn(origin, topic, head, link.key)
+        self.repair.learn(origin, topic, head, link.key, not_before_us)
 
     def _compare(self, link: Link, fields: Fields, turn: Turn) -> None:
         self._comparing.compare(link.key, [int(each) for each in fields["buckets"]], turn)

@@ -1,6 +1,6 @@
 """Registrations: subscriptions on their way in, and where each begins.
 
-    asked ─▶ pending ──(its marker arrived, linked peers know, or 1 s is over)──▶ complete ──commit──▶ in force
+    asked ─▶ pending ──(its marker arrived, linked peers know, or 3 s are over)▶ complete ──commit──▶ in force
 
 A registration is a barrier. When the reply leaves, the subscriber's filter is in force at this node, the peers know of
 its interest, and the reply says for each stream which sequence comes first:
@@ -26,7 +26,7 @@ from node.state import State
 from node.store import StoreError
 from node.turn import LinkKey, Request, Turn
 
-INTEREST_WAIT_S = 1.0
+INTEREST_WAIT_S = 3.0
 """How long a registration waits for linked peers to answer; one that does not answer by then is not waited for."""
 
 DURATION_S_MAX = 10 * 365 * 86400.0
@@ -89,6 +89,15 @@ class Registrations:
         interest.want(following.pattern.text)
         pending = _Pending(request, session, following, resume, marker, self._links_up(), deadline_us, interest.version)
         self._pending.append(pending)
+        self._note_resuming()
+
+    def _note_resuming(self) -> None:
+        """Tell the rest of the node how far the programs that come back had come in the streams of others."""
+        resuming: dict[tuple[str, str], int] = {}
+        for each in self._pending:
+            for origin, topic, sequence in each.resume or ():
+                resuming[origin, topic] = min(sequence, resuming.get((origin, topic), sequence))
+        self._state.resuming = resuming
 
     def _objection(self, following: Following) -> tuple[str, str] | None:
         """Why the name cannot be had: code and sentence."""
@@ -111,6 +120,7 @@ class Registrations:
             if each.following.attachment == (session, sub) or (sub is None and each.session == session):
                 self._pending.remove(each)
                 self._state.interest.unwant(each.following.pattern.text)
+        self._note_resuming()
 
     def complete(self, turn: Turn) -> None:
         """Complete every registration whose barrier is reached."""
@@ -122,6 +132,7 @@ class Registrations:
             if known and each.marker in self.markers:
                 self._pending.remove(each)
                 self._complete(each, turn)
+        self._note_resuming()
 
     def _known(self, pending: _Pending, up: set[LinkKey]) -> bool:
         """Whether every peer that was linked when it was asked, and still is, knows of the interest."""

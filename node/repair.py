@@ -37,6 +37,8 @@ AGAIN_S = 2.0
 PATIENCE_S = 60.0
 """How long a gap stays open at least before anybody but the origin makes a loss of it: after a start, members and links
 must be known first."""
+HEARSAY_S = 2.0
+"""How long the way of the event itself has, when another than who brings it here says first that there is one."""
 LOOK_S = 0.25
 """How often open gaps are looked at when nothing happens."""
 
@@ -58,6 +60,7 @@ class _Sources:
     """Who can close a gap. `heads`: link → how far it has the stream; `barren`: link → until when it is passed over."""
 
     since_us: int | None = None
+    not_before_us: int = 0
     heads: dict[LinkKey, int] = field(default_factory=dict)
     barren: dict[LinkKey, int] = field(default_factory=dict)
     gone: int = 0
@@ -85,13 +88,20 @@ class Repair:
         self._look_us = 0
         self._ids = 0
 
-    def learn(self, origin: str, topic: str, head: int, source: LinkKey) -> None:
-        """A neighbour has a stream up to `head`."""
+    def learn(self, origin: str, topic: str, head: int, source: LinkKey, not_before_us: int = 0) -> None:
+        """A neighbour has a stream up to `head`.
+
+        Who brings the stream here says so behind its events, so that what has not come then is missing; after
+        anybody else the events may still be on their way, and are not asked for `not_before_us`.
+        """
         stream = self._state.relay.streams.get((origin, topic))
         if stream is None or head <= stream.head:
             return
+        new = stream.gap is None
         self._state.relay.learn(stream, head)
-        self._source(stream).heads[source] = max(head, self._source(stream).heads.get(source, 0))
+        sources = self._source(stream)
+        sources.heads[source] = max(head, sources.heads.get(source, 0))
+        sources.not_before_us = not_before_us if new else min(not_before_us, sources.not_before_us)
         self._look_us = 0
 
     def arrived(self, origin: str, topic: str, last: int, source: LinkKey) -> None:
@@ -157,6 +167,8 @@ class Repair:
         sources, neighbours = self._source(stream), self._routes.neighbours
         if sources.since_us is None:
             sources.since_us = now_us
+        if now_us < sources.not_before_us:
+            return None
         fresh = [link for link in neighbours if sources.barren.get(link, 0) <= now_us]
         origins = self._routes.heard
         for link in fresh:

@@ -32,7 +32,7 @@ from node.state import State
 from node.turn import LinkKey, Turn
 from node.wanting import Wanting
 
-ANSWER_WAIT_S = 0.5
+ANSWER_WAIT_S = 1.0
 """How long an answer waits for the answers it depends on; the asker's own wait is longer."""
 
 _NOTHING = PatternSet(())
@@ -218,7 +218,9 @@ class Spreading:
             and not asked.said.get(stream.origin, _NOTHING).matches(stream.topic)
         ]
         asked.said = dict.fromkeys(origins, wanted)
-        turn.control(key, {"t": "interest_ack", "version": asked.version, "origins": sorted(origins), "heads": rows})
+        fields = {"version": asked.version, "origins": sorted(origins), "heads": rows}
+        turn.control_after(key, {"t": "interest_ack", **fields})
+        turn.once_failed.append(lambda: _unsaid(asked))
 
     @property
     def waiting(self) -> bool:
@@ -252,13 +254,19 @@ class Spreading:
         if origin == self._state.origin:
             return
         known = self._state.relay.streams.get((origin, topic))
-        if known is None and self._wanting.before(origin, topic):
-            self._intake.begin_stream(origin, topic, base, turn)
+        resumed_at = self._state.resuming.get((origin, topic))
+        if known is None and (resumed_at is not None or self._wanting.before(origin, topic)):
+            self._intake.begin_stream(origin, topic, base if resumed_at is None else resumed_at, turn)
             learn(row)
         elif known is not None and self._wanting.owed(origin, topic):
             learn(row)
         else:
             self._intake.begin_stream(origin, topic, head, turn)
+
+
+def _unsaid(asked: _Asked) -> None:
+    """The answer did not leave, because the turn could not be committed."""
+    asked.open, asked.said = True, {}
 
 
 def _texts(lists: Lists) -> Iterable[str]:

@@ -30,7 +30,8 @@ from node.turn import LinkKey, Turn
 class State:
     """Shared by the parts of a node. `draw` yields numbers in [0, 1) for the jitter of retries.
 
-    `informed`: per link, the version of the interest here that its peer has answered.
+    `informed`: per link, the version of the interest here that its peer has answered. `resuming`: origin, topic →
+    sequence up to which a program that is attaching anew has settled a stream.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class State:
         self.draw = draw
         self.interest: Interest[LinkKey] = Interest()
         self.informed: dict[LinkKey, int] = {}
+        self.resuming: dict[tuple[str, str], int] = {}
         self.consumers: dict[str, Consumer] = {}
         self._window_us = dedup_window_us
         self._keep_us = dedup_keep_us
@@ -79,9 +81,14 @@ class State:
         return [stream for stream in self.relay.by_id.values() if following.pattern.matches(stream.topic)]
 
     def owed(self, origin: str, topic: str) -> bool:
-        """Whether a durable consumer, here or away, is owed what follows in a stream that is known here."""
-        names = self.consumers.values() if (origin, topic) in self.relay.streams else ()
-        return any(each.durable and each.pattern.matches(topic) for name in names for each in name.followings)
+        """Whether a consumer, durable and away or following it now, is owed what follows in a stream."""
+        if (origin, topic) in self.resuming:
+            return True
+        stream = self.relay.streams.get((origin, topic))
+        if stream is None:
+            return False
+        followings = (each for consumer in self.consumers.values() for each in consumer.followings)
+        return any((each.durable or stream.id in each.cursors) and each.pattern.matches(topic) for each in followings)
 
     def consumer(self, following: Following, turn: Turn) -> Consumer:
         """The consumer a following belongs to; a new name gets books of its own."""
