@@ -246,6 +246,8 @@ class Sockets:
             self._queues.send(link, data)
         for link, data in turn.links:
             self._queues.send(link, data)
+        for link, data in turn.closing_links:
+            self._queues.send(link, data)
         for request, reply in turn.replies:
             self._ctl.send_multipart([request.client, *reply], zmq.NOBLOCK)
         self._redial(turn)

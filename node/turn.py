@@ -47,7 +47,8 @@ class Turn:
     """Decisions of one turn. `out` holds messages of one or more parts for the local subscribers.
 
     `passing_out` and `passing_links` depend on nothing that is written: ephemeral frames and talk between nodes. They
-    leave the node even when the disk refuses. `moved` are the cursors that reports have moved: (following, stream id).
+    leave the node even when the disk refuses. `closing_links` is talk about what is written, sent behind the frames.
+    `moved` are the cursors that reports have moved: (following, stream id).
     `dials` and `undials` are addresses of peers to connect to and to let go of.
     """
 
@@ -58,6 +59,7 @@ class Turn:
     replies: list[tuple[Request, list[bytes]]] = field(default_factory=list)
     passing_out: list[list[bytes]] = field(default_factory=list)
     passing_links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
+    closing_links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
     dials: list[str] = field(default_factory=list)
     undials: list[str] = field(default_factory=list)
     moved: dict[tuple[object, int], int] = field(default_factory=dict)
@@ -83,7 +85,7 @@ class Turn:
 
     def control_after(self, link: LinkKey, message: dict[str, Any]) -> None:
         """Send a control message over a link behind this turn's frames, and only if the turn is committed."""
-        self.links.append((link, CONTROL + orjson.dumps(message)))
+        self.closing_links.append((link, CONTROL + orjson.dumps(message)))
 
     def join(self, other: Turn) -> None:
         """Take over what another turn, which has nothing to be written, decided to send and to do."""
@@ -91,6 +93,7 @@ class Turn:
         self.passing_out += other.passing_out
         self.links += other.links
         self.passing_links += other.passing_links
+        self.closing_links += other.closing_links
         self.dials += other.dials
         self.undials += other.undials
         self.replies += other.replies

@@ -147,7 +147,7 @@ class Wire:
     def send(self, machine: Machine, turn: Turn) -> None:
         """Put what a turn sends under way; an unknown routing id is reported as the ROUTER does."""
         unreachable = []
-        for key, data in (*turn.passing_links, *turn.links):
+        for key, data in (*turn.passing_links, *turn.links, *turn.closing_links):
             way = self._way(machine, key)
             if way is not None:
                 way(data)

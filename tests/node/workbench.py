@@ -271,7 +271,8 @@ def values(frame: Frame) -> list[Any]:
 
 def sent(turn: Turn, link: str | bytes) -> list[Json]:
     """The control messages a turn sends over a link."""
-    return [unpack_control(data[1:]) for key, data in turn.passing_links if key == link and data[:1] == CONTROL]
+    talk = (*turn.passing_links, *turn.closing_links)
+    return [unpack_control(data[1:]) for key, data in talk if key == link and data[:1] == CONTROL]
 
 
 def hashes(frame: Frame) -> list[bytes]:

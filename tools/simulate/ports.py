@@ -146,7 +146,7 @@ class Ports:
         for parts in (*turn.passing_out, *turn.out):
             for line in self.lines:
                 line.publish(parts)
-        for link, data in in_order((*turn.passing_links, *turn.links)):
+        for link, data in in_order((*turn.passing_links, *turn.links, *turn.closing_links)):
             self._queues.send(link, data)
         for request, parts in turn.replies:
             for line in self.lines:
