@@ -1,4 +1,4 @@
-"""`mesh events`: the catalogue of event types, and the code made from one. No node is asked for these.
+"""`mesh events`: the catalogue of event types, and the code made from one. No node is asked but in `events_wiring`.
 
 list · show TYPE          what there is to publish and to subscribe
 codegen FILE --out DIR    the enum and the typed emitters of any catalogue; --check for CI
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def events(context: typer.Context, node: Node = None, as_json: AsJson = False) -> None:
-    """The types of events there are, and who is wired to them."""
+    """Event types, and whether somebody handles what is announced."""
     context.obj = asked(context, node, as_json)
     need_command(context)
 
@@ -65,7 +65,10 @@ def show(
     type_: Annotated[str, typer.Argument(metavar="TYPE", help="A name or an alias, in any case.")],
     as_json: AsJson = False,
 ) -> None:
-    """One type in full: its payload, its emitter, who is known to announce and to handle it."""
+    """One type in full, with its payload.
+
+    Also its emitter, and who is known to announce and to handle it.
+    """
     kind = _find(type_)
     if asked(context, None, as_json).json:
         print_json(kind)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli.asked import AsJson, Asked, Node, asked, print_json
+from mesh.cli.asked import AsJson, Asked, Node, asked, complain, print_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -65,17 +65,17 @@ def check(
     """
     ask = asked(context, node, as_json)
     verified = _verified(ask, allow)
-    shown = list(verified.gaps) if every or ask.json else _to_mend(verified.gaps)
+    shown = list(verified.gaps) if every or ask.json else verified.to_mend
     _tell(ask, verified, shown, "the wiring is complete")
 
 
 def _verified(ask: Asked, allow: Path | None) -> Verified:
-    from mesh.coordination.wiring import ask_rows, verify
+    from mesh.coordination.wiring import verify
     from mesh.coordination.wiring_gaps import read_allow_list
 
     allowed = None if allow is None else read_allow_list(_text(allow), str(allow))
     with ask.client() as client:
-        return verify(ask_rows(client), allowed)
+        return verify(client, allowed)
 
 
 def _text(path: Path) -> str:
@@ -85,22 +85,18 @@ def _text(path: Path) -> str:
         raise typer.BadParameter(f"{path} cannot be read: {error}", param_hint="--allow") from None
 
 
-def _to_mend(gaps: tuple[Gap, ...]) -> list[Gap]:
-    from mesh.coordination.wiring import NOTES
-
-    return [gap for gap in gaps if gap.kind not in NOTES]
-
-
 def _tell(ask: Asked, verified: Verified, shown: list[Gap], fine: str) -> None:
-    """Print what was found, and exit by whether any of it is to be mended."""
-    to_mend = _to_mend(tuple(shown))
+    """Print what was found, and exit by whether any of it is to be mended or a node did not answer."""
     if ask.json:
-        print_json({"nodes": verified.nodes, "complete": not to_mend, "gaps": [gap._asdict() for gap in shown]})
+        nodes = {"nodes": verified.nodes, "silent": verified.silent}
+        print_json({**nodes, "complete": verified.complete, "gaps": [gap._asdict() for gap in shown]})
     else:
         from mesh.cli import screen
 
-        screen.show(*_parts(shown, verified, fine if not to_mend else ""))
-    raise typer.Exit(1 if to_mend else 0)
+        screen.show(*_parts(shown, verified, fine))
+    if verified.silent:
+        complain(f"no answer from {', '.join(verified.silent)}; what is heard there is not counted")
+    raise typer.Exit(0 if verified.complete else 1)
 
 
 def _parts(shown: list[Gap], verified: Verified, fine: str) -> list[RenderableType]:
@@ -115,7 +111,8 @@ def _parts(shown: list[Gap], verified: Verified, fine: str) -> list[RenderableTy
             table.add_row(gap.kind, screen.plain(gap.topic), ", ".join(gap.nodes), screen.one_line(gap.text))
         parts.append(table)
     counts: Counter[Kind] = Counter(gap.kind for gap in verified.gaps)
-    said = [fine] if fine else [f"{len(shown)} found"]
+    found = len(verified.to_mend)
+    said = [f"{found} found" if found else fine if verified.complete else "nothing found"]
     if counts["never-seen"]:
         said.append(f"{counts['never-seen']} types of the catalogue were never seen")
     asked_nodes = ", ".join(verified.nodes)

@@ -1,8 +1,9 @@
 """Verifying the wiring of a running mesh: ask the nodes, and find the gaps.
 
-    verify_wiring() ──`wiring.view`──▶ the node ──▶ rows ──▶ `mesh.coordination.wiring_gaps`
+    verify_wiring() ──everywhere: `wiring.view`──▶ the node and all its peers ──▶ rows ──▶ `wiring_gaps` ──▶ Verified
 
-A node answers from what it knows: the streams in its log, its consumers, and what the programs at it have reported.
+Each node answers from what it knows: the streams in its log, its consumers, and what the programs at it have reported. A
+node that does not answer may have the subscriber somebody else seems to lack, so nothing is complete without it.
 """
 
 from __future__ import annotations
@@ -15,21 +16,30 @@ from mesh.client import NodeClient
 from mesh.coordination.catalog import default_catalog
 from mesh.coordination.wiring_gaps import KINDS, AllowList, Gap, Kind, Known, WiringRow, find_gaps
 
+ANSWERS_S = 2.0
+"""How long the peers are waited for; a client waits longer."""
+
 NOTES: frozenset[Kind] = frozenset({"never-seen"})
 """Kinds that are worth knowing and nothing to mend: most meshes use a part of the catalogue."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found. `nodes`: which nodes answered; `gaps`: everything that is not allowed."""
+    """What was found. `nodes`: who answered; `silent`: who did not; `gaps`: everything that is not allowed."""
 
     nodes: tuple[str, ...]
+    silent: tuple[str, ...]
     gaps: tuple[Gap, ...]
 
     @property
+    def to_mend(self) -> list[Gap]:
+        """The gaps but for the notes."""
+        return [gap for gap in self.gaps if gap.kind not in NOTES]
+
+    @property
     def complete(self) -> bool:
-        """Whether there is nothing to mend."""
-        return not any(gap.kind not in NOTES for gap in self.gaps)
+        """Whether every node has answered and there is nothing to mend."""
+        return not self.silent and not self.to_mend
 
     def topics(self, kind: Kind) -> list[str]:
         """The topics with a gap of one kind."""
@@ -41,16 +51,14 @@ class Verified:
         return self.topics("orphan")
 
 
-def ask_rows(client: NodeClient) -> list[WiringRow]:
-    """What the node knows, as rows for `find_gaps`. Raises `NodeUnreachable`."""
-    rows: list[WiringRow] = client.request("wiring.view")["rows"]
-    return rows
-
-
-def verify(rows: list[WiringRow], allowed: AllowList | None = None) -> Verified:
-    """Compare rows with the catalogue of this process."""
+def verify(client: NodeClient, allowed: AllowList | None = None) -> Verified:
+    """Ask a node and all its peers, and compare with the catalogue of this process. Raises `NodeUnreachable`."""
+    found = client.request("everywhere", verb="wiring.view", timeout_s=ANSWERS_S)
+    answers = dict(sorted(found["answers"].items()))
+    rows: list[WiringRow] = [row for answer in answers.values() if answer.get("ok") for row in answer["rows"]]
+    silent = {*found["silent"], *(name for name, answer in answers.items() if not answer.get("ok"))}
     known = (Known(each.name, each.critical) for each in default_catalog())
-    return Verified(tuple(row["node"] for row in rows), tuple(find_gaps(rows, known, allowed)))
+    return Verified(tuple(row["node"] for row in rows), tuple(sorted(silent)), tuple(find_gaps(rows, known, allowed)))
 
 
 def verify_wiring(node: str | Path | None = None, *, allow: Iterable[str] = ()) -> Verified:
@@ -63,5 +71,4 @@ def verify_wiring(node: str | Path | None = None, *, allow: Iterable[str] = ()) 
     """
     accepted = list(allow)
     with NodeClient(node) as client:
-        rows = ask_rows(client)
-    return verify(rows, AllowList(dict.fromkeys(KINDS, accepted)))
+        return verify(client, AllowList(dict.fromkeys(KINDS, accepted)))

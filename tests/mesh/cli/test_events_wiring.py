@@ -107,3 +107,19 @@ def test_verify_wiring_is_the_same_for_programs(bus: EventBus, one_node: LocalMe
     verified = verify_wiring(place)
     assert (verified.orphans, verified.complete) == ([PLANTED], False)
     assert verify_wiring(place, allow=[PLANTED]).complete
+
+
+def test_every_linked_node_is_asked_and_a_subscriber_anywhere_counts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalMesh(nodes=2) as mesh:
+        shell = Shell(mesh.nodes[0].data_dir, capsys, monkeypatch)
+        mesh.connect(node=1, name="far").subscribe("TASK_FAILED", lambda event: None, name="far")
+        bus = mesh.connect(node=0)
+        for topic in ("TASK_FAILED", PLANTED):
+            bus.publish(topic, {"config_key": "hex8_2p"}).wait(10)
+        said = shell("events", "orphans", "--json")
+        assert (said.code, kinds(said), said.json["nodes"]) == (1, [("orphan", PLANTED)], ["n0", "n1"])
+        bus.subscribe(PLANTED, lambda event: None, name="near")
+        assert shell("events", "orphans").code == 0
+        assert shell("events", "check").code == 0

@@ -91,3 +91,24 @@ def test_an_allow_list_accepts_by_kind_or_for_all_kinds():
 def test_a_line_that_is_none_is_named(text, message):
     with pytest.raises(ConfigurationError, match="^" + message.replace("*", r"\*")):
         read_allow_list(text, "allow.txt")
+
+
+class Silent:
+    """A node whose peer does not answer, and another that is too old for the question."""
+
+    def request(self, do, **fields):
+        row = {"node": "n0", "emitted": {}, "subscribed": {}, "attached": {}, "critical": []}
+        old = {"ok": False, "code": "unknown", "message": "this node does not know 'wiring.view'"}
+        return {"answers": {"n0": {"ok": True, "rows": [row]}, "old": old}, "silent": ["gone"]}
+
+
+def test_nothing_is_complete_while_a_node_does_not_answer():
+    from mesh.coordination.wiring import verify
+
+    verified = verify(Silent())
+    assert (verified.nodes, verified.silent, verified.to_mend, verified.complete) == (
+        ("n0",),
+        ("gone", "old"),
+        [],
+        False,
+    )
