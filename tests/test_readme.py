@@ -88,6 +88,29 @@ def test_the_pages_of_the_readme_answer_what_it_asks_them(tmp_path):
             assert key.removeprefix(".") in {"", *said}
 
 
+def test_every_step_of_the_troubleshooting_works_where_there_is_trouble(local):
+    mended = threading.Event()
+
+    def handler(event):
+        if not mended.is_set():
+            raise ValueError("not yet")
+
+    bus = local.connect()
+    bus.subscribe("TRAINING_COMPLETED", handler, attempts=1)
+    bus.publish("TRAINING_COMPLETED", {"config_key": "hex8_2p"}).wait(10)
+    data_dir = local.nodes[0].data_dir
+    with NodeClient(data_dir) as client:
+        eventually(lambda: client.request("dlq.summary")["dead"] == 1)
+        mended.set()
+        for line in [line for block in blocks("bash") for line in block.splitlines()]:
+            assert line.startswith("mesh "), line
+            done = subprocess.run(
+                shlex.split(line), env=environment(data_dir), capture_output=True, text=True, timeout=60, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, ""), line
+        assert client.request("dlq.summary")["dead"] == 0
+
+
 @pytest.mark.processes
 def test_the_two_nodes_of_the_readme_link(tmp_path):
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("mesh-node")]

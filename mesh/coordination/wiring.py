@@ -2,8 +2,8 @@
 
     verify_wiring() ──everywhere: `wiring.view`──▶ the node and all its peers ──▶ rows ──▶ `wiring_gaps` ──▶ Verified
 
-Each node answers from what it knows: the streams in its log, its consumers, and what the programs at it have reported. A
-node that does not answer may have the subscriber somebody else seems to lack, so nothing is complete without it.
+Each node answers from what it knows: the streams in its log, its consumers, and what the programs at it have reported.
+A node that does not answer may have the subscriber somebody else seems to lack, so nothing is complete without it.
 """
 
 from __future__ import annotations
