@@ -12,6 +12,8 @@ import json
 import re
 import shlex
 import textwrap
+import threading
+import urllib.request
 from pathlib import Path
 from time import time
 
@@ -20,6 +22,7 @@ import pytest
 from mesh.client import NodeClient
 from mesh.coordination import (
     bootstrap,
+    close_default_bus,
     default_catalog,
     get_dead_letter_queue,
     get_event_bus,
@@ -27,6 +30,7 @@ from mesh.coordination import (
     publish,
     subscribe,
 )
+from node.testing import LocalMesh
 from tests.conditions import eventually
 from tests.mesh.cli.shell import Shell
 
@@ -184,6 +188,42 @@ def test_block_wiring_verification(local, capsys):
 
 
 # ---- the shell blocks
+
+CURLS = [
+    "curl -s http://localhost:8770/status | jq '.event_subscription_status'",
+    "curl -s http://localhost:8770/status | jq '.handler_timeouts'",
+]
+
+
+@pytest.fixture
+def page(environment):
+    """What a line of `CURLS` prints, asked of a node with pages that MESH_NODE names."""
+    with LocalMesh(http="127.0.0.1:0") as mesh:
+        environment.setenv("MESH_NODE", str(mesh.nodes[0].data_dir))
+
+        def ask(line):
+            url = line.split()[2].replace("localhost:8770", mesh.nodes[0].description["http"])
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)[re.search(r"jq '\.(\w+)'", line)[1]]
+
+        yield ask
+        close_default_bus()
+
+
+def test_the_status_shows_what_a_program_has_wired_and_which_handlers_ran_into_their_timeout(page, environment):
+    environment.setenv("RINGRIFT_EVENT_HANDLER_TIMEOUT", "0.2")
+    hung = threading.Event()
+    get_registry().add("TASK_FAILED", lambda event: hung.wait(30.0), group="manager_events", attempts=1)
+    bootstrap(require_critical=True)
+    publish("TASK_FAILED", {"task_id": "1"}).wait(10)
+    eventually(lambda: page(CURLS[1])["total"] == 1)
+    hung.set()
+    wired = page(CURLS[0])
+    assert (wired["ready"], [row["topic"] for row in wired["critical"]]) == (True, ["TASK_FAILED"])
+    assert [(row["group"], row["topics"]) for row in wired["groups"]] == [
+        ("manager_events", {"TASK_FAILED": "subscribed"})
+    ]
+
 
 DASHBOARD = {
     "python scripts/dlq_dashboard.py": "mesh dlq",
