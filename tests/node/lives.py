@@ -203,19 +203,22 @@ class Life(Bench):
         self.reader = Program(self, "reader")
         options = {"durable": True, "since": "earliest", "backoff": [0, 0.02]}
         self.sub, subscribing = self.reader.subscribing(CONSUMER, "T.*", **options)
-        requests, topics, frames = [self._hello(self.reader, 1), subscribing], [self.reader.session], []
+        requests, topics = [self._hello(self.reader, 1), subscribing], [self.reader.session]
         for writer in self.world.writers.values():
-            again = [*(each for each in writer.last if self._kept(writer, each)), *writer.waiting]
-            frames += [each.data for each in again]
+            again = self._to_send_again(writer)
             first = min(again[0].hashes) if again else writer.author.number + 1
             requests.append(self._hello(Program(self, writer.author.id), first))
             topics.append(writer.author.id)
         heard = [b"\x01" + session_topic(each) for each in topics]
         self._turn([], requests, [*heard, self.reader.marker(self.sub)])
-        self._turn(frames, [])
+        writers = self.world.writers.values()  # asked anew: the first turn may have trimmed the log
+        self._turn([each.data for writer in writers for each in self._to_send_again(writer)], [])
 
     def _hello(self, program: Program, first: int) -> list[bytes]:
         return program.request("hello", name="program", pid=42, first=first)
+
+    def _to_send_again(self, writer: Writer) -> list[Sent]:
+        return [*(each for each in writer.last if self._kept(writer, each)), *writer.waiting]
 
     def _kept(self, writer: Writer, sent: Sent) -> bool:
         """Whether its receipts can still be told from the log."""
