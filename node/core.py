@@ -38,7 +38,7 @@ from node.sessions import Sessions
 from node.state import State
 from node.store import StoreError
 from node.trouble import Trouble
-from node.turn import NONSENSE, LinkKey, Request, Turn, Verb
+from node.turn import CONTROL, NONSENSE, LinkKey, Request, Turn, Verb
 from node.wanting import Wanting
 
 BEACON_S = 1.0
@@ -218,8 +218,8 @@ class Node:
             self.state.consumers[letter.consumer].next_due_us = 0
         for act in turn.once_committed:
             act()
-        for key, _ in turn.links:
-            if key in self.links.links:
+        for key, data in turn.links:
+            if key in self.links.links and not data.startswith(CONTROL):
                 self.links.links[key].sent += 1
 
     def idle_ms(self, now: Now) -> int:
