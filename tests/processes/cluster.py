@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from random import randint
 from typing import Any
 
 import psutil
@@ -120,16 +121,27 @@ class Program:
                     pipe.close()
 
 
+def own_host() -> str:
+    """A loopback address of this test's own.
+
+    A node that is started again wants the port it had; on an address that all tests share, another's connection may
+    have been given it meanwhile.
+    """
+    return "127.{}.{}.{}".format(*(randint(1, 254) for _ in range(3)))
+
+
 class Cluster:
-    """The nodes and programs of one test."""
+    """The nodes and programs of one test, on a loopback address of their own."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.host = own_host()
         self.nodes: list[NodeProcess] = []
         self.programs: list[Program] = []
 
     def node(self, name: str, *peers: NodeProcess, **options: Any) -> NodeProcess:
         """Start a node that dials `peers`; options as for `NodeProcess`."""
+        options.setdefault("listen", f"tcp://{self.host}:0")
         node = NodeProcess(self.root / name, name, [peer.listen for peer in peers], **options)
         self.nodes.append(node)
         return node.start()
