@@ -81,7 +81,7 @@ def generate(types: Sequence[EventType]) -> dict[str, str]:
 
 def event_types_source(types: Sequence[EventType]) -> str:
     """`event_types.py`: the enum `DataEventType`, whose values are the canonical topics."""
-    members = "\n".join(f"    {each.name} = {_quoted(each.name)}\n{_doc([each.purpose], 4)}" for each in types)
+    members = "\n".join(map(_member, types))
     aliases = [
         f"{_quoted(each.alias.lower())}: {_quoted(each.name)}" for each in types if each.alias.upper() != each.name
     ]
@@ -102,18 +102,29 @@ def dedup_windows_source(types: Iterable[EventType]) -> str:
     return "\n".join([title, "[dedup_windows]", *lines, ""]) if lines else ""
 
 
+def _member(kind: EventType) -> str:
+    member = f"    {kind.name} = {_quoted(kind.name)}"
+    return f"{member}\n{_doc([kind.purpose.strip()], 4)}" if kind.purpose.strip() else member
+
+
 def _function(kind: EventType) -> str:
     """One emitter, its signature, documentation and the one call."""
     arguments = [f"{field}: {_optional(type_)} = None" for field, type_ in kind.fields.items()]
     signature = ["*", *arguments, 'source: str = ""', "**extra: Any"]
-    payload = _group("{", [f"{_quoted(field)}: {field}" for field in kind.fields], "}", 8).lstrip()
+    # On a line of its own it has a comma behind it, which must fit as well.
+    payload = _group("{", [f"{_quoted(field)}: {field}" for field in kind.fields], "},", 8).strip(" ,")
     return "\n".join(
         [
             _group(f"def {kind.typed_emitter}(", signature, ") -> Receipt:", 0),
-            _doc([f"Publish {kind.name}: {kind.purpose}.", *_remarks(kind)], 4),
+            _doc([f"{_summary(kind)}.", *_remarks(kind)], 4),
             _group("return emit(", [_quoted(kind.name), payload, "extra", "source"], ")", 4),
         ]
     )
+
+
+def _summary(kind: EventType) -> str:
+    purpose = kind.purpose.strip().removesuffix(".")
+    return f"Publish {kind.name}: {purpose}" if purpose else f"Publish {kind.name}"
 
 
 def _remarks(kind: EventType) -> list[str]:
