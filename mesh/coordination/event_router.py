@@ -87,7 +87,7 @@ class EventRouter:
 
     def publish(
         self,
-        event: EventName | DataEvent | Event,
+        topic: EventName | DataEvent | Event,
         payload: Mapping[str, Any] | None = None,
         *,
         source: str = "",
@@ -95,19 +95,19 @@ class EventRouter:
         ephemeral: bool = False,
         dedup: bool = True,
     ) -> Receipt:
-        """Publish an event; arguments and receipt as for `EventBus.publish`.
+        """Publish an event; arguments and receipt as for `EventBus.publish`, the topic in any spelling.
 
         Raises `UnknownEventType` in strict mode, and what `EventBus.publish` raises; then nothing was sent.
         """
-        name, payload, source, trace = read_event(event, payload, source, trace)
-        topic = self.catalog.canonical(name)
-        self.validator.check(topic, payload)
-        usual, key = sameness(self.catalog.get(topic), payload)
+        name, payload, source, trace = read_event(topic, payload, source, trace)
+        name = self.catalog.canonical(name)
+        self.validator.check(name, payload)
+        usual, key = sameness(self.catalog.get(name), payload)
         receipt = self.bus.publish(
-            topic, payload, source=source, trace=trace, ephemeral=ephemeral, dedup=dedup and usual, dedup_key=key
+            name, payload, source=source, trace=trace, ephemeral=ephemeral, dedup=dedup and usual, dedup_key=key
         )
-        self._recent_events.note(topic, source, receipt)
-        _log.debug("published %s from %s: %s", topic, source or self.bus.name, payload)
+        self._recent_events.note(name, source, receipt)
+        _log.debug("published %s from %s: %s", name, source or self.bus.name, payload)
         return receipt
 
     def subscribe(self, event: EventName, handler: Handler, **options: Any) -> Subscription:
@@ -214,12 +214,12 @@ def get_event_bus() -> EventRouter:
 
 
 def publish(
-    event: EventName | DataEvent | Event,
+    topic: EventName | DataEvent | Event,
     payload: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Receipt:
     """`EventRouter.publish` on the router of this process."""
-    return get_router().publish(event, payload, **options)
+    return get_router().publish(topic, payload, **options)
 
 
 def subscribe(event: EventName, handler: Handler, **options: Any) -> Subscription:
