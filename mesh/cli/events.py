@@ -1,4 +1,4 @@
-"""`mesh events`: the catalogue of event types, and the code made from one. No node is asked but in `events_wiring`.
+"""`mesh events`: the catalogue of event types, and the code made from one. No node is asked for these.
 
 list · show TYPE          what there is to publish and to subscribe
 codegen FILE --out DIR    the enum and the typed emitters of any catalogue; --check for CI
