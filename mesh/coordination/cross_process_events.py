@@ -18,6 +18,7 @@ place again gives itself a name. One that is not needed any more: `mesh consumer
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -85,6 +86,11 @@ class CrossProcessQueue:
         """This one cannot be handled: it is tried again later and ends in the dead letters, as with any handler."""
         return self._mailbox.fail(event, error)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed, or the node refused it."""
+        return self._subscription.error is not None or self._mailbox.closed
+
     def close(self, timeout: float = 5.0) -> None:
         """End it; the cursor stays, and the next queue of that name continues there. `timeout` in seconds."""
         self._subscription.close(timeout)
@@ -98,13 +104,15 @@ class _Queues:
 
     def __init__(self) -> None:
         self._bus = default_bus.default_bus()
+        self._lock = threading.Lock()
         self._queues: dict[str | None, CrossProcessQueue] = {}
 
     def get(self, name: str | None, pattern: str, since: Since) -> CrossProcessQueue:
         """The queue, opened when it was not or is no more."""
-        queue = self._queues.get(name)
-        if queue is None or queue._subscription.error is not None or queue._mailbox.closed:
-            queue = self._queues[name] = self._open(name, pattern, since)
+        with self._lock:
+            queue = self._queues.get(name)
+            if queue is None or queue.ended:
+                queue = self._queues[name] = self._open(name, pattern, since)
         if queue.pattern != pattern:
             raise InvalidOption(f"queue {queue.name!r} takes in {queue.pattern}, not {pattern}; give another name")
         return queue

@@ -1,8 +1,8 @@
 """The default bus: one per process, made when somebody first needs it, and what belongs to it.
 
-    get_router() ─┐
-    get_stage_bus() ─┼─▶ belonging(make) ─▶ default_bus() ─▶ mesh.connect()         the node of MESH_NODE
-    get_registry() ─┘         └── made once per default bus, forgotten with it
+    get_router() ────┐
+    get_stage_bus() ─┼─▶ belonging(make): once per default bus, forgotten with it
+    get_registry() ──┘        └─▶ default_bus() ─▶ mesh.connect()         the node of MESH_NODE
 
 The one place with state of the process. A bus that was never closed is closed at exit by the library; in the child of a
 fork the parent's is forgotten, and the child's first use makes its own.

@@ -30,7 +30,7 @@ from mesh.coordination.data_event import DataEvent
 from mesh.coordination.event_types import DataEventType
 from mesh.coordination.recent_events import RecentEvents
 from mesh.coordination.sameness import sameness
-from mesh.coordination.validation import Validator
+from mesh.coordination.validation import Validator, unknown_type
 from mesh.errors import InvalidOption
 from mesh.event import Event
 from mesh.jobs import Handler
@@ -160,8 +160,11 @@ class EventRouter:
     def topic(self, event: EventName) -> str:
         """The topic or pattern a name stands for. Unknown ones are warned of, or in strict mode `UnknownEventType`."""
         topic = self.catalog.canonical(event)
-        if "*" not in topic:
-            self.validator.check(topic, {})
+        if "*" not in topic and self.catalog.get(topic) is None:
+            unknown = unknown_type(self.catalog, topic)
+            if self.validator.strict:
+                raise unknown
+            _log.warning("%s", unknown)
         return topic
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -140,10 +140,13 @@ class SubscriptionRegistry:
                 self._watcher.start()
 
     def attempt(self, entry: Entry) -> bool:
-        """Try to make one subscription; returns whether it is there."""
-        with self._lock:
-            entry.reason = self._reason(entry)
-            return not entry.reason
+        """Try to make one subscription; returns whether it is there.
+
+        Without the lock: it may wait for an event loop whose own code asks the registry something meanwhile. Two
+        attempts at once end in one subscription, because a handler is subscribed once.
+        """
+        entry.reason = self._reason(entry)
+        return not entry.reason
 
     def state(self) -> WiringReport:
         """What is there and what is not, as of the last look."""

@@ -157,7 +157,7 @@ class StageBus:
 
         Raises what `mesh.coordination.publish` raises.
         """
-        topic = self._router.topic(stage)
+        topic = self._router.catalog.canonical(stage)
         with self._lock:
             expected = {each[2].name for each in self._handlers.get(topic, [])}
         emission, token = Emission(expected, timeout), secrets.token_hex(8)

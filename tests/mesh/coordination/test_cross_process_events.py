@@ -1,5 +1,7 @@
 """The cross-process queue: every consumer sees every event, and what is not acknowledged comes again."""
 
+import threading
+
 import pytest
 
 from mesh.coordination import close_default_bus, get_cross_process_queue, publish_cross_process
@@ -98,3 +100,14 @@ def test_a_closed_queue_is_opened_anew(local):
     again = get_cross_process_queue("evaluator")
     announce(1)
     assert numbers(eventually(again.get_pending_events)) == [0]
+
+
+def test_threads_that_ask_at_once_have_one_queue(local):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(get_cross_process_queue())) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10.0)
+    assert len(found) == 6
+    assert len(set(map(id, found))) == 1

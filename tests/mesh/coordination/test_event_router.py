@@ -133,6 +133,15 @@ def test_without_strict_validation_it_is_sent_and_counted(local, client):
     assert get_router().validator.counts == {"TRAINING_COMPLETD": 2}
 
 
+def test_subscribing_to_what_is_not_in_the_catalogue_is_warned_of_and_done(local, caplog):
+    received = []
+    subscribe("TRAINING_COMPLETD", received.append)
+    assert "did you mean TRAINING_COMPLETED" in caplog.text
+    assert get_router().validator.counts == {}
+    publish("TRAINING_COMPLETD", {"n": 1})
+    eventually(lambda: received)
+
+
 def test_recent_events_show_what_was_taken_for_a_duplicate(local):
     first = publish("TRAINING_COMPLETED", {"config_key": "a"}, source="x").wait(10)
     again = publish("training_completed", {"config_key": "a"}, source="y").wait(10)

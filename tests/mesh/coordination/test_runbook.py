@@ -19,6 +19,7 @@ from time import time
 
 import pytest
 
+import mesh.coordination
 from mesh.client import NodeClient
 from mesh.coordination import (
     bootstrap,
@@ -68,6 +69,15 @@ def failed(local):
 def test_there_is_a_story_for_every_block():
     stories = [name.removeprefix("test_block_") for name in globals() if name.startswith("test_block_")]
     assert stories == list(BLOCKS)
+
+
+def test_every_name_the_runbook_imports_is_also_one_of_the_package():
+    imports = [
+        line for block in BLOCKS.values() for line in re.findall(r"^from [\w.]+ import (?:\([^)]*\)|.*)", block, re.M)
+    ]
+    names = {name for line in imports for name in re.findall(r"\w+", line.partition(" import ")[2])}
+    assert {"subscribe", "DataEvent", "get_router", "emit_model_promoted", "publish_cross_process"} < names
+    assert [name for name in sorted(names) if not hasattr(mesh.coordination, name)] == []
 
 
 def test_block_critical_subscriptions(local, client):
@@ -238,15 +248,15 @@ def shell(local, capsys, monkeypatch):
     return Shell(local.nodes[0].data_dir, capsys, monkeypatch)
 
 
-def mesh(shell, old):
+def command(shell, old):
     return shell(*shlex.split(DASHBOARD[old])[1:])
 
 
 def test_the_dashboard_lists_and_retries_as_its_old_flags_did(failed, shell):
-    assert "1 dead" in mesh(shell, "python scripts/dlq_dashboard.py").out
-    assert "TRAINING_COMPLETED" in mesh(shell, "python scripts/dlq_dashboard.py --pending --limit 20").out
+    assert "1 dead" in command(shell, "python scripts/dlq_dashboard.py").out
+    assert "TRAINING_COMPLETED" in command(shell, "python scripts/dlq_dashboard.py --pending --limit 20").out
     failed.append("mended")
-    said = mesh(shell, "python scripts/dlq_dashboard.py --retry --max-events 10")
+    said = command(shell, "python scripts/dlq_dashboard.py --retry --max-events 10")
     assert (said.code, said.out.splitlines()[-1]) == (0, "1 resolved")
     assert get_dead_letter_queue().get_pending_count() == 0
 
@@ -259,6 +269,6 @@ def test_the_dashboard_watches_until_it_is_interrupted(failed, shell, monkeypatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mesh.cli.repeat.time.sleep", interrupted)
-    said = mesh(shell, "python scripts/dlq_dashboard.py --watch --interval 30")
+    said = command(shell, "python scripts/dlq_dashboard.py --watch --interval 30")
     assert (said.code, waited) == (0, [30.0])
     assert "1 dead" in said.out
