@@ -8,7 +8,9 @@ says so (None), which leaves time to look at receipts.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import select
 import sys
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from mesh.limits import PAYLOAD_BYTES_MAX
 
 LINE_BYTES_MAX = 8 * PAYLOAD_BYTES_MAX
 """A line may be longer than its payload: white space, and \\u escapes of six bytes for one character."""
+_LONG_NUMBER = re.compile(rb"\d{19}")
 IDLE_S = 0.05
 """How often receipts are looked at while no line comes."""
 
@@ -56,7 +59,24 @@ def parse_object(text: bytes, what: str) -> dict[str, Any]:
         raise typer.BadParameter(f"{what} is no JSON ({error}); write an object such as '{{\"key\": 1}}'") from None
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{what} is no JSON object; write one such as '{{\"key\": 1}}'")
+    if _LONG_NUMBER.search(text):
+        _check_integers(text, what)
     return value
+
+
+def _check_integers(text: bytes, what: str) -> None:
+    """Refuse integers beyond 64 bits: orjson would make another number of them, a rounded one, without a word."""
+
+    def exact(digits: str) -> int:
+        number = int(digits) if len(digits) <= 20 else 1 << 64
+        if not -(1 << 63) <= number < 1 << 64:
+            raise typer.BadParameter(f"{what} has the integer {digits[:40]}, which has over 64 bits; make it a string")
+        return number
+
+    try:
+        json.loads(text, parse_int=exact)
+    except RecursionError:
+        pass  # nested so deeply that no event takes it
 
 
 def read_lines(descriptor: int, idle_s: float) -> Iterator[bytes | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 
@@ -58,6 +59,21 @@ def test_what_is_no_json_is_refused(text: str) -> None:
 def test_json_that_is_no_object_is_refused_by_the_name_of_its_place(text: bytes) -> None:
     with pytest.raises(typer.BadParameter, match="line 7 is no JSON object"):
         parse_object(text, "line 7")
+
+
+@pytest.mark.parametrize("digits", ["18446744073709551616", "-9223372036854775809", "9" * 23, "9" * 300])
+def test_an_integer_that_would_be_rounded_is_refused(digits: str) -> None:
+    with pytest.raises(typer.BadParameter, match="the payload has the integer"):
+        one_payload(f'{{"a": [{{"n": {digits}}}]}}', lines=False)
+
+
+@pytest.mark.parametrize("digits", ["18446744073709551615", "-9223372036854775808", "0.12345678901234567890123"])
+def test_numbers_that_fit_are_taken_as_they_are(digits: str) -> None:
+    assert one_payload(f'{{"n": {digits}}}', lines=False) == json.loads(f'{{"n": {digits}}}')
+
+
+def test_digits_in_a_text_are_no_integer() -> None:
+    assert one_payload(f'{{"n": "{"9" * 40}"}}', lines=False) == {"n": "9" * 40}
 
 
 def test_lines_and_a_payload_exclude_each_other() -> None:
