@@ -93,7 +93,7 @@ def demo(as_json: bool) -> int:
         print(json.dumps(asdict(summary)))
     else:
         console.print(_table("the books", ("", ""), [(key, str(value)) for key, value in asdict(summary).items()]))
-        console.print(f"published and settled balance: {summary.balanced}, lost: {summary.lost}")
+        console.print(f"lost: {summary.lost}, balanced: {json.dumps(summary.balanced)}")
     return 0 if summary.balanced and not summary.lost else 1
 
 
@@ -191,13 +191,11 @@ def _show_peers(client: NodeClient, console: Console) -> None:
 
 def _show_letter(client: NodeClient, console: Console) -> dict[str, Any]:
     letter: dict[str, Any] = client.request("dlq.list", state="dead")["rows"][0]
-    row = (
-        letter["event_id"],
-        letter["consumer"],
-        str(letter["attempts"]),
-        f"{letter['error_type']}: {letter['error']}",
-    )
-    console.print(_table("dead letters of b", ("event", "consumer", "attempts", "error"), [row]))
+    error = f"{letter['error_type']}: {letter['error']}"
+    console.print("\n[italic]the dead letter of b[/]")
+    for name, value in (*((key, letter[key]) for key in ("event_id", "consumer", "attempts")), ("error", error)):
+        console.print(f"  {name:<10}{value}", soft_wrap=True, markup=False, highlight=False)
+    console.print()
     return letter
 
 
