@@ -19,7 +19,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -43,16 +43,14 @@ def locked(name: str, how: int) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def room(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A place to run in: beside others, or alone."""
-    if request.node.get_closest_marker("alone"):
-        with locked("gate", fcntl.LOCK_EX), locked("room", fcntl.LOCK_EX):
-            yield
-    elif request.node.get_closest_marker("slow"):
-        yield
-    else:
-        with ExitStack() as inside:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test beside others or alone. Waiting for the room is no part of its time."""
+    with ExitStack() as inside:
+        if item.get_closest_marker("alone"):
+            inside.enter_context(locked("gate", fcntl.LOCK_EX))
+            inside.enter_context(locked("room", fcntl.LOCK_EX))
+        elif not item.get_closest_marker("slow"):
             with locked("gate", fcntl.LOCK_EX):
                 inside.enter_context(locked("room", fcntl.LOCK_SH))
-            yield
+        return (yield)
