@@ -4,7 +4,8 @@
     seen     what this node knows by a link of its own: only that makes a member alive
 
               known ──link──▶ alive ──silence──▶ suspect ──silence──▶ dead ──▶ forgotten (a tombstone for a while)
-    heard of, never linked      └──goodbye──▶ left ──────────────────────────▶ forgotten
+    heard of ◀──it spoke to another── │ ◀───────────┘
+                                      └──goodbye──▶ left ─────────────────────▶ forgotten
 
 Facts about a member are ordered by (incarnation, status, sequence), never by a clock. The incarnation is a count that
 the member alone raises: at every start, and when it hears that it is said to be dead or gone though it is not. Within
@@ -16,6 +17,12 @@ it is linked and its former self is not, the former one is dead and shown no mor
 
 Suspicion stays at home: every node doubts for itself. A death is told, because who has no link to the member could not
 know it; and a member that hears of its own raises its incarnation.
+
+Who was linked with a member and is not any more watches it on, until it hears a later word of it: then the member has
+spoken to another, who watches it now. It is `known` again, and no business of the former neighbour to call dead. So a
+leaf that changes its peers is not accused for ever, and a real death still has a witness: whoever got the last word
+over a link. A leaf says that it is here whenever it loses a link, and every member says so now and then; of whom
+nothing has been heard for `forget_after`, also its last witness is gone.
 """
 
 from __future__ import annotations
@@ -59,12 +66,17 @@ class Fact(NamedTuple):
 
 @dataclass(slots=True)
 class Member:
-    """A row. Moments in microseconds of the monotonic clock; `heard_us` is None as long as it was never linked here."""
+    """A row. Moments in microseconds of the monotonic clock; `heard_us` is None as long as it was never linked here.
+
+    `learned_us`: when a later word of its own came here, by whatever way. `watched`: nobody else is known to have got
+    that word over a link, so its silence is for this node to judge.
+    """
 
     fact: Fact
     learned_us: int
     heard_us: int | None = None
     linked: bool = False
+    watched: bool = False
     gone_us: int | None = None
     reason: str = ""
 
@@ -99,7 +111,7 @@ class Members:
             return False
         if row is None:
             row = self.rows[fact.origin] = Member(fact, now_us)
-        self._put(row, fact, now_us - gone_us)
+        self._put(row, fact, now_us, gone_us)
         return True
 
     def _of_myself(self, fact: Fact) -> None:
@@ -130,11 +142,11 @@ class Members:
             self._bury(oldest[1], oldest[0])
         return oldest is not None
 
-    def _put(self, row: Member, fact: Fact, gone_us: int) -> None:
+    def _put(self, row: Member, fact: Fact, now_us: int, gone_us: int) -> None:
         row.fact = fact
-        row.gone_us = None if fact.status == "here" else gone_us
+        row.gone_us = None if fact.status == "here" else now_us - gone_us
         if fact.status == "here":
-            row.reason = ""
+            row.reason, row.learned_us, row.watched = "", now_us, row.linked
         self._tombstones.pop(fact.origin, None)
         self._touch(fact.origin)
 
@@ -156,7 +168,7 @@ class Members:
         row = self.rows.get(fact.origin)
         if row is None:
             return
-        row.linked, row.heard_us, row.reason = True, now_us, ""
+        row.linked, row.watched, row.heard_us, row.reason = True, True, now_us, ""
         for other in self.rows.values():
             if other is not row and other.fact.name == fact.name and other.fact.status == "here" and not other.linked:
                 self._died(other, now_us, f"{fact.origin} is there in its place")
@@ -200,9 +212,8 @@ class Members:
     def _overdue(self, row: Member, now_us: int) -> bool:
         if row.linked or row.fact.status != "here":
             return False
-        if row.heard_us is None:
-            nobody_reached = row.fact.role == "peer" and bool(row.fact.addresses)
-            return nobody_reached and now_us - row.learned_us > self.limits.forget_after_us
+        if not row.watched or row.heard_us is None:
+            return now_us - max(row.learned_us, self._pardon_us) > self.limits.forget_after_us
         return verdict(self.limits, False, self._silent_us(row.heard_us, now_us)) == "dead"
 
     def _silent_us(self, heard_us: int, now_us: int) -> int:
@@ -225,7 +236,7 @@ class Members:
             return verdict(self.limits, True, self._silent_us(row.heard_us, now_us))
         if row.fact.status != "here":
             return row.fact.status
-        return "known" if row.heard_us is None else "suspect"
+        return "suspect" if row.watched else "known"
 
     def rivals(self, name: str) -> list[Member]:
         """The rows of a name that are not gone."""

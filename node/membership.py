@@ -55,11 +55,13 @@ class Membership:
         self._rivals: dict[str, tuple[int, str]] = {}
         self._ticked_us: int | None = None
         self._beat_us = 0
+        self._repeat_us = 0
         self._kept: dict[str, MemberRow] = {}
         self._kept_version = -1
 
     def load(self, rows: Iterable[MemberRow], now_us: int) -> None:
         """Begin with the members that were known before the node was started; heard of, not seen."""
+        self._repeat_us = now_us + int(self.limits.repeat_us * self._draw())
         for row in rows:
             addresses = self._usable(json.loads(row.addresses))
             fact = Fact(row.name, row.origin, row.incarnation, row.sequence, addresses=addresses)
@@ -106,6 +108,15 @@ class Membership:
             self.members.left(link.origin, turn.now.mono_us)
         else:
             self.members.unlinked(link.origin, link.reason)
+        if self._links.me.role == "leaf":
+            self._say_here(turn)
+
+    def _say_here(self, turn: Turn) -> None:
+        """A later word of this node: it is there, whoever may have lost sight of it."""
+        me = self._links.me
+        self._links.me = me._replace(sequence=me.sequence + 1)
+        self.members.me = _fact_of(self._links)
+        self._repeat_us = turn.now.mono_us + self.limits.repeat_us
 
     def _compare_heads(self, link: Link, heads: list[Any]) -> None:
         """A peer says how far it knows the streams that begin here. Further than this node itself is no lie."""
@@ -153,6 +164,8 @@ class Membership:
             if link.state == "up":
                 self.members.heard(link.origin, link.heard_us)
         self.members.judge(now_us)
+        if now_us >= self._repeat_us:
+            self._say_here(turn)
         self._dial(turn)
         compared = self._gossip.compare(self._links.up())
         if compared is not None:

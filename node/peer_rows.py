@@ -75,8 +75,9 @@ def _reason(node: Node, member: Member, link: Link | None) -> str:
     if member.fact.status == "here" and set(rivals) - {origin}:
         return f"two nodes are called {name!r}: {origin} and {rivals[0]}; rename one"
     said = link.reason if link is not None else ""
-    unseen = member.heard_us is None and member.fact.status == "here"
-    return said or member.reason or ("heard of, never linked" if unseen else "")
+    elsewhere = "heard of, never linked" if member.heard_us is None else "heard of through others since its link ended"
+    unseen = member.fact.status == "here" and not member.watched
+    return said or member.reason or (elsewhere if unseen else "")
 
 
 def _link_row(link: Link) -> Row:

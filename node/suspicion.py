@@ -21,6 +21,7 @@ Verdict = Literal["alive", "suspect", "dead"]
 
 _FORGET_DEATHS = 360
 _GRACE_BEATS = 3
+_REPEATS = 4
 
 
 class Knobs(NamedTuple):
@@ -29,6 +30,7 @@ class Knobs(NamedTuple):
     suspect_after_us   silence after which a linked member is doubted: half of what makes it dead
     forget_after_us    how long a dead or left member is shown, and then remembered as a tombstone: an hour at 10 s
     late_after_us      own ticks further apart than this: the node was stopped itself
+    repeat_us          how often a member says that it is here, so that it is not forgotten where it has no link
     grace_us           how long a node waits for the other to dial before it dials too
     """
 
@@ -44,6 +46,11 @@ class Knobs(NamedTuple):
     def forget_after_us(self) -> int:
         """360 deaths long."""
         return _FORGET_DEATHS * self.dead_after_us
+
+    @property
+    def repeat_us(self) -> int:
+        """Four times before it would be forgotten."""
+        return self.forget_after_us // _REPEATS
 
     @property
     def late_after_us(self) -> int:

@@ -154,12 +154,50 @@ def test_two_that_are_linked_at_once_under_one_name_are_rivals() -> None:
     assert [row.fact.origin for row in members.rivals("b")] == ["b.1", "b.2"]
 
 
-def test_a_peer_that_was_never_reached_is_given_up_after_an_hour_and_a_leaf_is_not_judged() -> None:
+def test_of_whom_no_word_has_come_for_an_hour_is_given_up() -> None:
     members = table()
+    leaf = Fact("l", "l.1", role="leaf")
     members.learn(B, 0)
-    members.learn(Fact("l", "l.1", role="leaf"), 0)
+    members.learn(leaf, 0)
+    members.learn(leaf._replace(sequence=1), 1800 * S)
     members.judge(3600 * S + 1)
     assert states(members, 3600) == {"b.1": "dead", "l.1": "known"}
+    members.judge(5400 * S + 1)
+    assert states(members, 5400) == {"b.1": "dead", "l.1": "dead"}
+
+
+def test_who_has_spoken_to_others_since_its_link_ended_is_not_called_dead_by_its_former_neighbour() -> None:
+    members = table()
+    members.linked(B, 0)
+    members.unlinked("b.1", "the connection was closed")
+    members.learn(B._replace(sequence=1), S)
+    members.judge(1000 * S)
+    assert states(members, 1000) == {"b.1": "known"}
+
+
+def test_who_contradicts_its_death_is_known_and_accused_again_only_after_another_link() -> None:
+    members = table()
+    members.linked(B, 0)
+    members.unlinked("b.1", "the connection was closed")
+    members.judge(11 * S)
+    again = B._replace(incarnation=2)
+    members.learn(again, 12 * S)
+    members.judge(1000 * S)
+    assert states(members, 1000) == {"b.1": "known"}
+    members.linked(again, 1000 * S)
+    members.unlinked("b.1", "the connection was closed")
+    members.judge(1011 * S)
+    assert states(members, 1011) == {"b.1": "dead"}
+
+
+def test_who_got_the_last_word_over_a_link_is_its_witness() -> None:
+    members = table()
+    members.linked(B, 0)
+    members.learn(B._replace(sequence=1), S)
+    members.unlinked("b.1", "the connection was closed")
+    members.learn(B._replace(sequence=1), 2 * S)
+    members.judge(11 * S)
+    assert states(members, 11) == {"b.1": "dead"}
 
 
 # ── of this node itself ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -79,6 +79,32 @@ def test_who_hears_of_its_own_death_contradicts_only_when_that_is_on_disk(bench:
     assert [(each["incarnation"], each["status"]) for each in told[0]["rows"]] == [(2, "here")]
 
 
+def test_a_leaf_that_changes_its_peers_is_not_called_dead_and_its_real_death_is_noticed_by_all(tmp_path: Path) -> None:
+    a, b, leaf = Bench(tmp_path, "a"), Bench(tmp_path, "b"), Bench(tmp_path, "leaf", role="leaf")
+    wire = Wire(a, b, leaf)
+    lost, _, kept = wire.dial("leaf", "tcp://a"), wire.dial("a", "tcp://b"), wire.dial("leaf", "tcp://b")
+    wire.settle()
+    a.turn(link_events=[(lost.routing_id, "disconnected", "the connection was closed")])
+    wire.cut(lost)
+    wire.run(30.0)
+    assert states(a) == {"b": "alive", "leaf": "known"}
+    assert (states(b)["leaf"], leaf.links.me.incarnation) == ("alive", 1)
+    del wire.machines["leaf"]
+    b.turn(link_events=[(kept.routing_id, "disconnected", "the connection was closed")])
+    wire.connections.remove(kept)
+    wire.run(12.0)
+    assert (states(a)["leaf"], states(b)["leaf"]) == ("dead", "dead")
+
+
+def test_a_member_says_four_times_an_hour_that_it_is_here(bench: Bench) -> None:
+    link, told = bench.peer("b"), []
+    for _ in range(3600):
+        pong = control({"t": "pong", "at": 0, "wall_us": 0})
+        said = sent(bench.turn(links=[(link, pong)], later_s=1.0), link)
+        told += [row["sequence"] for each in said for row in each.get("rows", ()) if row["origin"] == bench.origin]
+    assert told == [1, 2, 3, 4]
+
+
 def test_members_are_known_again_after_a_start_and_dialled(bench: Bench) -> None:
     link = bench.peer("b")
     gossip(bench, link, row("z"), row("l", role="leaf", addresses=[]))

@@ -24,6 +24,7 @@ from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Now
 from node.core import Inbox
 from node.identity import Identity
+from node.link import Role
 from node.retention import Limits
 from node.store import Store
 from node.turn import CONTROL, Turn
@@ -98,13 +99,22 @@ class Bench:
 
     generation = "00000001"
 
-    def __init__(self, directory: Path, name: str = "a", *, window_s: float = 60.0, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        name: str = "a",
+        *,
+        window_s: float = 60.0,
+        store: Store | None = None,
+        role: Role = "peer",
+    ) -> None:
         self.path = directory / f"{name}.db"
         self.name = name
         self.now = START
         self.draw = 0.5
         self.marks: dict[bytes, list[Mark]] = {}
         self.limits = Limits(0, 0, 0, 0, 0)
+        self._role: Role = role
         self._window_us = int(window_s * 1e6)
         self._requests = 0
         self.announced: dict[str | bytes, int] = {}
@@ -112,7 +122,7 @@ class Bench:
 
     def _open(self, store: Store) -> None:
         self.store = store
-        plan = Plan((), 1.0, 10.0, self.limits, lambda topic: self._window_us, self._window_us)
+        plan = Plan((), 1.0, 10.0, self.limits, lambda topic: self._window_us, self._window_us, self._role)
         around = Surroundings("1.0", "", ENDPOINTS, self._take_marks, b"announce")
         self.state = load_state(store, Identity(self.name, self.generation), plan, lambda: self.draw, self.now)
         self.node = assemble(self.state, plan, around, self.now)
