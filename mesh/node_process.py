@@ -30,7 +30,8 @@ STOP_S = 5.0
 class NodeProcess:
     """One `mesh-node`. `flags` are added to its command line, `variables` to its environment.
 
-    `http` is where its pages are, none by default, so that nodes on one machine do not want the same port.
+    `http` is where its pages are, none by default, so that nodes on one machine do not want the same port. `within` is
+    what the command line begins with, for a node that runs under another command (`ip netns exec NAME`).
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class NodeProcess:
         http: str = "",
         flags: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir
         self.name = name
@@ -52,6 +54,7 @@ class NodeProcess:
         self._peers = list(peers)
         self._flags = list(flags)
         self._variables = dict(variables or {})
+        self._within = list(within)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,7 +62,7 @@ class NodeProcess:
         """The command line; the port a first start was given is kept for the next one."""
         peers = [part for peer in self._peers for part in ("--peer", peer)]
         place = ["--data-dir", str(self.data_dir), "--name", self.name, "--listen", self.listen, "--http", self.http]
-        return [sys.executable, "-m", "node", *place, *peers, *self._flags]
+        return [*self._within, sys.executable, "-m", "node", *place, *peers, *self._flags]
 
     @property
     def pid(self) -> int:

@@ -1,0 +1,142 @@
+"""Hosts of their own, cut off from each other for a while: nothing is lost, nothing comes twice, and it is soon over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+import pytest
+
+from mesh.node_process import NodeProcess
+from tests.conditions import elapsed, eventually
+from tests.processes.cluster import Cluster, ask, command, linked, peer
+from tests.processes.hosts import Network, network, node_at
+from tests.processes.shapes import Voices, linked_pairs, voices
+
+pytestmark = pytest.mark.processes
+
+QUICK = {"MESH_NODE_HEARTBEAT_S": "0.3", "MESH_NODE_DEAD_AFTER_S": "2"}
+EVENTS_PER_S = 200
+
+
+@pytest.fixture
+def net() -> Iterator[Network]:
+    with network() as made:
+        yield made
+
+
+class Steady:
+    """Publishes at every node in turn, `EVENTS_PER_S` in all, until it is ended. `count`: events at each node so far."""
+
+    def __init__(self, all_of_them: Voices) -> None:
+        self._voices = all_of_them
+        self._end = threading.Event()
+        self.count = 0
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        pause_s = len(self._voices.buses) / EVENTS_PER_S
+        while not self._end.wait(pause_s):
+            for name, bus in self._voices.buses.items():
+                bus.publish("NEWS", {"by": name, "i": self.count})
+            self.count += 1
+
+    def end(self) -> int:
+        """No more; returns how many were published, and receipted, at each node."""
+        self._end.set()
+        self._thread.join()
+        assert all(bus.flush(15.0) for bus in self._voices.buses.values())
+        return self.count
+
+
+@contextmanager
+def steady(all_of_them: Voices) -> Iterator[Steady]:
+    """Events all the while."""
+    publishing = Steady(all_of_them)
+    try:
+        yield publishing
+    finally:
+        publishing.end()
+
+
+def heard_all(all_of_them: Voices, count: int) -> bool:
+    """Whether every subscriber was given at least `count` events of every publisher."""
+    return all(len(each) >= count for by in all_of_them.heard_of("NEWS").values() for each in by.values())
+
+
+def everything_once(all_of_them: Voices, count: int) -> bool:
+    """Whether every subscriber was given all events of every publisher once, in order, and nothing else."""
+    heard = all_of_them.heard_of("NEWS")
+    return all(each == list(range(count)) for by in heard.values() for each in by.values())
+
+
+def balanced(node: NodeProcess) -> bool:
+    """Whether the books of a node balance, and nothing is lost in them."""
+    said = command(node, "audit", "--json")
+    return said.returncode == 0 and '"lost_ranges":[]' in said.stdout.replace(" ", "")
+
+
+def five_hosts(cluster: Cluster, net: Network, **variables: str) -> dict[str, NodeProcess]:
+    """Five hosts that reach each other; nobody can dial the last."""
+    a = node_at(cluster, net, "a", **variables)
+    others = [node_at(cluster, net, name, a, hidden=name == "e", **variables) for name in "bcde"]
+    linked(a, *others)
+    return {node.name: node for node in (a, *others)}
+
+
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(8.0, id="8 s"), pytest.param(60.0, id="60 s", marks=pytest.mark.slow)]
+)
+@pytest.mark.timeout(240)
+def test_two_hosts_are_parted_from_three_and_after_that_everything_arrives_everywhere(cluster, net, seconds):
+    nodes = five_hosts(cluster, net, **QUICK)
+    apart = "be"
+    with voices(nodes) as all_of_them:
+        all_of_them.subscribe("NEWS")
+        with steady(all_of_them) as publishing:
+            eventually(lambda: heard_all(all_of_them, 10))
+            net.part(apart)
+            begun = monotonic()
+            eventually(lambda: linked_pairs(nodes) == {"ac", "ad", "cd", "be"}, 30.0)
+            elapsed(begun + seconds - monotonic())
+            net.heal(apart)
+            healed, owed = monotonic(), publishing.count
+            eventually(lambda: heard_all(all_of_them, owed), 60.0)
+            repaired_s = monotonic() - healed
+            published = publishing.end()
+        eventually(lambda: everything_once(all_of_them, published), 30.0)
+        eventually(lambda: all(balanced(node) for node in nodes.values()))
+    linked(*nodes.values())
+    repaired = sum(row["repaired"] for node in nodes.values() for row in ask(node, "peers")["rows"])
+    print(f"parted for {seconds:g} s: repaired {repaired_s:.1f} s after the cut was healed, {repaired} events again")
+    assert repaired_s < 15.0
+    assert repaired > 0
+
+
+def test_what_a_broken_wire_keeps_from_a_peer_comes_through_a_third_that_has_no_consumer(cluster, net):
+    nodes = {}
+    for name in "cab":
+        nodes[name] = node_at(cluster, net, name, *list(nodes.values())[:1], **QUICK)
+    linked(*nodes.values())
+    ends = {name: nodes[name] for name in "ab"}
+    with voices(ends) as all_of_them:
+        all_of_them.subscribe("NEWS")
+        with steady(all_of_them) as publishing:
+            eventually(lambda: heard_all(all_of_them, 10))
+            net.cut("ab")
+            begun = monotonic()
+            eventually(lambda: linked_pairs(nodes) == {"ac", "bc"}, 30.0)
+            before = publishing.count
+            eventually(lambda: heard_all(all_of_them, before + 1), 30.0)
+            detour_s = monotonic() - begun
+            assert linked_pairs(nodes) == {"ac", "bc"}
+            net.cut("ab", isolated=False)
+            eventually(lambda: peer(nodes["a"], "b").get("link") == "up", 30.0)
+            published = publishing.end()
+        eventually(lambda: everything_once(all_of_them, published))
+        eventually(lambda: all(balanced(node) for node in nodes.values()))
+    print(f"the detour carried everything {detour_s:.1f} s after the wire was cut")
+    assert detour_s < 15.0
