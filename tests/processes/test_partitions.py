@@ -1,10 +1,8 @@
-"""Hosts of their own, cut off from each other for a while: nothing is lost, nothing comes twice, and it is soon over."""
+"""Hosts of their own, cut off from each other for a while: nothing is lost or comes twice, and it is soon over."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
 
 import pytest
@@ -13,64 +11,17 @@ from mesh.node_process import NodeProcess
 from tests.conditions import elapsed, eventually
 from tests.processes.cluster import Cluster, ask, command, linked, peer
 from tests.processes.hosts import Network, network, node_at
-from tests.processes.shapes import Voices, linked_pairs, voices
+from tests.processes.shapes import everything_once, heard_all, linked_pairs, steady, voices
 
 pytestmark = pytest.mark.processes
 
 QUICK = {"MESH_NODE_HEARTBEAT_S": "0.3", "MESH_NODE_DEAD_AFTER_S": "2"}
-EVENTS_PER_S = 200
 
 
 @pytest.fixture
 def net() -> Iterator[Network]:
     with network() as made:
         yield made
-
-
-class Steady:
-    """Publishes at every node in turn, `EVENTS_PER_S` in all, until it is ended. `count`: events at each node so far."""
-
-    def __init__(self, all_of_them: Voices) -> None:
-        self._voices = all_of_them
-        self._end = threading.Event()
-        self.count = 0
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        pause_s = len(self._voices.buses) / EVENTS_PER_S
-        while not self._end.wait(pause_s):
-            for name, bus in self._voices.buses.items():
-                bus.publish("NEWS", {"by": name, "i": self.count})
-            self.count += 1
-
-    def end(self) -> int:
-        """No more; returns how many were published, and receipted, at each node."""
-        self._end.set()
-        self._thread.join()
-        assert all(bus.flush(15.0) for bus in self._voices.buses.values())
-        return self.count
-
-
-@contextmanager
-def steady(all_of_them: Voices) -> Iterator[Steady]:
-    """Events all the while."""
-    publishing = Steady(all_of_them)
-    try:
-        yield publishing
-    finally:
-        publishing.end()
-
-
-def heard_all(all_of_them: Voices, count: int) -> bool:
-    """Whether every subscriber was given at least `count` events of every publisher."""
-    return all(len(each) >= count for by in all_of_them.heard_of("NEWS").values() for each in by.values())
-
-
-def everything_once(all_of_them: Voices, count: int) -> bool:
-    """Whether every subscriber was given all events of every publisher once, in order, and nothing else."""
-    heard = all_of_them.heard_of("NEWS")
-    return all(each == list(range(count)) for by in heard.values() for each in by.values())
 
 
 def balanced(node: NodeProcess) -> bool:
