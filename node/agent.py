@@ -223,6 +223,7 @@ def plan_of(settings: NodeSettings) -> Plan:
         settings.role,
         settings.advertise,
         settings.critical,
+        settings.replicate,
     )
 
 

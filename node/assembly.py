@@ -35,7 +35,7 @@ class Plan(NamedTuple):
 
     `dedup_window_us` gives a topic's window in microseconds, `dedup_keep_us` the longest of all; `peers` are the
     addresses that are dialled first, `advertise` those where others may dial it if it is not where it listens,
-    `critical` the topics that must have a consumer here.
+    `critical` the topics that must have a consumer here, `replicate` the patterns that are kept here without one.
     """
 
     peers: tuple[str, ...]
@@ -47,6 +47,7 @@ class Plan(NamedTuple):
     role: Role = "peer"
     advertise: tuple[str, ...] = ()
     critical: tuple[str, ...] = ()
+    replicate: tuple[str, ...] = ()
 
 
 class Surroundings(NamedTuple):
@@ -85,6 +86,7 @@ def assemble(state: State, plan: Plan, around: Surroundings, now: Now) -> Node:
         addresses=advertised(around.listen, plan.advertise),
         life=around.life,
     )
+    state.replicate(plan.replicate)
     links = Links(greeting, plan.heartbeat_s, plan.dead_after_s)
     links.dial(plan.peers)
     membership = Membership(state, links, knobs(plan.heartbeat_s, plan.dead_after_s), plan.peers, state.draw)

@@ -69,6 +69,7 @@ class NodeSettings(BaseSettings):
     letters_max: Annotated[int, Field(ge=0)] = 100_000
     link_queue_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 32)] = 64 << 20
     critical: Annotated[tuple[str, ...], NoDecode] = ()
+    replicate: Annotated[tuple[str, ...], NoDecode] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("name")
@@ -91,7 +92,7 @@ class NodeSettings(BaseSettings):
             raise ValueError(f"{address!r} is no address of a page; it looks like HOST:PORT, and empty turns it off")
         return address
 
-    @field_validator("peers", "advertise", "critical", mode="before")
+    @field_validator("peers", "advertise", "critical", "replicate", mode="before")
     @classmethod
     def _list(cls, items: object) -> object:
         """A variable holds a JSON list, or its items with commas between them."""
@@ -124,6 +125,13 @@ class NodeSettings(BaseSettings):
         for topic in topics:
             check_topic(topic)
         return tuple(dict.fromkeys(topics))
+
+    @field_validator("replicate")
+    @classmethod
+    def _replicate(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            check_pattern(pattern)
+        return tuple(dict.fromkeys(patterns))
 
     @model_validator(mode="after")
     def _relations(self) -> NodeSettings:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from mesh.dedup import DedupWindow
 from mesh.frame import hashes
 from mesh.retry import RetryPolicy
-from mesh.topic import check_pattern
+from mesh.topic import PatternSet, check_pattern
 from node.changes import Books
 from node.clock import Now
 from node.contents import contents
@@ -31,7 +31,8 @@ class State:
     """Shared by the parts of a node. `draw` yields numbers in [0, 1) for the jitter of retries.
 
     `informed`: per link, the version of the interest here that its peer has answered. `resuming`: origin, topic →
-    sequence up to which a program that is attaching anew has settled a stream.
+    sequence up to which a program that is attaching anew has settled a stream. `replicated`: what is kept here though
+    nobody here consumes it.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class State:
         self.draw = draw
         self.interest: Interest[LinkKey] = Interest()
         self.informed: dict[LinkKey, int] = {}
+        self.replicated = PatternSet(())
         self.resuming: dict[tuple[str, str], int] = {}
         self.consumers: dict[str, Consumer] = {}
         self._window_us = dedup_window_us
@@ -76,13 +78,19 @@ class State:
         """topic and head of every stream of an origin."""
         return [(stream.topic, stream.head) for stream in self.relay.by_id.values() if stream.origin == origin]
 
+    def replicate(self, patterns: Iterable[str]) -> None:
+        """Want these topics for good, whether anybody here consumes them or not."""
+        self.replicated = PatternSet(patterns)
+        for text in self.replicated.texts:
+            self.interest.want(text)
+
     def matching(self, following: Following) -> Iterable[Stream]:
         """The streams a subscription's pattern takes in."""
         return [stream for stream in self.relay.by_id.values() if following.pattern.matches(stream.topic)]
 
     def owed(self, origin: str, topic: str) -> bool:
         """Whether a consumer, durable and away or following it now, is owed what follows in a stream."""
-        if (origin, topic) in self.resuming:
+        if (origin, topic) in self.resuming or self.replicated.matches(topic):
             return True
         stream = self.relay.streams.get((origin, topic))
         if stream is None:

@@ -98,7 +98,8 @@ class Wanting:
 
     def _durable(self) -> Patterns:
         consumers = self._state.consumers.values()
-        return frozenset(each.pattern.text for one in consumers for each in one.followings if each.durable)
+        durable = (each.pattern.text for one in consumers for each in one.followings if each.durable)
+        return frozenset((*durable, *self._state.replicated.texts))
 
 
 def _read(meta: dict[str, str]) -> dict[str, Patterns]:

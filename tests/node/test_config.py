@@ -74,6 +74,11 @@ def test_the_pages_have_a_host_and_a_port_or_are_off(monkeypatch: pytest.MonkeyP
     assert load_settings().http == address
 
 
+def test_patterns_to_replicate_are_a_list_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESH_NODE_REPLICATE", "gpu.*,A,gpu.*")
+    assert load_settings().replicate == ("gpu.*", "A")
+
+
 def test_critical_topics_are_a_list_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESH_NODE_CRITICAL", "A, B,A")
     assert load_settings().critical == ("A", "B")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.streams import Range
 from tests.node.workbench import Bench, Program, control
 
 ORIGIN = "b.1"
@@ -96,3 +97,15 @@ def test_an_answer_stands_for_the_announcement_it_answers_and_for_no_later_one(b
     answered(bench, link, ("X", 4), version=version)
     answered(bench, link, ("Y", 7))
     assert (beginning(bench, "X"), beginning(bench, "Y")) == ((4, 4), (7, 7))
+
+
+def test_what_is_replicated_is_wanted_without_a_consumer_and_owed_over_a_restart(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, replicate=("T.*",))
+    assert bench.state.interest.patterns == ("T.*",)
+    answered(bench, bench.peer("b"), ("T.one", 40))
+    bench.turn(later_s=1.5)
+    bench.restart()
+    answered(bench, bench.peer("b"), ("T.one", 45), ("T.two", 9))
+    assert beginning(bench, "T.one") == (40, 40)
+    assert beginning(bench, "T.two") == (0, 0)
+    assert bench.state.relay.missing(bench.state.relay.streams[ORIGIN, "T.one"]) == [Range(41, 45)]

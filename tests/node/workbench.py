@@ -107,6 +107,7 @@ class Bench:
         window_s: float = 60.0,
         store: Store | None = None,
         role: Role = "peer",
+        replicate: tuple[str, ...] = (),
     ) -> None:
         self.path = directory / f"{name}.db"
         self.name = name
@@ -115,6 +116,7 @@ class Bench:
         self.marks: dict[bytes, list[Mark]] = {}
         self.limits = Limits(0, 0, 0, 0, 0)
         self._role: Role = role
+        self._replicate = replicate
         self._window_us = int(window_s * 1e6)
         self._requests = 0
         self.announced: dict[str | bytes, int] = {}
@@ -122,7 +124,8 @@ class Bench:
 
     def _open(self, store: Store) -> None:
         self.store = store
-        plan = Plan((), 1.0, 10.0, self.limits, lambda topic: self._window_us, self._window_us, self._role)
+        windows = (lambda topic: self._window_us, self._window_us)
+        plan = Plan((), 1.0, 10.0, self.limits, *windows, self._role, replicate=self._replicate)
         around = Surroundings("1.0", "", ENDPOINTS, self._take_marks, b"announce")
         self.state = load_state(store, Identity(self.name, self.generation), plan, lambda: self.draw, self.now)
         self.node = assemble(self.state, plan, around, self.now)
