@@ -12,6 +12,8 @@ another one on this machine. Two locks on two files:
                                                                it empties
 
 A slow proof that is not marked takes neither lock: it would keep the others waiting for minutes.
+
+For the same reason no example of a property has a deadline: how long one takes is a matter of the machine's other work.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 WORKERS_PER_PROCESSOR = 2
 
