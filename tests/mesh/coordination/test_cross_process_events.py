@@ -1,6 +1,6 @@
 """The cross-process queue: every consumer sees every event, and what is not acknowledged comes again."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -103,11 +103,6 @@ def test_a_closed_queue_is_opened_anew(local):
 
 
 def test_threads_that_ask_at_once_have_one_queue(local):
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(get_cross_process_queue())) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10.0)
-    assert len(found) == 6
-    assert len(set(map(id, found))) == 1
+    with ThreadPoolExecutor(6) as pool:
+        found = set(pool.map(lambda _: get_cross_process_queue(), range(6)))
+    assert len(found) == 1

@@ -73,7 +73,7 @@ def test_every_emitter_called_with_valid_payloads_arrives_with_exactly_that_payl
 def test_by_name_by_alias_and_by_enum_it_is_one_topic(local: LocalMesh) -> None:
     numbers = count()
     calls: list[Call] = [
-        ("mesh.coordination", "publish", {"event": spelling, "payload": {"n": next(numbers)}})
+        ("mesh.coordination", "publish", {"topic": spelling, "payload": {"n": next(numbers)}})
         for kind in CATALOG
         for spelling in (kind.name, kind.name.lower(), kind.alias, kind.alias.title(), f"DataEventType.{kind.name}")
     ]
@@ -90,7 +90,7 @@ def test_what_a_strict_program_may_not_say_is_an_error_and_nothing_is_sent(local
     calls: list[Call] = [
         (EMITTERS, "emit_training_complete", {"config_key": "a", "epochs": 50}),
         (EMITTERS, "emit_training_complete", {"config_key": 7}),
-        ("mesh.coordination", "publish", {"event": "TRAINING_COMPLETD", "payload": {}}),
+        ("mesh.coordination", "publish", {"topic": "TRAINING_COMPLETD", "payload": {}}),
         (EMITTERS, "emit_training_complete", {"config_key": "last"}),
     ]
     with heard(local) as events:
