@@ -1,0 +1,131 @@
+"""Whom a node asks for what is missing, and when it accepts that it is lost. A whole node, its neighbours played."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mesh.frame import REPLAYED
+from mesh.streams import Range
+from node.repair import ANSWER_S, HEARSAY_S, PATIENCE_S
+from tests.node.workbench import Author, Bench, Json, Program, control, forwarded, live, sent, values
+
+ORIGIN = "b.1"
+
+
+class Receiver:
+    """Node `a` with a consumer of A, linked with `b`, where events begin, and with `c`, who wants A too."""
+
+    def __init__(self, path: Path) -> None:
+        self.bench = Bench(path)
+        self.program = Program(self.bench, "1")
+        self.program.attach()
+        self.b, self.c = self.bench.peer("b"), self.bench.peer("c", "A")
+        self.author = Author("far")
+        _, request = self.program.subscribing("c", "A")
+        self.bench.turn(requests=[request], subscriptions=[self.program.marker(1)])
+        for link, origin in ((self.b, ORIGIN), (self.c, "c.1")):
+            ack = {"t": "interest_ack", "version": self.bench.announced[link], "origins": [origin], "heads": []}
+            self.bench.turn(links=[(link, control(ack))])
+
+    def arrives(self, first: int, *payloads: str, link: str = "", flags: int = 0) -> list[object]:
+        """A frame of the origin comes; the values that go to the consumer by it."""
+        frame = self.author.at(first, "A", *payloads)._replace(flags=flags)
+        turn = self.bench.turn(links=[(link or self.b, forwarded(frame, ORIGIN, first))])
+        self.said = turn
+        return [value for each in live(turn) for value in values(each)]
+
+    def hears(self, kind: str, link: str, **fields: object) -> None:
+        """A neighbour says something."""
+        self.said = self.bench.turn(links=[(link, control({"t": kind, **fields}))])
+
+    def asks(self, later_s: float = 0.0) -> list[tuple[str, list[object]]]:
+        """Whom the node asks for which ranges in this turn, or after a while."""
+        turn = self.bench.turn(later_s=later_s) if later_s else self.said
+        wants = [(link, said) for link in (self.b, self.c) for said in sent(turn, link) if said["t"] == "want"]
+        self.wants: list[tuple[str, Json]] = wants
+        return [(link, said["ranges"]) for link, said in wants]
+
+    def answers(self, gone: list[object] | None = None, absent: list[object] | None = None) -> None:
+        """The neighbour asked last has nothing (more)."""
+        ((link, want),) = self.wants
+        self.hears("served", link, id=want["id"], gone=gone or [], absent=absent or [])
+
+    @property
+    def missing(self) -> list[Range]:
+        """What the node knows to be missing of the stream."""
+        return self.bench.state.relay.missing(self.bench.state.relay.streams[ORIGIN, "A"])
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Receiver:
+    return Receiver(tmp_path)
+
+
+def test_a_gap_is_asked_of_the_origin_at_once_and_closed_in_order(receiver: Receiver) -> None:
+    assert receiver.arrives(1, "x") == ["x"]
+    assert receiver.arrives(4, "w") == []
+    assert receiver.asks() == [(receiver.b, [[ORIGIN, "A", 2, 3]])]
+    assert receiver.arrives(2, "y", "z", flags=REPLAYED) == ["y", "z", "w"]
+    assert receiver.missing == []
+    assert receiver.bench.links.links[receiver.b].repaired == 2
+
+
+def test_an_unknown_stream_of_who_knew_the_interest_is_owed_from_its_first_event(receiver: Receiver) -> None:
+    assert receiver.arrives(3, "z") == []
+    assert receiver.asks() == [(receiver.b, [[ORIGIN, "A", 1, 2]])]
+
+
+def test_a_beacon_shows_a_gap_where_no_event_follows(receiver: Receiver) -> None:
+    receiver.arrives(1, "x")
+    receiver.hears("beacon", receiver.b, heads=[[ORIGIN, "A", 0, 2]])
+    assert receiver.asks() == [(receiver.b, [[ORIGIN, "A", 2, 2]])]
+
+
+def test_after_hearsay_the_event_itself_has_time_to_come(receiver: Receiver) -> None:
+    receiver.arrives(1, "x")
+    receiver.hears("heads", receiver.c, heads=[[ORIGIN, "A", 0, 2]])
+    assert receiver.asks() == []
+    assert receiver.asks(HEARSAY_S - 0.1) == []
+    assert receiver.asks(0.5) == [(receiver.b, [[ORIGIN, "A", 2, 2]])]
+
+
+def test_who_does_not_answer_is_followed_by_the_next(receiver: Receiver) -> None:
+    receiver.arrives(1, "x")
+    receiver.arrives(3, "z")
+    assert receiver.asks() == [(receiver.b, [[ORIGIN, "A", 2, 2]])]
+    assert receiver.asks(ANSWER_S - 0.1) == []
+    assert receiver.asks(0.5) == [(receiver.c, [[ORIGIN, "A", 2, 2]])]
+
+
+def test_the_origins_word_makes_a_loss_and_the_stream_goes_on(receiver: Receiver) -> None:
+    receiver.arrives(1, "x")
+    receiver.arrives(4, "w")
+    receiver.asks()
+    receiver.answers(gone=[[ORIGIN, "A", 2, 3]])
+    assert [value for frame in live(receiver.said) for value in values(frame)] == ["w"]
+    audit = receiver.bench.ask("audit")
+    (row,) = (each for each in audit["streams"] if each["origin"] == ORIGIN)
+    assert (row["missing"], row["lost"], row["balanced"]) == (2, 2, True)
+    assert [(each["origin"], each["first"], each["last"]) for each in audit["lost_ranges"]] == [(ORIGIN, 2, 3)]
+
+
+def test_anothers_word_makes_none_as_long_as_the_origin_may_come_back(receiver: Receiver) -> None:
+    receiver.bench.turn(link_events=[(receiver.b, "disconnected", "gone")])
+    receiver.arrives(1, "x", link=receiver.c)
+    receiver.arrives(3, "z", link=receiver.c)
+    assert receiver.asks() == [(receiver.c, [[ORIGIN, "A", 2, 2]])]
+    for _ in range(int(2 * PATIENCE_S / 5)):
+        if receiver.wants:
+            receiver.answers(gone=[[ORIGIN, "A", 2, 2]])
+        receiver.asks(5.0)
+    assert receiver.missing == [Range(2, 2)]
+
+
+def test_what_a_neighbour_no_longer_linked_was_asked_is_asked_of_another(receiver: Receiver) -> None:
+    receiver.arrives(1, "x")
+    receiver.arrives(3, "z")
+    assert receiver.asks()[0][0] == receiver.b
+    receiver.said = receiver.bench.turn(link_events=[(receiver.b, "disconnected", "gone")])
+    assert receiver.asks() == [(receiver.c, [[ORIGIN, "A", 2, 2]])]
