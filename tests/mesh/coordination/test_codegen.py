@@ -153,8 +153,8 @@ def test_another_projects_catalogue_gives_working_code(
         ("bakery.emitters", "emit_oven_hot", {"oven": "left", "degrees": 220.5, "at": "one"}),
         ("bakery.emitters", "emit_bread_done", {"loaves": 12}),
         ("bakery.emitters", "emit_bread_done", {"loaves": 12}),
-        ("mesh.coordination", "publish", {"event": "oven.hot", "payload": {"oven": "right"}}),
-        ("mesh.coordination", "publish", {"event": "TRAINING_COMPLETED", "payload": {}}),
+        ("mesh.coordination", "publish", {"topic": "oven.hot", "payload": {"oven": "right"}}),
+        ("mesh.coordination", "publish", {"topic": "TRAINING_COMPLETED", "payload": {}}),
     ]
     with heard(local) as events:
         outcomes, _ = run(
