@@ -27,12 +27,13 @@ def simulate(
     nodes: Annotated[int, typer.Option(min=2, help="How many machines.")] = 10,
     for_: Annotated[str, typer.Option("--for", help="How long faults happen, in virtual time: 90s, 10m.")] = "60s",
     faults: Annotated[str, typer.Option(help=f"Kinds with commas between, or none. Known: {', '.join(KINDS)}.")] = "",
+    forget: Annotated[bool, typer.Option("--forget", help="Go on until who is gone is forgotten.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Print the schedule around a violation.")] = False,
 ) -> None:
     """Simulate a mesh from a seed and judge what came of it."""
     kinds, for_s = _kinds(faults), _seconds(for_)
     for each in range(seed, seed + seeds):
-        course = Course.of(Setting(each, nodes, for_s, kinds))
+        course = Course.of(Setting(each, nodes, for_s, kinds, forget))
         if course.violated is not None:
             print_violation(course, trace)
             raise typer.Exit(1)

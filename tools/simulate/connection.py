@@ -74,6 +74,9 @@ class Medium(Protocol):
     def took(self, source: str, target: str, data: bytes) -> None:
         """A socket took a message."""
 
+    def brought(self, source: str, target: str, data: bytes) -> None:
+        """A message has come out at the far end."""
+
 
 class Pipe:
     """One direction. `key` is its link's at the far end; `lost` says that what is put in comes out nowhere."""
@@ -120,6 +123,7 @@ class Pipe:
             _, data = self._under_way.popleft()
             if self.target.open:
                 self.untaken += 1
+                self._network.brought(self.source.name, self.target.name, data)
                 self.target.arrived(self, data)
         self._schedule()
 

@@ -25,7 +25,7 @@ _HANDSHAKE_S = 5.0
 _BACKOFF_S = (0.1, 5.0)
 
 Tap = Callable[[str, str, bytes], object]
-"""Is told of every message a socket takes: from, to, data."""
+"""Is told of every message that a socket takes, or that comes out at the far end: from, to, data."""
 
 
 class Machine(Protocol):
@@ -49,6 +49,7 @@ class Network:
         self.world = world
         self.machines: dict[str, Machine] = {}
         self.taps: list[Tap] = []
+        self.arrivals: list[Tap] = []
         self.counts: Counter[str] = Counter()
         self.connections: dict[Connection, None] = {}
         self.diallings: dict[Dialling, None] = {}
@@ -107,6 +108,11 @@ class Network:
         self.counts[kind] += 1
         self.counts[f"{kind} bytes"] += len(data)
         for tap in self.taps:
+            tap(source, target, data)
+
+    def brought(self, source: str, target: str, data: bytes) -> None:
+        """A message has come out at the far end."""
+        for tap in self.arrivals:
             tap(source, target, data)
 
 

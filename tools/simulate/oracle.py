@@ -7,7 +7,8 @@
     links         two peers have exactly one link, a leaf as many as it should, and everybody sees everybody
     interest      what a node believes its peers want is what their consumers want
     sizes         nothing that a node keeps in memory grows while nothing happens
-    undisturbed   without faults an event crosses a link at most once
+    undisturbed   without faults an event crosses a link at most once, and never back to whom it came from
+    forgotten     who is gone is forgotten by everybody, and nobody who comes back brings it back
 
 Each raises `Violated` with what it is about.
 """
@@ -48,17 +49,24 @@ class Oracle:
         self._consumers = consumers
         self._ledger = ledger
         self._network = network
-        self._crossed: Counter[tuple[str, str, str, str, int]] = Counter()
+        self._crossed: Counter[tuple[str, str, Id]] = Counter()
+        self._brought: dict[tuple[str, Id], str] = {}
 
     def watch(self) -> None:
-        """Count from now on which event crosses which link."""
+        """Note from now on which event crosses which link, and who brought it first."""
         self._network.taps.append(self._crossing)
+        self._network.arrivals.append(self._bringing)
 
     def _crossing(self, source: str, target: str, data: bytes) -> None:
-        if data[:1] != b"\x00":
-            frame = decode(data)
-            for sequence in range(frame.sequence, frame.last + 1):
-                self._crossed[source, target, frame.origin, frame.topic, sequence] += 1
+        for id_ in _ids(data):
+            self._crossed[source, target, id_] += 1
+            if target in (self._brought.get((source, id_)), id_[0].rpartition(".")[0]):
+                text = "/".join(map(str, id_))
+                raise Violated("an event does not go back", f"{text} went back from {source} to {target}", text)
+
+    def _bringing(self, source: str, target: str, data: bytes) -> None:
+        for id_ in _ids(data):
+            self._brought.setdefault((target, id_), source)
 
     # ── when all has come to rest ────────────────────────────────────────────────────────────────────────────────────
 
@@ -213,7 +221,7 @@ class Oracle:
         return {each.pattern for each in self._ledger.consumers.values() if each.machine == name and not each.gone}
 
     def _crossed_once(self) -> None:
-        for (source, target, *id_), count in self._crossed.items():
+        for (source, target, id_), count in self._crossed.items():
             if count > 1:
                 text = "/".join(map(str, id_))
                 raise Violated(
@@ -239,3 +247,19 @@ class Oracle:
         more = self._network.counts["frames"] - forwarded
         if more:
             raise Violated("nothing is forwarded that nobody wants", f"{more} frames after the last unsubscribe")
+
+    def forgotten(self, away: str) -> None:
+        """Long after everybody who is gone has died: only `away`, who was not there, may remember them."""
+        origins = {machine.node.state.origin for machine in self._machines.values()}
+        for name, machine in self._machines.items():
+            gone = machine.node.membership.members.rows.keys() - origins
+            if gone and name != away:
+                raise Violated("who is forgotten stays forgotten", f"{name} has {sorted(gone)} in its table", *gone)
+
+
+def _ids(data: bytes) -> list[Id]:
+    """The events in a message of a link; control has none."""
+    if data[:1] == b"\x00":
+        return []
+    frame = decode(data)
+    return [(frame.origin, frame.topic, sequence) for sequence in range(frame.sequence, frame.last + 1)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tools.simulate.ledger import Violated
+from tools.simulate.machine import Machine
 from tools.simulate.simulation import Setting, Simulation
 
 _AROUND_S = 2.0
@@ -20,9 +22,12 @@ class Course:
     violated: Violated | None
 
     @classmethod
-    def of(cls, setting: Setting) -> Course:
-        """Run a seed to its end."""
+    def of(cls, setting: Setting, on_start: Callable[[Machine], object] | None = None) -> Course:
+        """Run a seed to its end. `on_start` is told of every node that starts: tests break one there."""
         simulation = Simulation(setting)
+        if on_start is not None:
+            for machine in simulation.machines.values():
+                machine.on_start.append(on_start)
         try:
             simulation.run()
         except Violated as violated:
@@ -35,7 +40,7 @@ def command(setting: Setting) -> str:
     faults = ",".join(setting.kinds) or "none"
     return (
         f"python -m tools.simulate --seed {setting.seed} --nodes {setting.nodes} "
-        f"--for {setting.for_s:g}s --faults {faults}"
+        f"--for {setting.for_s:g}s --faults {faults}{' --forget' if setting.forget else ''}"
     )
 
 

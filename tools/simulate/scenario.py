@@ -16,7 +16,8 @@ from node.retention import Limits
 from tools.simulate.machine import Spec
 from tools.simulate.world import World
 
-_HEARTBEAT_S, _DEAD_AFTER_S = 1.0, 10.0
+_KNOBS_S, _HASTY_S = (1.0, 10.0), (0.25, 1.5)
+"""Heartbeat and dead-after; the hasty ones forget who is gone after nine minutes."""
 _WINDOW_US = 10_000_000
 TOPICS = tuple(f"{name}.{number}" for name in ("job", "gpu") for number in range(4))
 
@@ -50,14 +51,14 @@ class Scenario(NamedTuple):
     latency_s: tuple[float, float]
 
 
-def draw_scenario(world: World, nodes: int) -> Scenario:
-    """The scenario of a seed."""
+def draw_scenario(world: World, nodes: int, hasty: bool = False) -> Scenario:
+    """The scenario of a seed; with `hasty` its nodes give up on each other, and forget who is gone, early."""
     draw = world.draw("scenario")
     names = [f"n{number:03}" for number in range(nodes)]
     leaves = set(names[2:]) & set(draw.sample(names, draw.choice((0, nodes // 4, nodes // 2))))
     seeds = _seeds(names, leaves, draw)
     machines = tuple(
-        Spec(name, _plan(seeds[name], name in leaves), name in leaves, draw.choice((1000, 2000, 5000)))
+        Spec(name, _plan(seeds[name], name in leaves, hasty), name in leaves, draw.choice((1000, 2000, 5000)))
         for name in names
     )
     busy = draw.sample(names, max(2, min(nodes // 2, 40)))
@@ -80,10 +81,11 @@ def _seeds(names: list[str], leaves: set[str], draw: random.Random) -> dict[str,
     return seeds
 
 
-def _plan(seeds: tuple[str, ...], leaf: bool) -> Plan:
+def _plan(seeds: tuple[str, ...], leaf: bool, hasty: bool) -> Plan:
     limits = Limits(0, 0, 0, 0, 0)
     role: Role = "leaf" if leaf else "peer"
-    return Plan(seeds, _HEARTBEAT_S, _DEAD_AFTER_S, limits, lambda topic: _WINDOW_US, _WINDOW_US, role)
+    heartbeat_s, dead_after_s = _HASTY_S if hasty else _KNOBS_S
+    return Plan(seeds, heartbeat_s, dead_after_s, limits, lambda topic: _WINDOW_US, _WINDOW_US, role)
 
 
 def _publisher(machine: str, draw: random.Random) -> Publishing:

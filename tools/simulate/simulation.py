@@ -4,6 +4,9 @@
     start    load and faults             all is healed,    oracle          nothing     nothing is forwarded
                                          programs return                   grows
 
+With `forget` it goes on until everybody has forgotten the generations that are gone, and then one machine comes back
+that was away all the time and knows them from its disk. That takes nine minutes, as nodes are `hasty` then.
+
 The oracle's word on what was delivered is asked once everything has come to rest, and at the latest after `SETTLE_S`.
 """
 
@@ -29,15 +32,20 @@ _SPARES_S = 15.0
 """Second connections to a peer are closed after ten seconds."""
 _IDLE_LOOKS, _IDLE_EVERY_S = 4, 2.1
 _AFTER_S = 5.0
+_FORGOTTEN = 1.1
+_REMINDERS, _REMINDED_S = 20, 0.5
 
 
 class Setting(NamedTuple):
-    """What is asked for: the seed, how many machines, how long faults happen, and which."""
+    """What is asked for: the seed, how many machines, how long faults happen, and which; and whether to wait until
+    who is gone is forgotten.
+    """
 
     seed: int
     nodes: int
     for_s: float
     kinds: tuple[Kind, ...]
+    forget: bool = False
 
 
 class Simulation:
@@ -46,7 +54,7 @@ class Simulation:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.world = World(setting.seed)
-        self.scenario = draw_scenario(self.world, setting.nodes)
+        self.scenario = draw_scenario(self.world, setting.nodes, setting.forget)
         self.faults = draw_faults(self.world, self.scenario, setting.kinds, BEGIN_S, BEGIN_S + setting.for_s)
         self.network = Network(self.world, self.scenario.latency_s)
         self.ledger = Ledger()
@@ -69,6 +77,8 @@ class Simulation:
         self.oracle.settled(undisturbed=not self.setting.kinds)
         self._idle()
         self._part()
+        if self.setting.forget:
+            self._forget()
 
     def _begin(self) -> None:
         if not self.setting.kinds:
@@ -166,3 +176,15 @@ class Simulation:
             publisher.publish_one(publisher.spec.topics[0])
         self.world.run(self.world.now_us + int(_AFTER_S * 1e6))
         self.oracle.nobody_wants(forwarded)
+
+    def _forget(self) -> None:
+        """Everybody forgets who is gone for good, and one who was not there all the while does not remind them."""
+        away = self.world.draw("away").choice([each for each in self.machines.values() if not each.hidden])
+        away.crash()
+        forget_after_us = away.node.membership.limits.forget_after_us
+        self.world.run(self.world.now_us + int(_FORGOTTEN * forget_after_us))
+        self.oracle.forgotten(away.name)
+        away.start()
+        for _ in range(_REMINDERS):
+            self.world.run(self.world.now_us + int(_REMINDED_S * 1e6))
+            self.oracle.forgotten(away.name)
