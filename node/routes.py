@@ -136,13 +136,17 @@ class Routes:
             lists = {self.me: tuple(sorted({pattern for patterns in lists.values() for pattern in patterns}))}
         return {name: patterns for name, patterns in lists.items() if patterns}
 
-    def speaks(self, link: LinkKey) -> set[str]:
-        """The origins a link can be told about, beside this node's own: those whose events would be passed on to it."""
+    def speaks(self, link: LinkKey, without: Collection[LinkKey] = ()) -> set[str]:
+        """The origins a link can be told about, beside this node's own: those whose events would be passed on to it.
+
+        `without`: links that cannot be spoken for yet.
+        """
         to = self.neighbours[link]
         return {
             origin
             for other, each in self.neighbours.items()
-            if other != link and not self.leaf and (each.leaf or to.leaf or each.name in to.carried)
+            if other != link and other not in without
+            if not self.leaf and (each.leaf or to.leaf or each.name in to.carried)
             for origin in self.heard.get(other, ())
             if origin.rpartition(".")[0] != to.name
         }

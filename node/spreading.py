@@ -188,12 +188,12 @@ class Spreading:
 
     def _answer_all(self, turn: Turn) -> None:
         for key, asked in self._asked.items():
+            asked.waiting = {
+                other: version
+                for other, version in asked.waiting.items()
+                if other in self._told and self._told[other].answered < version
+            }
             if asked.open:
-                asked.waiting = {
-                    other: version
-                    for other, version in asked.waiting.items()
-                    if other in self._told and self._told[other].answered < version
-                }
                 if not asked.waiting or turn.now.mono_us >= asked.deadline_us:
                     asked.open = False
                     self._answer(key, asked, turn)
@@ -202,14 +202,15 @@ class Spreading:
         self._grown = False
 
     def _say_more(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
-        if not self._speaks(key) <= asked.said.keys():
+        if not self._speaks(key, asked) <= asked.said.keys():
             self._answer(key, asked, turn)
 
-    def _speaks(self, key: LinkKey) -> set[str]:
-        return {self._state.origin, *self._routes.speaks(key)}
+    def _speaks(self, key: LinkKey, asked: _Asked) -> set[str]:
+        """The origins that know what the link wants."""
+        return {self._state.origin, *self._routes.speaks(key, asked.waiting)}
 
     def _answer(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
-        origins, wanted = self._speaks(key), self._state.interest.patterns_of(key)
+        origins, wanted = self._speaks(key, asked), self._state.interest.patterns_of(key)
         rows = [
             (stream.origin, stream.topic, stream.base, stream.head)
             for stream in self._state.relay.streams.values()

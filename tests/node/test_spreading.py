@@ -1,0 +1,203 @@
+"""Interest that goes further than one link: leaves, their peers, carriers. Whole nodes over a wire in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.spreading import ANSWER_WAIT_S
+from tests.node.wire import Connection, Wire
+from tests.node.workbench import Author, Bench, Program, answer, live, sent, values
+
+
+class Town:
+    """Nodes by name, joined as a test says; `got` holds what each node gave to its programs, in order.
+
+    `replies` counts its answers to them.
+    """
+
+    def __init__(self, path: Path, peers: str, leaves: str = "") -> None:
+        self.path = path
+        self.nodes = {name: Bench(path, name) for name in peers}
+        self.nodes |= {name: Bench(path, name, role="leaf") for name in leaves}
+        self.wire = Wire(*self.nodes.values())
+        self.got: dict[str, list[object]] = {name: [] for name in self.nodes}
+        self.replies = dict.fromkeys(self.nodes, 0)
+        self.programs: dict[str, Program] = {}
+        self.authors: dict[str, Author] = {}
+        for name, node in self.nodes.items():
+            self._watch(name, node)
+
+    def _watch(self, name: str, node: Bench) -> None:
+        turn_of = node.turn
+
+        def turn(*args: object, **fields: object) -> object:
+            turn = turn_of(*args, **fields)  # type: ignore[arg-type]
+            self.replies[name] += len(turn.replies)
+            self.got[name] += [value for frame in live(turn) for value in values(frame)]
+            return turn
+
+        node.turn = turn  # type: ignore[assignment, method-assign]
+        self.programs[name] = Program(node, f"at {name}")
+        self.programs[name].attach()
+        self.authors[name] = Author(name)
+        node.greet(self.authors[name])
+
+    def link(self, dialler: str, acceptor: str) -> Connection:
+        """One node dials another."""
+        made = self.wire.dial(dialler, f"tcp://{acceptor}")
+        self.wire.settle()
+        return made
+
+    def subscribe(self, name: str, pattern: str = "A", durable: bool = False) -> int:
+        """Subscribe at a node, with all that follows from it."""
+        sub, request = self.programs[name].subscribing(f"{name}-{pattern}", pattern, durable=durable)
+        node = self.nodes[name]
+        self.wire.send(node, node.turn(requests=[request], subscriptions=[self.programs[name].marker(sub)]))
+        self.wire.settle()
+        self.wire.run(0.5, 0.1)
+        return sub
+
+    def publish(self, name: str, *payloads: object, topic: str = "A") -> None:
+        """Publish at a node, and let it travel."""
+        node = self.nodes[name]
+        self.wire.send(node, node.turn(self.authors[name].frame(topic, *payloads)))
+        self.wire.settle()
+
+    def received(self, name: str) -> list[object]:
+        """What a node's programs were given since this was last asked."""
+        found, self.got[name] = self.got[name], []
+        return found
+
+
+def star(path: Path) -> Town:
+    """Two peers p and q, and two leaves l and m that dial both."""
+    town = Town(path, "pq", "lm")
+    town.link("p", "q")
+    for leaf in "lm":
+        for peer in "pq":
+            town.link(leaf, peer)
+    return town
+
+
+@pytest.mark.parametrize("origin", "pqlm")
+def test_an_event_reaches_every_subscriber_once_wherever_it_enters(tmp_path: Path, origin: str) -> None:
+    town = star(tmp_path)
+    for name in "pqlm":
+        town.subscribe(name)
+    town.publish(origin, 1, 2)
+    assert {name: town.received(name) for name in "pqlm"} == {name: [1, 2] for name in "pqlm"}
+
+
+def test_after_the_last_unsubscription_nothing_is_forwarded(tmp_path: Path) -> None:
+    town = star(tmp_path)
+    subs = {name: town.subscribe(name) for name in "qlm"}
+    for name, sub in subs.items():
+        node = town.nodes[name]
+        town.wire.send(node, node.turn(requests=[town.programs[name].request("unsubscribe", sub=sub)]))
+        town.wire.run(0.3, 0.1)
+    before = {name: [link.sent for link in node.links.links.values()] for name, node in town.nodes.items()}
+    for name in "pqlm":
+        town.publish(name, name)
+    assert {name: [link.sent for link in node.links.links.values()] for name, node in town.nodes.items()} == before
+    assert all(town.received(name) == ([]) for name in "pqlm")
+
+
+def test_a_leafs_own_wish_is_no_reason_to_send_its_events_away(tmp_path: Path) -> None:
+    town = star(tmp_path)
+    town.subscribe("l")
+    town.publish("l", 1)
+    assert town.received("l") == [1]
+    assert [link.sent for link in town.nodes["l"].links.links.values()] == [0, 0]
+
+
+def test_a_subscription_at_a_leaf_waits_until_the_far_peer_knows_of_it(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq", "l")
+    far = town.link("p", "q")
+    town.link("l", "p")
+    leaf, program = town.nodes["l"], town.programs["l"]
+    sub, request = program.subscribing("c", "A")
+    far.deaf = True
+    turn = leaf.turn(requests=[request], subscriptions=[program.marker(sub)])
+    town.wire.send(leaf, turn)
+    town.wire.settle()
+    assert turn.replies == []
+    assert town.nodes["q"].state.interest.links_wanting("A") == ()
+    assert leaf.turn(later_s=ANSWER_WAIT_S / 2).replies == []  # p has not answered: q has not
+    town.wire.run(ANSWER_WAIT_S + 0.2, 0.1)
+    assert leaf.state.informed != {}
+
+
+def test_a_leaf_that_was_away_from_all_its_peers_misses_nothing(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq", "l")
+    town.link("p", "q")
+    line = town.link("l", "p")
+    town.subscribe("l")
+    town.publish("q", 1)
+    town.wire.cut(line)
+    town.publish("q", 2, 3)
+    town.publish("p", 4, topic="A")
+    town.wire.run(2.0)
+    town.wire.connect("l", "tcp://p")
+    town.wire.settle()
+    town.publish("q", 5)
+    town.wire.run(3.0)
+    assert sorted(map(str, town.received("l"))) == ["1", "2", "3", "4", "5"]
+
+
+def test_two_peers_that_do_not_reach_each_other_are_carried_for_and_let_go_again(tmp_path: Path) -> None:
+    town = Town(tmp_path, "abc")
+    town.link("a", "b")
+    town.link("b", "c")
+    town.subscribe("c")
+    town.wire.run(8.0)
+    town.publish("a", 1)
+    assert (town.received("c"), town.received("b")) == ([1], [])
+    direct = town.link("a", "c")
+    town.wire.run(3.0)
+    carrier = town.nodes["b"].links.links.values()
+    before = [link.sent for link in carrier]
+    town.publish("a", 2)
+    assert town.received("c") == [2]
+    assert [link.sent for link in carrier] == before
+    town.wire.cut(direct)
+    town.publish("a", 3)
+    town.wire.run(12.0)
+    town.publish("a", 4)
+    town.wire.run(3.0)
+    assert town.received("c") == [3, 4]
+
+
+def test_an_answer_is_given_again_when_those_it_waited_for_have_answered(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq", "l")
+    far = town.link("p", "q")
+    town.link("l", "p")
+    town.publish("q", "old")
+    far.deaf = True
+    leaf, program = town.nodes["l"], town.programs["l"]
+    sub, request = program.subscribing("c", "A")
+    town.wire.send(leaf, leaf.turn(requests=[request], subscriptions=[program.marker(sub)]))
+    town.wire.settle()
+    before = town.replies["l"]
+    town.wire.run(ANSWER_WAIT_S + 0.5, 0.1)
+    assert town.replies["l"] == before + 1
+    town.wire.cut(far)
+    town.wire.connect("p", "tcp://q")
+    town.wire.settle()
+    town.wire.run(1.0, 0.1)
+    town.publish("q", "new")
+    assert town.received("l") == ["new"]
+
+
+def test_unknown_words_of_an_interest_are_passed_over_and_wrong_ones_counted(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq")
+    line = town.link("p", "q")
+    node = town.nodes["q"]
+    node.turn(links=[(line.routing_id, b'\x00{"t":"interest","version":9,"lists":{"p":["A"]},"whole":true,"new":1}')])
+    assert node.state.interest.of(line.routing_id) == {"p": ("A",)}
+    for bad in (b'{"t":"interest"}', b'{"t":"interest","version":1,"lists":[],"whole":true}', b'{"t":"want","id":1}'):
+        node.turn(links=[(line.routing_id, b"\x00" + bad)])
+    assert node.node.counts["malformed control"] == 3
+    assert sent(node.turn(), line.routing_id) == []
+    assert answer(node.turn(requests=[node.request("peers")]))["ok"]
