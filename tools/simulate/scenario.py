@@ -16,7 +16,7 @@ from node.retention import Limits
 from tools.simulate.machine import Spec
 from tools.simulate.world import World
 
-_KNOBS_S, _HASTY_S = (1.0, 10.0), (0.25, 1.5)
+KNOBS_S, _HASTY_S = (1.0, 10.0), (0.25, 1.5)
 """Heartbeat and dead-after; the hasty ones forget who is gone after nine minutes."""
 _WINDOW_US = 10_000_000
 TOPICS = tuple(f"{name}.{number}" for name in ("job", "gpu") for number in range(4))
@@ -58,7 +58,12 @@ def draw_scenario(world: World, nodes: int, hasty: bool = False) -> Scenario:
     leaves = set(names[2:]) & set(draw.sample(names, draw.choice((0, nodes // 4, nodes // 2))))
     seeds = _seeds(names, leaves, draw)
     machines = tuple(
-        Spec(name, _plan(seeds[name], name in leaves, hasty), name in leaves, draw.choice((1000, 2000, 5000)))
+        Spec(
+            name,
+            plan(seeds[name], name in leaves, _HASTY_S if hasty else KNOBS_S),
+            name in leaves,
+            draw.choice((1000, 2000, 5000)),
+        )
         for name in names
     )
     busy = draw.sample(names, max(2, min(nodes // 2, 40)))
@@ -81,11 +86,11 @@ def _seeds(names: list[str], leaves: set[str], draw: random.Random) -> dict[str,
     return seeds
 
 
-def _plan(seeds: tuple[str, ...], leaf: bool, hasty: bool) -> Plan:
+def plan(seeds: tuple[str, ...], leaf: bool, knobs_s: tuple[float, float]) -> Plan:
+    """What the operator of a simulated node has chosen."""
     limits = Limits(0, 0, 0, 0, 0)
     role: Role = "leaf" if leaf else "peer"
-    heartbeat_s, dead_after_s = _HASTY_S if hasty else _KNOBS_S
-    return Plan(seeds, heartbeat_s, dead_after_s, limits, lambda topic: _WINDOW_US, _WINDOW_US, role)
+    return Plan(seeds, *knobs_s, limits, lambda topic: _WINDOW_US, _WINDOW_US, role)
 
 
 def _publisher(machine: str, draw: random.Random) -> Publishing:
