@@ -124,8 +124,10 @@ class Node:
             if turn.changes:
                 self.state.store.commit(turn.changes)
         except StoreError as error:
-            return self._failed(turn, error)
-        self._committed(turn)
+            turn = self._failed(turn, error)
+        else:
+            self._committed(turn)
+        self._count_sent(turn)
         return turn
 
     def _decide(self, inbox: Inbox, turn: Turn) -> None:
@@ -218,8 +220,11 @@ class Node:
             self.state.consumers[letter.consumer].next_due_us = 0
         for act in turn.once_committed:
             act()
-        for key, data in turn.links:
-            if key in self.links.links and not data.startswith(CONTROL):
+
+    def _count_sent(self, turn: Turn) -> None:
+        """Count the frames per link, as the far end counts what it receives: talk is none."""
+        for key, data in (*turn.passing_links, *turn.links):
+            if data[:1] != CONTROL and key in self.links.links:
                 self.links.links[key].sent += 1
 
     def idle_ms(self, now: Now) -> int:

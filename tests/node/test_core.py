@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.frame import decode, encode
-from mesh.requests import unpack_beacon
+from mesh.requests import unpack_beacon, unpack_control
 from tests.node.workbench import Author, Bench, Program, directed, forwarded, live, runs, sent, values
 
 
@@ -187,6 +187,14 @@ def test_an_event_is_forwarded_to_the_links_that_want_it_and_no_others(bench: Be
     turn = bench.turn(author.frame("A", "x"))
     assert [(key, decode(data).sequence) for key, data in turn.links] == [(wants, 1)]
     assert bench.links.links[wants].sent == 1
+
+
+def test_frames_are_counted_as_sent_and_what_nodes_tell_each_other_is_not(bench: Bench, author: Author) -> None:
+    link = bench.peer("b", "A")
+    bench.turn(author.frame("A", "x"))
+    turn = bench.turn(author.ephemeral("A", "y"), later_s=60.0)
+    assert [unpack_control(data[1:])["t"] for _, data in turn.links] == ["digest", "beacon"]
+    assert bench.links.links[link].sent == 2
 
 
 def test_a_peers_event_is_logged_and_delivered_here_and_never_forwarded(
