@@ -118,6 +118,7 @@ class Node:
     def turn(self, inbox: Inbox, now: Now) -> Turn:
         """Decide about everything that arrived and everything that is due; commit; return what may now be sent."""
         turn = Turn(now)
+        self.membership.awake(now)
         self._mend(turn)
         self._decide(inbox, turn)
         try:

@@ -21,6 +21,7 @@ from typing import Any
 
 from node.addresses import usable
 from node.changes import MemberRow
+from node.clock import Now
 from node.dialling import Dialling
 from node.gossip import Gossip
 from node.link import Heard, Link
@@ -53,7 +54,7 @@ class Membership:
         self._gossip = Gossip(self.members, self._usable)
         self._dialling = Dialling(links.me.role, self.seeds, limits, draw)
         self._rivals: dict[str, tuple[int, str]] = {}
-        self._ticked_us: int | None = None
+        self._awake_us: int | None = None
         self._beat_us = 0
         self._repeat_us = 0
         self._kept: dict[str, MemberRow] = {}
@@ -136,13 +137,19 @@ class Membership:
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def tick(self, turn: Turn) -> None:
-        """Pass verdicts, dial, gossip. Comes before the links' own tick: a late loop pardons both."""
-        now = turn.now
-        if self._ticked_us is not None and now.mono_us - self._ticked_us > self.limits.late_after_us:
+    def awake(self, now: Now) -> None:
+        """A turn begins; when the last one was long ago, this node was stopped itself, and silence says nothing.
+
+        Before anything else: who asks in this very turn how the members are is not told of a silence, either.
+        """
+        if self._awake_us is not None and now.mono_us - self._awake_us > self.limits.late_after_us:
             self.members.pardon(now.mono_us)
             self._links.pardon(now)
-        self._ticked_us = now.mono_us
+        self._awake_us = now.mono_us
+
+    def tick(self, turn: Turn) -> None:
+        """Pass verdicts, dial, gossip. Comes before the links' own tick."""
+        now = turn.now
         if now.mono_us >= self._beat_us:
             self._beat_us = now.mono_us + self.limits.heartbeat_us
             self._beat(turn)

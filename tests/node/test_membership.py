@@ -10,7 +10,7 @@ import pytest
 from node.members import Fact
 from node.peer_rows import peer_rows
 from tests.node.wire import Wire
-from tests.node.workbench import Author, Bench, control, sent
+from tests.node.workbench import Author, Bench, after, control, sent
 
 
 def states(bench: Bench) -> dict[str, str]:
@@ -58,6 +58,12 @@ def test_a_node_that_slept_accuses_nobody_and_keeps_its_links(bench: Bench) -> N
     bench.turn(later_s=1.0)
     bench.turn(later_s=1.0)
     assert bench.links.up() == set()
+
+
+def test_who_asks_in_the_turn_in_which_a_node_wakes_is_told_of_no_suspicion(bench: Bench) -> None:
+    bench.peer("b")
+    bench.now = after(bench.now, 60.0)
+    assert [(row["name"], row["state"]) for row in bench.ask("peers")["rows"]] == [("b", "alive")]
 
 
 def test_goodbye_is_told_apart_from_death_and_told_on(bench: Bench) -> None:
