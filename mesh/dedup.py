@@ -73,9 +73,11 @@ class DedupWindow:
     def remember(self, origin: str, topic: str, sequence: int, hashes: Sequence[bytes], now_us: int) -> None:
         """Note a batch that was admitted: event i has sequence `sequence + i` and content `hashes[i]`."""
         batch = self._next
-        self._next += 1
+        self._next = batch + 1
         self._batches[batch] = (origin, topic, sequence, now_us, b"".join(hashes))
-        self._seen.update(dict.fromkeys(hashes, batch))
+        seen = self._seen
+        for hash_ in hashes:
+            seen[hash_] = batch
         self._events += len(hashes)
 
     def forget(self, now_us: int) -> None:

@@ -67,6 +67,9 @@ NO_PUBLISHER = bytes(PUBLISHER_BYTES)
 
 _HEADER = Struct("!BBBBHH8sQQ16s")
 _HEADER_BYTES = _HEADER.size
+_unpack_header = _HEADER.unpack_from
+_new = tuple.__new__
+"""Makes a named tuple in 0.1 µs instead of 0.17: its own constructor only rearranges the arguments."""
 _COVERED = Struct("!8sQQHB")  # publisher, number, sequence, count, origin_len: what the digest covers of the header
 RECORD = Struct("!Q16sHI")
 _RECORD_BYTES = RECORD.size
@@ -129,27 +132,12 @@ def pack_record(time_us: int, hash_: bytes, meta: bytes, body: bytes) -> bytes:
 
 def encode(frame: Frame) -> bytes:
     """The frame's bytes, with its digest. The caller answers for the fields; `decode` checks them."""
-    topic_wire = check_topic(frame.topic)
-    origin = frame.origin.encode()
-    return b"".join(
-        (
-            topic_wire,
-            _HEADER.pack(
-                VERSION,
-                frame.flags,
-                frame.hops,
-                len(origin),
-                frame.count,
-                0,
-                frame.publisher,
-                frame.number,
-                frame.sequence,
-                _digest(topic_wire, frame.publisher, frame.number, frame.sequence, frame.count, origin, frame.events),
-            ),
-            origin,
-            frame.events,
-        )
-    )
+    topic, flags, hops, publisher, number, sequence, count, origin_text, events = frame
+    wire, origin = check_topic(topic), origin_text.encode()
+    covered = wire + _COVERED.pack(publisher, number, sequence, count, len(origin)) + origin
+    digest = _digest(covered, events)
+    header = _HEADER.pack(VERSION, flags, hops, len(origin), count, 0, publisher, number, sequence, digest)
+    return b"".join((wire, header, origin, events))
 
 
 def decode(data: bytes) -> Frame:
@@ -162,21 +150,19 @@ def decode(data: bytes) -> Frame:
     header_end = start + _HEADER_BYTES
     if len(data) < header_end:
         _refuse("truncated", f"{len(data)} bytes end inside the header")
-    version, flags, hops, origin_len, count, reserved, publisher, number, sequence, digest = _HEADER.unpack_from(
-        data, start
-    )
+    version, flags, hops, origin_len, count, reserved, publisher, number, sequence, digest = _unpack_header(data, start)
     if version != VERSION:
         _refuse("version", f"version {version}, this side speaks {VERSION}")
     events_start = header_end + origin_len
-    topic_wire, origin_wire, events = data[:start], data[header_end:events_start], data[events_start:]
-    if digest != _digest(topic_wire, publisher, number, sequence, count, origin_wire, events):
+    wire, origin, events = data[:start], data[header_end:events_start], data[events_start:]
+    if digest != _digest(wire + _COVERED.pack(publisher, number, sequence, count, len(origin)) + origin, events):
         _refuse("digest", "the digest does not match the content")
     if flags & ~_FLAGS_KNOWN or reserved:
         _refuse("flags", f"flags {flags:#x}, reserved {reserved}")
     _check_identity(flags & EPHEMERAL, number, sequence, origin_len)
     _check_records(events, count)
-    return Frame(
-        _topic_text(topic_wire), flags, hops, publisher, number, sequence, count, _origin_text(origin_wire), events
+    return _new(
+        Frame, (_topic_text(wire), flags, hops, publisher, number, sequence, count, _origin_text(origin), events)
     )
 
 
@@ -245,13 +231,12 @@ def _check_records(events: bytes, count: int) -> None:
 def records(frame: Frame) -> list[Record]:
     """The events of a decoded frame, in order."""
     found, at, unpack, events = [], 0, RECORD.unpack_from, frame.events
-    new = tuple.__new__  # a third faster than Record(…), which only rearranges its arguments
     for _ in range(frame.count):
         time_us, hash_, meta_len, body_len = unpack(events, at)
         middle = at + _RECORD_BYTES + meta_len
         end = middle + body_len
         meta = events[at + _RECORD_BYTES : middle]
-        found.append(new(Record, (time_us, hash_, meta, events[middle:end], at)))
+        found.append(_new(Record, (time_us, hash_, meta, events[middle:end], at)))
         at = end
     return found
 
@@ -297,10 +282,8 @@ def single(frame: Frame, index: int, flags: int) -> Frame:
     return one._replace(number=number, sequence=sequence, flags=frame.flags | flags)
 
 
-def _digest(
-    topic_wire: bytes, publisher: bytes, number: int, sequence: int, count: int, origin: bytes, events: bytes
-) -> bytes:
-    covered = topic_wire + _COVERED.pack(publisher, number, sequence, count, len(origin)) + origin
+def _digest(covered: bytes, events: bytes) -> bytes:
+    """`covered` is what comes before the events: topic, the fields of `_COVERED`, origin."""
     if len(events) <= _COPY_BYTES_MAX:
         return blake3(covered + events).digest(HASH_BYTES)
     return blake3(covered).update(events).digest(HASH_BYTES)

@@ -34,6 +34,9 @@ from node.turn import LinkKey, Turn
 BEACON_TIMES = 3
 """A head is announced in so many beacons: one may be dropped like any message to a slow subscriber."""
 _NOT_LOGGED = POSITION.pack(0)
+_pack_position = POSITION.pack
+_new = tuple.__new__
+"""Makes a named tuple: the constructor costs nearly twice as much, and every frame comes by here."""
 _PASSED_MAX = 10_000
 """Ephemeral frames remembered so that a copy that comes by another way is dropped."""
 
@@ -63,6 +66,7 @@ class Intake:
         self._receipts = Receipts(state)
         self._moved: dict[int, tuple[Stream, int]] = {}
         self._passed: dict[bytes, None] = {}
+        self._heard: set[bytes] = set()
 
     @property
     def closed(self) -> bool:
@@ -78,6 +82,7 @@ class Intake:
                 self._counts[f"malformed {error.kind}"] += 1
             except StoreError as error:
                 self._counts[f"store {error.code}"] += 1  # no receipt: the publisher will send it again
+        self._note(turn)
         self._receipts.send(turn)
 
     def _publish(self, frame: Frame, turn: Turn) -> None:
@@ -98,30 +103,32 @@ class Intake:
             case Rejected(reason):
                 self._counts["rejected"] += frame.count
                 self._receipts.rejected(frame.publisher, frame.number, frame.count, "hash", reason)
-                self._note(frame.publisher, turn)
+                self._heard.add(frame.publisher)
             case OutOfTurn(first):
                 self._counts["out of turn"] += frame.count
                 if first:
                     self._receipts.resend(frame.publisher, first)
 
     def _admit(self, frame: Frame, admitted: Admitted, turn: Turn) -> None:
-        state, news = self._state, admitted.frame
-        publisher = state.relay.publishers[frame.publisher]
-        self._receipts.admitted(frame.publisher)
-        if news is not None and admitted.stream is not None:
-            publisher.position = state.next_position
+        news, stream, _, runs, duplicates = admitted
+        author = frame.publisher
+        self._heard.add(author)
+        self._receipts.admitted(author)
+        if news is not None and stream is not None:
+            self._state.relay.publishers[author].position = self._state.next_position
             self._append(news, encode(news), admitted, None, turn)
-            self._receipts.accepted(frame.publisher, frame.topic, admitted.runs)
+            self._receipts.accepted(author, news.topic, runs)
             self._counts["published"] += news.count
-        if admitted.duplicates:
-            self._receipts.duplicates(frame.publisher, admitted.duplicates)
-            self._counts["duplicates"] += len(admitted.duplicates)
-        self._note(frame.publisher, turn)
+        if duplicates:
+            self._receipts.duplicates(author, duplicates)
+            self._counts["duplicates"] += len(duplicates)
 
-    def _note(self, key: bytes, turn: Turn) -> None:
-        """Write down how far the publisher has come."""
-        publisher = self._state.relay.publishers[key]
-        turn.changes.publishers[key] = (publisher.number, publisher.position, turn.now.wall_us)
+    def _note(self, turn: Turn) -> None:
+        """Write down how far the publishers that were heard in this turn have come."""
+        for key in self._heard:
+            publisher = self._state.relay.publishers[key]
+            turn.changes.publishers[key] = (publisher.number, publisher.position, turn.now.wall_us)
+        self._heard.clear()
 
     def forwarded(self, data: bytes, source: LinkKey, turn: Turn) -> Frame | None:
         """One frame of a peer; returns it when it may have closed or shown a gap. Raises `MalformedFrame`."""
@@ -161,28 +168,27 @@ class Intake:
                     self._counts["repeated"] += frame.count if frame else 0
 
     def _refuses(self, frame: Frame) -> bool:
-        refuses = self.closed and not frame.ephemeral
-        self._counts["refused disk"] += frame.count if refuses else 0
-        return refuses
+        if self._trouble.error is None or frame.ephemeral:
+            return False
+        self._counts["refused disk"] += frame.count
+        return True
 
     def _append(self, frame: Frame, data: bytes, admitted: Admitted, source: LinkKey | None, turn: Turn) -> None:
         """One batch into the transaction, and onto its ways out."""
         state, changes, stream = self._state, turn.changes, admitted.stream
         assert stream is not None  # news has one
+        topic, _, _, publisher, number, sequence, count, origin, _ = frame
         position = state.next_position
-        state.next_position += frame.count
+        state.next_position = position + count
         if admitted.new_stream:
-            changes.streams.append((stream.id, stream.origin, stream.topic, stream.base, stream.head))
-        changes.heads[stream.id] = frame.last
-        changes.log.append(
-            LogRow(
-                position, stream.id, frame.sequence, frame.count, turn.now.wall_us, frame.publisher, frame.number, data
-            )
-        )
-        if state.interest.wanted_here(frame.topic):
-            turn.out.append([data + POSITION.pack(position)])
+            changes.streams.append((stream.id, origin, topic, stream.base, stream.head))
+        changes.heads[stream.id] = sequence + count - 1
+        row = (position, stream.id, sequence, count, turn.now.wall_us, publisher, number, data)
+        changes.log.append(_new(LogRow, row))
+        if state.interest.wanted_here(topic):
+            turn.out.append([data + _pack_position(position)])
         self._moved[stream.id] = (stream, BEACON_TIMES)
-        links = self._routes.onward(frame.topic, frame.origin, source)
+        links = self._routes.onward(topic, origin, source)
         if links:
             onward = data if source is None else passed_on(data)
             for link in links:

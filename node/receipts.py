@@ -64,7 +64,8 @@ class Receipts:
 
     def admitted(self, publisher: bytes) -> None:
         """The publisher has gone on to news: its former rows need not be kept at hand."""
-        self._former.pop(publisher, None)
+        if self._former:
+            self._former.pop(publisher, None)
 
     def again(self, frame: Frame, publisher: Publisher, turn: Turn) -> None:
         """Receipt a frame that was admitted before (perhaps in this turn), as it was receipted then."""
