@@ -41,7 +41,8 @@ an acknowledgement otherwise. ZMTP's heartbeats must stay off: libzmq 4.3.5 abor
 connection that broke while its input queue was full."""
 _HANDSHAKE_MS = 5000
 _MONITORED = (
-    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -87,6 +88,8 @@ class Sockets:
         self._acceptor.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._acceptor.setsockopt(zmq.IPV6, "[" in listen)
         self._acceptor_monitor = self._monitor(self._acceptor)
+        self._ungreeted: set[int] = set()
+        self._failed = 0
         self._dealers: dict[str, zmq.Socket[bytes]] = {}
         self._monitors: dict[zmq.Socket[bytes], str] = {}
         self._events: list[tuple[LinkKey, str, str]] = []
@@ -217,13 +220,25 @@ class Sockets:
 
     def _from_monitors(self, ready: dict[object, int], inbox: Inbox) -> None:
         if self._acceptor_monitor in ready:
-            for event in _monitor_events(self._acceptor_monitor):
-                if event in _FAILURES:
-                    self._events.append((b"", "stranger", _FAILURES[event]))
+            for event, descriptor in _monitor_events(self._acceptor_monitor):
+                self._acceptor_event(event, descriptor)
         for monitor, address in self._monitors.items():
             if monitor in ready:
-                for event in _monitor_events(monitor):
+                for event, _ in _monitor_events(monitor):
                     self._dealer_event(address, event)
+
+    def _acceptor_event(self, event: int, descriptor: int) -> None:
+        """Count who came and was no node. Some garbage ends a connection without a word of what failed."""
+        if event == zmq.EVENT_ACCEPTED:
+            self._ungreeted.add(descriptor)
+        elif event in _FAILURES:  # its value is a reason; the connection it is about ends next
+            self._events.append((b"", "stranger", _FAILURES[event]))
+            self._failed += 1
+        elif descriptor in self._ungreeted:
+            self._ungreeted.discard(descriptor)
+            if event == zmq.EVENT_DISCONNECTED and not self._failed:
+                self._events.append((b"", "stranger", _FAILURES[zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL]))
+            self._failed = max(0, self._failed - (event == zmq.EVENT_DISCONNECTED))
 
     def _dealer_event(self, address: str, event: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -335,7 +350,9 @@ def _drain_parts(socket: zmq.Socket[bytes], into: list[list[bytes]]) -> None:
         pass
 
 
-def _monitor_events(monitor: zmq.Socket[bytes]) -> list[int]:
+def _monitor_events(monitor: zmq.Socket[bytes]) -> list[tuple[int, int]]:
+    """Event and value of every message; the value of most is a file descriptor."""
     parts: list[list[bytes]] = []
     _drain_parts(monitor, parts)
-    return [parse_monitor_message(each)["event"] for each in parts]
+    messages = [parse_monitor_message(each) for each in parts]
+    return [(message["event"], message["value"]) for message in messages]

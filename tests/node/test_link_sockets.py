@@ -110,13 +110,27 @@ def caller(sockets: Sockets) -> plain.socket:
     return plain.create_connection((host, int(port)), timeout=5)
 
 
-def test_garbage_on_the_listening_port_is_counted_as_a_stranger(sockets: Sockets) -> None:
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xff" + bytes(8) + b"\x7f" + b"\x03garbage" * 40,
+        b"\xff" * 100,
+        bytes(100),
+        b"\x01\x00" + b"z" * 1000,
+        b"GET / HTTP/1.1\r\nHost: mesh\r\n\r\n",
+    ],
+)
+def test_garbage_on_the_listening_port_is_counted_as_a_stranger_once(sockets: Sockets, garbage: bytes) -> None:
     heard = Heard(sockets)
-    with caller(sockets) as client:
-        client.sendall(b"\xff" + bytes(8) + b"\x7f" + b"\x03garbage" * 40)
-        heard.until(lambda: heard.link_events)
-    assert {(key, what) for key, what, _ in heard.link_events} == {(b"", "stranger")}
-    assert "ZMTP" in heard.link_events[0][2]
+    for count in (1, 2):
+        with caller(sockets) as client:
+            client.sendall(garbage)
+            client.shutdown(plain.SHUT_WR)
+            heard.until(lambda count=count: len(heard.link_events) >= count)
+    with caller(sockets):
+        pass
+    heard.until(lambda: len(heard.link_events) >= 3)
+    assert [(key, what) for key, what, _ in heard.link_events] == [(b"", "stranger")] * 3
 
 
 def test_a_web_client_on_the_listening_port_harms_no_peer(context: Context, sockets: Sockets) -> None:
