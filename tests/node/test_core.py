@@ -193,7 +193,7 @@ def test_frames_are_counted_as_sent_and_what_nodes_tell_each_other_is_not(bench:
     link = bench.peer("b", "A")
     bench.turn(author.frame("A", "x"))
     turn = bench.turn(author.ephemeral("A", "y"), later_s=60.0)
-    assert [unpack_control(data[1:])["t"] for _, data in turn.links] == ["digest", "beacon"]
+    assert [unpack_control(data[1:])["t"] for _, data in turn.closing_links] == ["digest", "beacon"]
     assert bench.links.links[link].sent == 2
 
 
