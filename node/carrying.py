@@ -18,7 +18,7 @@ from zlib import crc32
 
 from node.clock import Now
 from node.routes import Neighbour
-from node.turn import LinkKey
+from node.turn import LinkKey, rekey
 
 MISSED_S = 3.0
 """How long a member must be missed before a neighbour is asked to carry: linking takes about a second."""
@@ -40,6 +40,10 @@ class Carrying:
     def forget(self, link: LinkKey) -> None:
         """The link is gone."""
         self._reaches.pop(link, None)
+
+    def moved(self, old: LinkKey, new: LinkKey) -> None:
+        """The link goes on over another connection."""
+        rekey(self._reaches, old, new)
 
     def choose(
         self, neighbours: Mapping[LinkKey, Neighbour], asked: Mapping[LinkKey, Collection[str]], now: Now

@@ -20,7 +20,7 @@ from node.digests import bucket_of, differing, digest
 from node.relay import Stream
 from node.routes import Routes
 from node.state import State
-from node.turn import LinkKey, Turn
+from node.turn import LinkKey, Turn, rekey
 
 EVERY_S = 10.0
 
@@ -49,6 +49,10 @@ class Comparing:
     def forget(self, link: LinkKey) -> None:
         """The link is gone."""
         self._pairs.pop(link, None)
+
+    def moved(self, old: LinkKey, new: LinkKey) -> None:
+        """The link goes on over another connection."""
+        rekey(self._pairs, old, new)
 
     def tick(self, turn: Turn) -> None:
         """Send the digests that are due."""

@@ -93,7 +93,7 @@ class Node:
         self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts)
         self._everywhere = Everywhere(links, self.verbs)
         self.verbs["everywhere"] = self._everywhere.ask
-        others = (membership.heed, self._everywhere.heed)
+        others = (membership.heed, self._everywhere.heed, sessions.registrations.heed)
         self._neighbours = Neighbours(
             state, links, others, routes, wanting, self._intake, membership.lost_for_good, self.counts
         )

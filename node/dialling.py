@@ -75,7 +75,7 @@ class Dialling:
         self._spare_since: dict[str, int] = {}
         self._resting: dict[str, str] = {}
         self._targets: dict[str, _Target] = {}
-        self._opened: set[str] = set()
+        self._opened: dict[str, int] = {}
 
     def decide(self, members: Members, links: Mapping[LinkKey, Link], now_us: int) -> Decision:
         """What to change now. Ask once per heartbeat."""
@@ -88,16 +88,22 @@ class Dialling:
         for row in self._candidates(members):
             self._look_for(row, members.me.name, round_)
         self._sweep(round_)
-        self._opened.update(round_.decision.dial)
-        self._opened.difference_update(round_.decision.undial)
+        self._opened.update(dict.fromkeys(round_.decision.dial, now_us))
+        for address in round_.decision.undial:
+            self._opened.pop(address, None)
         return round_.decision
 
     def _sweep(self, round_: _Round) -> None:
-        """Let go of every connection that was opened for a member and is neither a link nor to become one."""
+        """Let go of every connection that was opened for a member and is neither a link nor to become one.
+
+        One that is greeting has its time: the far end may use it already.
+        """
         wanted = {*self._seeds, *(target.address for target in self._targets.values()), *round_.decision.undial}
-        for address in self._opened - wanted:
+        for address in self._opened.keys() - wanted:
             link = round_.links.get(address)
-            if link is not None and link.state not in ("up", "spare"):
+            young = round_.now_us - self._opened[address] <= self._limits.dead_after_us
+            used = ("up", "spare", "greeting") if young else ("up", "spare")
+            if link is not None and link.state not in used:
                 round_.decision.undial.append(address)
 
     # ── connections that are there ───────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ import orjson
 from node.link import Heard
 from node.links import Links
 from node.store import StoreError
-from node.turn import NONSENSE, LinkKey, Request, Turn, Verb
+from node.turn import NONSENSE, LinkKey, Request, Turn, Verb, rekey
 
 ASKABLE = frozenset({"status", "peers", "consumers", "audit", "dlq.summary", "dlq.errors", "log.stats", "wiring.view"})
 """What a node may be asked by way of another one."""
@@ -75,6 +75,9 @@ class Everywhere:
             turn.control(link.key, {"t": "answer", "id": message["id"], "reply": reply})
         elif kind == "answer":
             self._answered(int(message["id"]), link.key, message["reply"], turn)
+        elif kind == "moved":
+            for question in self._questions.values():
+                rekey(question.waiting, message["from"], link.key)
         elif kind == "down":
             for number in [each for each, question in self._questions.items() if link.key in question.waiting]:
                 self._missing(number, link.key, turn)

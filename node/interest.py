@@ -69,6 +69,12 @@ class Interest(Generic[Key]):
         if self._links.pop(link, None) is not None:
             self._wanting.clear()
 
+    def moved(self, old: Key, new: Key) -> None:
+        """What a link wanted, its next connection wants."""
+        if old in self._links:
+            self._links[new] = self._links.pop(old)
+            self._wanting.clear()
+
     def of(self, link: Key) -> Lists:
         """What a link last announced."""
         return {name: patterns.texts for name, patterns in self._links.get(link, {}).items()}

@@ -8,6 +8,7 @@ connecting ─▶ greeting ─▶ up ─▶ down ─▶ greeting …
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal, NamedTuple
 
 from node.turn import LinkKey
@@ -15,12 +16,19 @@ from node.turn import LinkKey
 LINK_PROTOCOL = LINK_PROTOCOL_MIN = 1
 """The newest and the oldest way to talk over a link that this node knows; a link uses the newest that both know."""
 
-TALK = frozenset(
-    (
-        *("interest", "interest_ack", "beacon", "heads", "digest", "want", "served", "reach"),
-        *("members", "known", "rival", "ask", "answer"),
-    )
-)
+
+class Talk(Enum):
+    """What a control message says: something that stands by itself, or a change to what was said before."""
+
+    WHOLE = 0
+    CHANGES = 1
+
+
+TALK = {
+    **dict.fromkeys(("interest", "reach"), Talk.CHANGES),
+    **dict.fromkeys(("interest_ack", "beacon", "heads", "digest", "want", "served"), Talk.WHOLE),
+    **dict.fromkeys(("members", "known", "rival", "ask", "answer"), Talk.WHOLE),
+}
 """Kinds of control messages that are no business of the link itself, and count only while it is up."""
 
 ADDRESSES_MAX = 8
@@ -97,8 +105,16 @@ class Link:
         self.left, self.reason, self.refused = False, "", ""
 
 
+def same_life(one: Link, other: Link) -> bool:
+    """Whether two connections lead to the same run of the same node."""
+    return (one.origin, one.life) == (other.origin, other.life)
+
+
 class Heard(NamedTuple):
-    """A control message that concerns others than the link itself: one of `TALK`, or `up` or `down`."""
+    """A control message that concerns others than the link itself: one of `TALK`, or `up`, `down` or `moved`.
+
+    `moved`: the link goes on over the connection `link`; `from` in its fields is the key of the one before.
+    """
 
     kind: str
     link: Link

@@ -6,17 +6,24 @@
     interest ──────────────────────────────▶ ◀─────────────────────────── interest
     frames, ping/pong, interest, interest_ack … both ways, until nothing was heard for `dead_after_s`
 
-    connecting ─▶ greeting ─▶ up ─▶ down ─▶ greeting …      by the dialler, as long as the connection stands
-                     ├──▶ refused   the reason is shown; tried again with the next connection
-                     └──▶ spare     another connection to the same peer is in use
+    connecting ─▶ greeting ─▶ up ◀──▶ spare     another connection to the same peer is in use
+                     │         └─▶ down ─▶ greeting …       by the dialler, as long as the connection stands
+                     └──▶ refused   the reason is shown; tried again with the next connection
 
 One TCP connection carries a link, whoever dialled it. Of several to one peer both ends use the one of least rank (name
-of the dialler, address it dialled): both know it, so they agree without asking. The others stay open as spares, and
-take over when the first goes. An answer says when its sender holds the connection for a spare, and the greeter follows.
-A greeting that is no answer means that its sender does not have the link up, so it begins anew at this end too.
+of the dialler, address it dialled): both know it, so they agree without asking. The others stay open as spares.
+
+A link outlives its connections: when another one of the same peer, in the same life of it, takes over, the link has
+`moved`, and nobody is told that it was down. What was said on it before stands, and is said again as a whole, because
+the end of it may be lost. Who loses the connection in use takes a spare at once and tells the far end to `use` it.
+Where both ends use different ones nevertheless, the pings say so, and the end with the greater name follows. Until both
+have changed, either end takes frames and talk from a spare, too; only what says a change to what was said before counts
+on the connection in use alone.
+
+A greeting that is no answer comes from somebody who may have lost sight of this node: it is told everything again.
 
 Control messages are 0x00 and JSON; a frame never begins with 0x00. A frame on a connection that has not greeted is not
-looked at: `who` asks for the greeting. A spare has greeted: what was under way when the link changed is not lost.
+looked at: who accepted it asks `who` that is, who dialled it greets again.
 """
 
 from __future__ import annotations
@@ -36,7 +43,9 @@ from node.link import (
     Link,
     LinkState,
     Refusal,
+    Talk,
     objection,
+    same_life,
     same_name,
 )
 from node.turn import CONTROL, LinkKey, Turn
@@ -44,6 +53,8 @@ from node.turn import CONTROL, LinkKey, Turn
 _GREETING_S = 2.0
 """A greeting unanswered for this long is sent again; so often, too, a peer is called that fell silent."""
 _SPARED = "another connection is used"
+_SETTLED_S = 3.0
+"""What both ends use is the same again within this time, unless something went wrong."""
 _WALL_US_MAX = 1 << 62
 _ACCEPTED_SILENT_MAX = 1024
 """Accepted connections that have not greeted; more are not remembered."""
@@ -70,10 +81,10 @@ class Links:
         for address in addresses:
             self.links[address] = Link(address, address, dialled_at=address)
 
-    def undial(self, addresses: Iterable[str]) -> list[Heard]:
+    def undial(self, addresses: Iterable[str], turn: Turn) -> list[Heard]:
         """End these connections, and do not make them again."""
         gone = [self.links.pop(address) for address in addresses if address in self.links]
-        return [heard for link in gone for heard in self._lower(link, "not dialled any more", "down")]
+        return [heard for link in gone for heard in self._lower(link, "not dialled any more", "down", turn)]
 
     def up(self) -> set[LinkKey]:
         """The links in use."""
@@ -88,7 +99,7 @@ class Links:
             link.connected, link.reason = True, ""
             self._greet(link, turn)
 
-    def disconnected(self, key: LinkKey, reason: str) -> list[Heard]:
+    def disconnected(self, key: LinkKey, reason: str, turn: Turn) -> list[Heard]:
         """A connection is gone (dialled ones are tried again by their sockets)."""
         link = self.links.get(key)
         if link is None:
@@ -96,20 +107,35 @@ class Links:
         if not link.dialled:
             del self.links[key]
         link.connected = False
-        return self._lower(link, reason, "down" if link.origin else "connecting")
+        return self._lower(link, reason, "down" if link.origin else "connecting", turn)
 
     def receive(self, key: LinkKey, data: bytes, turn: Turn) -> tuple[Link | None, list[Heard]]:
         """Take one message. A link in the answer means: `data` is a frame, and may come in over that link."""
         link = self.links.get(key)
         if data[:1] == CONTROL:
             return None, self._control(key, link, unpack_control(data[1:]), turn)
-        if link is None or link.state not in ("up", "spare"):
+        through = self._through(link)
+        if link is None or through is None:
             self.strangers += 1
-            turn.control(key, {"t": "who"})
+            self._ask_who(key, link, turn)
             return None, []
         self._heard(link, turn.now)
         link.received += 1
-        return link, []
+        return through, []
+
+    def _through(self, link: Link | None, changes: bool = False) -> Link | None:
+        """The link that speaks over a connection: itself if in use, else the one for which it is a spare."""
+        if link is None or link.state == "up":
+            return link
+        used = self._used(link.name) if link.state == "spare" and not changes else None
+        return used if used is not None and same_life(used, link) else None
+
+    def _ask_who(self, key: LinkKey, link: Link | None, turn: Turn) -> None:
+        """The far end holds a connection for a link that is none at this end."""
+        if isinstance(key, bytes):
+            turn.control(key, {"t": "who"})
+        elif link is not None and link.connected and link.state == "down" and not link.left:
+            self._greet(link, turn)
 
     def _heard(self, link: Link, now: Now) -> None:
         link.heard_us, link.heard_wall_us = now.mono_us, now.wall_us
@@ -128,17 +154,32 @@ class Links:
         if kind == "who":
             return self._asked_who(link, turn)
         if kind == "refuse":
-            return self._refused(link, message, turn.now)
+            return self._refused(link, message, turn)
         if kind == "goodbye":
-            link.left = True
-            return self._lower(link, "left", "down")
+            return self._left(link, turn)
+        if kind == "use":
+            return self._follow(link, turn.now)
         if kind == "ping":
-            turn.control(key, {"t": "pong", "at": message["at"], "wall_us": turn.now.wall_us})
-        elif kind == "pong":
+            return self._pinged(link, message, turn)
+        if kind == "pong":
             self._measure(link, message, turn.now)
-        elif kind in TALK and link.state == "up":
-            return [Heard(str(kind), link, message)]
-        return []
+        through = self._through(link, TALK.get(str(kind)) is Talk.CHANGES) if kind in TALK else None
+        return [Heard(str(kind), through, message)] if through is not None else []
+
+    def _pinged(self, link: Link, message: dict[str, Any], turn: Turn) -> list[Heard]:
+        turn.control(link.key, {"t": "pong", "at": message["at"], "wall_us": turn.now.wall_us})
+        settled = turn.now.mono_us - link.acted_us > _SETTLED_S * 1e6
+        if not (message.get("used") and link.state == "spare" and settled and link.name < self.me.name):
+            return []
+        turn.control(link.key, {"t": "use"})
+        return self._follow(link, turn.now)
+
+    def _left(self, link: Link, turn: Turn) -> list[Heard]:
+        """The peer stops: every connection to it is about to end."""
+        alike = [each for each in self.links.values() if each.name == link.name and same_life(each, link)]
+        for each in alike:
+            each.left = True
+        return [heard for each in alike for heard in self._lower(each, "left", "down", turn)]
 
     def _greet(self, link: Link, turn: Turn) -> None:
         link.state, link.acted_us = "greeting", turn.now.mono_us
@@ -159,11 +200,28 @@ class Links:
             link = self._accept(key, message)
         link.greeted(message)
         self._heard(link, turn.now)
+        heard = self._others_ended(link, turn)
         if message.get("answer"):
-            return self._lower(link, _SPARED, "spare") if message.get("spare") else self._choose(link)
-        heard = [*self._lower(link, "", "greeting"), *self._choose(link)]
+            return heard + self._answered(link, bool(message.get("spare")), turn)
+        heard += self._choose(link, turn.now) or self._moved(link, link)
         turn.control(key, self._greeting(link, answer=True))
         return heard
+
+    def _others_ended(self, link: Link, turn: Turn) -> list[Heard]:
+        """A peer in a new life has nothing behind its former connections any more."""
+        former = [each for each in self.links.values() if each.name == link.name and not same_life(each, link)]
+        former = sorted((each for each in former if each.state in ("up", "spare")), key=lambda each: each.state == "up")
+        return [heard for each in former for heard in self._lower(each, "the peer restarted", "down", turn)]
+
+    def _answered(self, link: Link, spare: bool, turn: Turn) -> list[Heard]:
+        """A greeting is answered; the far end says if it uses another connection, of which this end may know or not."""
+        used = self._used(link.name)
+        if spare and used is not None and used is not link:
+            self._spare(link, turn.now)
+            return []
+        if spare:
+            turn.control(link.key, {"t": "use"})
+        return self._choose(link, turn.now)
 
     def _accept(self, key: LinkKey, message: dict[str, Any]) -> Link:
         """A connection that another node dialled; a former one on which it said goodbye is forgotten."""
@@ -198,35 +256,58 @@ class Links:
 
     def _refuse(self, key: LinkKey, link: Link | None, refusal: Refusal, turn: Turn) -> list[Heard]:
         turn.control(key, {"t": "refuse", **refusal._asdict()})
-        return self._end(link, refusal, turn.now) if link else []
+        return self._end(link, refusal, turn) if link else []
 
-    def _refused(self, link: Link, message: dict[str, Any], now: Now) -> list[Heard]:
-        refusal = Refusal(str(message.get("code", "")), str(message.get("reason", "")))
-        return self._end(link, refusal, now)
+    def _refused(self, link: Link, message: dict[str, Any], turn: Turn) -> list[Heard]:
+        return self._end(link, Refusal(str(message.get("code", "")), str(message.get("reason", ""))), turn)
 
-    def _end(self, link: Link, refusal: Refusal, now: Now) -> list[Heard]:
-        link.refused, link.acted_us = refusal.code, now.mono_us
-        return self._lower(link, refusal.reason, "refused")
+    def _end(self, link: Link, refusal: Refusal, turn: Turn) -> list[Heard]:
+        link.refused, link.acted_us = refusal.code, turn.now.mono_us
+        return self._lower(link, refusal.reason, "refused", turn)
 
     def _asked_who(self, link: Link, turn: Turn) -> list[Heard]:
         """The far end does not know this connection (it was restarted): begin again."""
-        if link.state == "greeting":
+        if link.state == "greeting" or not link.dialled:
             return []
-        heard = self._lower(link, "the peer restarted", "down")
-        if link.dialled:
-            self._greet(link, turn)
+        heard = self._lower(link, "the peer restarted", "down", turn)
+        self._greet(link, turn)
         return heard
 
-    def _choose(self, link: Link) -> list[Heard]:
-        """Use this connection unless one of lesser rank is up; of two alike the newer, for its dialler restarted."""
+    # ── which connection is used ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _choose(self, link: Link, now: Now) -> list[Heard]:
+        """Use this connection unless one of lesser rank is; of two alike the newer, for the older one is gone."""
         rival = self._used(link.name)
         if link is rival:
             return []
-        if rival is not None and self._rank(rival) < self._rank(link):
-            return self._lower(link, _SPARED, "spare")
-        heard = self._lower(rival, _SPARED, "spare") if rival else []
-        link.state = "up"
-        return [*heard, Heard("up", link, {})]
+        if rival is None:
+            link.state = "up"
+            return [Heard("up", link, {})]
+        if self._rank(rival) < self._rank(link):
+            self._spare(link, now)
+            return []
+        self._spare(rival, now)
+        return self._moved(rival, link)
+
+    def _spare(self, link: Link, now: Now) -> None:
+        link.state, link.reason, link.acted_us = "spare", _SPARED, now.mono_us
+
+    def _follow(self, link: Link, now: Now) -> list[Heard]:
+        """The far end uses this connection: so does this one."""
+        used = self._used(link.name)
+        if link.state not in ("up", "spare") or used is None:
+            return []
+        if used is not link:
+            self._spare(used, now)
+        return self._moved(used, link)
+
+    def _moved(self, old: Link, new: Link) -> list[Heard]:
+        """A link goes on over another connection, or over the same for somebody who lost sight of it."""
+        used = self._used(new.name) if old is new else new
+        if used is None:
+            return []
+        used.state, used.reason = "up", ""
+        return [Heard("moved", used, {"from": used.key if old is new else old.key})]
 
     def _used(self, name: str) -> Link | None:
         """The link to the peer of that name, if one is up."""
@@ -235,10 +316,18 @@ class Links:
     def _rank(self, link: Link) -> tuple[str, str]:
         return (self.me.name if link.dialled else link.name), link.dialled_at
 
-    def _lower(self, link: Link, reason: str, state: LinkState) -> list[Heard]:
+    def _lower(self, link: Link, reason: str, state: LinkState, turn: Turn) -> list[Heard]:
+        """A connection is of no more use; a spare takes its place, or the link is down."""
         was_up = link.state == "up"
         link.state, link.reason = state, reason
-        return [Heard("down", link, {})] if was_up else []
+        if not was_up:
+            return []
+        spares = [each for each in self.links.values() if each.state == "spare" and same_life(each, link)]
+        heir = min((each for each in spares if not each.left), key=self._rank, default=None)
+        if heir is None:
+            return [Heard("down", link, {})]
+        turn.control(heir.key, {"t": "use"})
+        return self._moved(link, heir)
 
     def _measure(self, link: Link, message: dict[str, Any], now: Now) -> None:
         """Round trip, and the far clock against ours at its middle (Cristian 1989)."""
@@ -257,31 +346,31 @@ class Links:
             return []
         self._next_ping_us = now_us + self._heartbeat_us
         heard: list[Heard] = []
-        for link in list(self.links.values()):
-            silent = now_us - max(link.heard_us, self._pardon_us) > self._dead_after_us
-            if link.state == "up" and silent:
-                heard += self._silent(link)
-            elif link.state in ("up", "spare"):
-                turn.control(link.key, {"t": "ping", "at": now_us})
-            elif not link.dialled and not link.left and silent:
-                del self.links[link.key]
-            if link.dialled and self._greeting_due(link, now_us):
+        heard_since_us = now_us - self._dead_after_us
+        if self._pardon_us < heard_since_us:
+            heard = self._end_silent([link for link in self.links.values() if link.heard_us < heard_since_us], turn)
+        for link in self.links.values():
+            if link.state in ("up", "spare"):
+                turn.control(link.key, {"t": "ping", "at": now_us, "used": link.state == "up"})
+            elif link.dialled and self._greeting_due(link, now_us):
                 self._greet(link, turn)
         return heard
 
-    def _silent(self, link: Link) -> list[Heard]:
-        heard = self._lower(link, f"silent for {self._dead_after_us / 1e6:g} s", "down")
-        if not link.dialled:
-            del self.links[link.key]
+    def _end_silent(self, silent: list[Link], turn: Turn) -> list[Heard]:
+        """Give up on connections on which nothing is heard: the spares first, so that none of them takes over."""
+        heard: list[Heard] = []
+        for link in sorted(silent, key=lambda link: link.state == "up"):
+            if not link.dialled and not (link.left and link.state == "down"):
+                del self.links[link.key]
+            if link.state in ("up", "spare"):
+                heard += self._lower(link, f"silent for {self._dead_after_us / 1e6:g} s", "down", turn)
         return heard
 
     def _greeting_due(self, link: Link, now_us: int) -> bool:
         """Whether a standing connection should be greeted.
 
-        Nothing came back, a spare is needed, or another node had this one's name and may be gone by now.
+        Nothing came back, or another node had this one's name and may be gone by now.
         """
-        if link.state == "spare":
-            return self._used(link.name) is None
         named = link.state == "refused" and link.refused == "name"
         waits = link.connected and not link.left and (link.state in ("greeting", "down") or named)
         return waits and now_us - link.acted_us > _GREETING_S * 1e6

@@ -187,7 +187,7 @@ class Membership:
 
     def _dial(self, turn: Turn) -> None:
         decision = self._dialling.decide(self.members, self._links.links, turn.now.mono_us)
-        for heard in self._links.undial(decision.undial):
+        for heard in self._links.undial(decision.undial, turn):
             self.heed(heard, turn)
         self._links.dial(decision.dial)
         turn.undials += decision.undial

@@ -73,6 +73,7 @@ class Neighbours:
         self._talk: dict[str, Callable[[Link, Fields, Turn], None]] = {
             "up": self._up,
             "down": self._down,
+            "moved": self._moved,
             "interest": self.spreading.interest,
             "interest_ack": self._answered,
             "beacon": self._beacon,
@@ -91,7 +92,7 @@ class Neighbours:
         if what == "connected":
             self.links.connected(key, turn)
         elif what == "disconnected":
-            self._heed(self.links.disconnected(key, detail), turn)
+            self._heed(self.links.disconnected(key, detail, turn), turn)
         elif what == "dropped":
             self._dropped(key, int(detail))
         else:
@@ -167,7 +168,18 @@ class Neighbours:
     def _up(self, link: Link, _: Fields, turn: Turn) -> None:
         self.spreading.up(link, turn)
         self._comparing.up(link.key, turn.now)
-        turn.control(link.key, {"t": "reach", "names": sorted(self._reached), "lost": [], "whole": True})
+        self._say_reached(link.key, turn)
+
+    def _say_reached(self, key: LinkKey, turn: Turn) -> None:
+        turn.control(key, {"t": "reach", "names": sorted(self._reached), "lost": [], "whole": True})
+
+    def _moved(self, link: Link, fields: Fields, turn: Turn) -> None:
+        """A link goes on over another connection: what is known of the far end stands, and it is told all again."""
+        old, new = fields["from"], link.key
+        self.spreading.moved(old, new, turn)
+        for part in (self.repair, self.serving, self._comparing, self._carrying):
+            part.moved(old, new)
+        self._say_reached(new, turn)
 
     def _down(self, link: Link, _: Fields, turn: Turn) -> None:
         self.spreading.down(link.key)

@@ -21,6 +21,7 @@ from mesh.retry import check_policy
 from mesh.topic import check_pattern
 from node.crashes import skips
 from node.delivery import ATTEMPTS_MAX, Consumer, Following, check_since
+from node.link import Heard
 from node.relay import Stream
 from node.state import State
 from node.store import StoreError
@@ -121,6 +122,13 @@ class Registrations:
                 self._pending.remove(each)
                 self._state.interest.unwant(each.following.pattern.text)
         self._note_resuming()
+
+    def heed(self, heard: Heard, turn: Turn) -> None:
+        """A link goes on over another connection: its peer must still know."""
+        if heard.kind == "moved":
+            old, new = heard.fields["from"], heard.link.key
+            for each in self._pending:
+                each.waiting_for = {new if link == old else link for link in each.waiting_for}
 
     def complete(self, turn: Turn) -> None:
         """Complete every registration whose barrier is reached."""

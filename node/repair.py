@@ -28,7 +28,7 @@ from node.relay import Stream
 from node.routes import Routes
 from node.serving import RANGES_MAX
 from node.state import State
-from node.turn import LinkKey, Turn
+from node.turn import LinkKey, Turn, rekey
 
 ANSWER_S = 3.0
 """A want that is not answered for so long is asked of the next neighbour."""
@@ -120,6 +120,13 @@ class Repair:
             sources.heads.pop(link, None)
             sources.barren.pop(link, None)
         self._look_us = 0
+
+    def moved(self, old: LinkKey, new: LinkKey) -> None:
+        """The link goes on over another connection."""
+        rekey(self._wants, old, new)
+        for sources in self._sources.values():
+            rekey(sources.heads, old, new)
+            rekey(sources.barren, old, new)
 
     @property
     def open(self) -> bool:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from mesh.topic import PatternSet
 from node.interest import Interest, Lists
-from node.turn import LinkKey
+from node.turn import LinkKey, rekey
 
 _CACHED_MAX = 20_000
 
@@ -68,6 +68,12 @@ class Routes:
         self.heard.pop(link, None)
         if self.neighbours.pop(link, None) is not None:
             self.changed()
+
+    def moved(self, old: LinkKey, new: LinkKey) -> None:
+        """The link goes on over another connection."""
+        rekey(self.neighbours, old, new)
+        rekey(self.heard, old, new)
+        self.changed()
 
     def carry(self, link: LinkKey, members: Collection[str]) -> None:
         """The far end asks for what comes from these members, and from nobody else that it asked for before."""

@@ -18,7 +18,7 @@ from mesh.limits import REPLAY_BYTES_MAX
 from node.clock import Now
 from node.replay import Gone, read_ranges
 from node.state import State
-from node.turn import LinkKey, Turn
+from node.turn import LinkKey, Turn, rekey
 
 SERVED_BYTES_PER_S = 32 << 20
 """Of replayed frames over all links; about half of what a turn could read, so that live events always have room."""
@@ -44,6 +44,10 @@ class Serving:
     def forget(self, link: LinkKey) -> None:
         """The link is gone."""
         self._wants.pop(link, None)
+
+    def moved(self, old: LinkKey, new: LinkKey) -> None:
+        """The link goes on over another connection."""
+        rekey(self._wants, old, new)
 
     def idle_ms(self, now: Now, longest_ms: int) -> int:
         """How soon there is something to serve, in milliseconds; `longest_ms` when nothing is asked."""

@@ -29,7 +29,7 @@ from node.interest import Lists
 from node.link import Link
 from node.routes import Routes
 from node.state import State
-from node.turn import LinkKey, Turn
+from node.turn import LinkKey, Turn, rekey
 from node.wanting import Wanting
 
 ANSWER_WAIT_S = 1.0
@@ -97,6 +97,20 @@ class Spreading:
         for table in (self._told, self._asked, self.carry):
             table.pop(key, None)
         self._dirty = True
+
+    def moved(self, old: LinkKey, new: LinkKey, turn: Turn) -> None:
+        """A link goes on over another connection: what the far end wants stands, and it is told everything again."""
+        self._routes.moved(old, new)
+        self._state.interest.moved(old, new)
+        self._wanting.moved(old, new)
+        rekey(self._told, old, new)
+        rekey(self._asked, old, new)
+        rekey(self.carry, old, new)
+        rekey(self._state.informed, old, new)
+        told = self._told[new]
+        self._told[new] = _Told(version=told.version, answered=told.answered, local=told.local)
+        self._dirty = True
+        self._tell(new, turn, whole=True)
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -174,6 +188,8 @@ class Spreading:
         self._routes.carry(link.key, [str(name) for name in fields.get("carry", ())])
         for origin, topic, head in fields.get("heads", ()):
             self._resume(link.key, str(origin), str(topic), int(head), turn)
+        if fields["whole"]:
+            asked.said = {}
         asked.version, asked.open = int(fields["version"]), True
         asked.deadline_us = turn.now.later(ANSWER_WAIT_S)
         self._dirty = True

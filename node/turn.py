@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -21,6 +21,15 @@ from node.clock import Now
 
 LinkKey = str | bytes
 """A link: the address this node dials (text), or the routing id of a connection it accepted (bytes)."""
+
+Value = TypeVar("Value")
+
+
+def rekey(table: dict[LinkKey, Value], old: LinkKey, new: LinkKey) -> None:
+    """A link goes on over another connection: what is kept for it stays."""
+    if old in table:
+        table[new] = table.pop(old)
+
 
 CONTROL = b"\x00"
 """First byte of every control message on a link; no topic is empty."""

@@ -19,7 +19,7 @@ import orjson
 
 from mesh.topic import PatternSet
 from node.state import State
-from node.turn import LinkKey, Turn
+from node.turn import LinkKey, Turn, rekey
 
 KEEP_S = 1.0
 """How often what durable consumers want is compared with what is on disk."""
@@ -69,6 +69,11 @@ class Wanting:
         for origin in origins:
             self._wanted[origin] = PatternSet(now.union(self._wanted.get(origin, _NOTHING).texts))
         self._told[link] = {each: told for each, told in on_their_way.items() if each >= version}
+
+    def moved(self, old: LinkKey, new: LinkKey) -> None:
+        """The link goes on over another connection."""
+        rekey(self._told, old, new)
+        rekey(self._resumed, old, new)
 
     def forget(self, link: LinkKey) -> None:
         """The link is down: no answer will come. What stood before goes on standing."""

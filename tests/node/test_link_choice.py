@@ -100,17 +100,57 @@ def test_the_spare_takes_over_when_the_used_connection_goes(silently: bool) -> N
     check_agreed(wire, a, b)
 
 
-def test_the_spare_waits_until_the_other_end_has_noticed_too() -> None:
+def test_who_notices_first_takes_the_spare_and_the_other_end_follows() -> None:
     a, b, wire = pair()
     wire.dial("b", "tcp://a")
     used = wire.dial("a", "tcp://b")
     wire.settle()
     wire.connections.remove(used)
-    b.turn(link_events=[(used.routing_id, "disconnected", "gone")])
-    wire.run(2)
-    assert wire.used("b") == []
-    a.turn(link_events=[("tcp://b", "disconnected", "gone")])
-    wire.run(2)
+    wire.tell(b, link_events=[(used.routing_id, "disconnected", "gone")])
+    wire.settle()
+    check_agreed(wire, a, b)
+    wire.tell(a, link_events=[("tcp://b", "disconnected", "gone")])
+    wire.settle()
+    check_agreed(wire, a, b)
+
+
+def test_a_link_that_changes_its_connection_is_never_down() -> None:
+    a, b, wire = pair()
+    wire.dial("b", "tcp://a")
+    wire.settle()
+    used = wire.dial("a", "tcp://b")
+    wire.settle()
+    wire.cut(used)
+    wire.run(4)
+    wire.connect("a", "tcp://b")
+    wire.run(4)
+    check_agreed(wire, a, b)
+    for machine in (a, b):
+        assert [kind for kind, _ in machine.heard if kind in ("up", "down")] == ["up"]
+        assert [kind for kind, _ in machine.heard].count("moved") >= 3
+
+
+def test_a_greeting_repeated_on_a_link_that_is_up_takes_nothing_down() -> None:
+    a, b, wire = pair()
+    connection = wire.dial("a", "tcp://b")
+    greeting = connection.to_acceptor[0]
+    wire.settle()
+    wire.tell(b, links=[(connection.routing_id, greeting)])
+    wire.settle()
+    check_agreed(wire, a, b)
+    assert [kind for kind, _ in (*a.heard, *b.heard) if kind in ("up", "down")] == ["up", "up"]
+
+
+def test_two_ends_that_use_different_connections_come_to_use_the_same() -> None:
+    a, b, wire = pair()
+    wire.dial("b", "tcp://a")
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    for link in b.links.links.values():
+        link.state = "up" if link.state == "spare" else "spare"
+    (b.wanted[b.links.up().pop()],) = (b.wanted.popitem()[1],)
+    assert wire.used("a") != [(key, not dialled) for key, dialled in wire.used("b")]
+    wire.run(6)
     check_agreed(wire, a, b)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from mesh.frame import decode
 from node.members import Fact
 from node.peer_rows import peer_rows
 from tests.node.wire import Wire
-from tests.node.workbench import Author, Bench, after, control, sent
+from tests.node.workbench import Author, Bench, Program, after, control, sent, values
 
 
 def states(bench: Bench) -> dict[str, str]:
@@ -192,3 +193,26 @@ def test_a_greeting_says_what_others_must_know(tmp_path: Path) -> None:
         "protocol_min": 1,
     }
     assert Fact("m", bench.origin, 1, version="1.0") == bench.membership.members.me
+
+
+def test_a_link_that_changes_its_connection_forgets_no_interest_and_loses_no_event(tmp_path: Path) -> None:
+    a, b = Bench(tmp_path, "a"), Bench(tmp_path, "b")
+    wire = Wire(a, b)
+    subscriber, author = Program(b, "reader"), Author()
+    subscriber.attach()
+    subscriber.subscribe("c", "T")
+    first = wire.dial("b", "tcp://a")
+    wire.settle()
+    a.greet(author)
+    second = wire.dial("a", "tcp://b")
+
+    for number in range(40):
+        wire.send(a, a.turn(author.frame("T", number)))
+        assert [a.state.interest.of(key) for key in a.links.up()] == [{"b": ("T",)}]
+        for connection in (first, second):
+            wire.deliver(connection, to_acceptor=True)
+            wire.deliver(connection, to_acceptor=False)
+    wire.settle()
+    received = [event for row in b.state.log.rows_since(0) for event in values(decode(row.frame))]
+    assert wire.used("a") == [("c2", True)]
+    assert received == list(range(40))

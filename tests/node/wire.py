@@ -61,7 +61,7 @@ class LinksAlone:
             if what == "connected":
                 self.links.connected(key, turn)
             else:
-                self._heed(self.links.disconnected(key, detail), turn)
+                self._heed(self.links.disconnected(key, detail, turn), turn)
         for key, data in links or ():
             link, heard = self.links.receive(key, data, turn)
             if link is not None:
@@ -73,7 +73,9 @@ class LinksAlone:
     def _heed(self, heard: list[Heard], turn: Turn) -> None:
         for kind, link, fields in heard:
             self.heard.append((kind, link.key))
-            if kind == "up":
+            if kind == "moved" and fields["from"] in self.wanted:
+                self.wanted[link.key] = self.wanted.pop(fields["from"])
+            if kind in ("up", "moved"):
                 turn.control(link.key, {"t": "interest", "version": 1, "patterns": self._patterns})
             elif kind == "interest":
                 self.wanted[link.key] = fields["patterns"]
