@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import randint
 from typing import Any
@@ -36,15 +36,15 @@ Row = dict[str, Any]
 
 
 class Program:
-    """A process that prints JSON lines. `lines` holds what it has said so far."""
+    """A process that prints JSON lines. `lines`: what it has said so far; `within`: what its command begins with."""
 
-    def __init__(self, script: str, log: Path, **spec: Any) -> None:
+    def __init__(self, script: str, log: Path, within: Sequence[str] = (), **spec: Any) -> None:
         self.script = script
         self.log = log
         self.lines: list[Row] = []
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, str(PROGRAMS / f"{script}.py"), json.dumps(spec, default=str)],
+                [*within, sys.executable, str(PROGRAMS / f"{script}.py"), json.dumps(spec, default=str)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

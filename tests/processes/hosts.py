@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import pytest
 
 from mesh.node_process import NodeProcess
-from tests.processes.cluster import Cluster
+from tests.processes.cluster import Cluster, Program
 
 PORT = 7270
 HIDDEN = "192.168.77.{}"
@@ -79,6 +79,24 @@ class Network:
         for name in names:
             state = "on" if isolated else "off"
             self._at_switch("link", "set", "dev", name, "type", "bridge_slave", "isolated", state)
+
+    def bad_wires(self, cluster: Cluster, names: Sequence[str], loss: float, delay_s: float) -> Program:
+        """From now on packets between these hosts are lost and come late: see `programs/wire.py`."""
+        for name in names:
+            self._at_switch("link", "set", "dev", name, "nomaster")
+        within = ["ip", "netns", "exec", self._switch]
+        hosts = [self.namespace(name) for name in names]
+        wire = Program(
+            *("wire", cluster.root / "wire.log", within),
+            ports=list(names),
+            hosts=hosts,
+            loss=loss,
+            delay_s=delay_s,
+            seed=1,
+        )
+        cluster.programs.append(wire)
+        wire.expect("ready")
+        return wire
 
     def close(self) -> None:
         """Remove the namespaces, and what is in them."""

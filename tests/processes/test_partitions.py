@@ -15,6 +15,7 @@ from tests.processes.shapes import everything_once, heard_all, linked_pairs, ste
 
 pytestmark = pytest.mark.processes
 
+BAD_S = 30.0
 QUICK = {"MESH_NODE_HEARTBEAT_S": "0.3", "MESH_NODE_DEAD_AFTER_S": "2"}
 
 
@@ -91,3 +92,29 @@ def test_what_a_broken_wire_keeps_from_a_peer_comes_through_a_third_that_has_no_
         eventually(lambda: all(balanced(node) for node in nodes.values()))
     print(f"the detour carried everything {detour_s:.1f} s after the wire was cut")
     assert detour_s < 15.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_over_wires_that_lose_a_fifth_of_all_packets_and_are_slow_everything_arrives_everywhere(cluster, net):
+    nodes = five_hosts(cluster, net)
+    with voices(nodes) as all_of_them:
+        all_of_them.subscribe("NEWS")
+        wire = net.bad_wires(cluster, "abcde", loss=0.2, delay_s=0.2)
+        with steady(all_of_them) as publishing:
+            begun = monotonic()
+            elapsed(BAD_S)
+            published = publishing.end()
+        ended = monotonic()
+        share = sum(len(each) for by in all_of_them.heard_of("NEWS").values() for each in by.values())
+        print(f"{published * 5 / (ended - begun):.0f} events/s; {share / (published * 25):.0%} had arrived at the end")
+        eventually(lambda: everything_once(all_of_them, published), 180.0)
+        repaired_s = monotonic() - ended
+        eventually(lambda: all(balanced(node) for node in nodes.values()), 30.0)
+    wire.end()
+    (counts,) = wire.expect("lost")
+    links = [row for node in nodes.values() for row in ask(node, "peers")["rows"]]
+    print(
+        f"everything had arrived {repaired_s:.1f} s after the last was published, over the same wires; {counts}; "
+        f"{sum(row['repaired'] for row in links)} events again"
+    )
