@@ -19,6 +19,14 @@ class Now(NamedTuple):
         """The monotonic moment `seconds` from now, in microseconds."""
         return self.mono_us + int(seconds * 1e6)
 
+    def beat(self, period_us: int) -> int:
+        """The monotonic moment of the next whole multiple of a period on the wall clock, in microseconds.
+
+        Who does something once a period does it with everybody whose clock agrees, and wakes for all of them at once.
+        It is never further away than one period, however the wall clock jumps.
+        """
+        return self.mono_us + period_us - self.wall_us % period_us
+
 
 class Clock:
     """The machine's clocks."""

@@ -53,6 +53,8 @@ from node.turn import CONTROL, LinkKey, Turn
 _GREETING_S = 2.0
 """A greeting unanswered for this long is sent again; so often, too, a peer is called that fell silent."""
 _SPARED = "another connection is used"
+_MEASURED_BEATS = 5
+"""Every so many heartbeats the round trip and the far clock are measured."""
 _SETTLED_S = 3.0
 """What both ends use is the same again within this time, unless something went wrong."""
 _WALL_US_MAX = 1 << 62
@@ -70,6 +72,7 @@ class Links:
         self._heartbeat_us = int(heartbeat_s * 1e6)
         self._dead_after_us = int(dead_after_s * 1e6)
         self._next_ping_us = 0
+        self._beats = 0
         self._pardon_us = 0
 
     def pardon(self, now: Now) -> None:
@@ -167,7 +170,8 @@ class Links:
         return [Heard(str(kind), through, message)] if through is not None else []
 
     def _pinged(self, link: Link, message: dict[str, Any], turn: Turn) -> list[Heard]:
-        turn.control(link.key, {"t": "pong", "at": message["at"], "wall_us": turn.now.wall_us})
+        if message["at"] is not None:
+            turn.control(link.key, {"t": "pong", "at": message["at"], "wall_us": turn.now.wall_us})
         settled = turn.now.mono_us - link.acted_us > _SETTLED_S * 1e6
         if not (message.get("used") and link.state == "spare" and settled and link.name < self.me.name):
             return []
@@ -339,19 +343,28 @@ class Links:
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def idle_ms(self, now: Now, longest_ms: int) -> int:
+        """How long nothing is due here, in milliseconds."""
+        return min(longest_ms, max(0, -((now.mono_us - self._next_ping_us) // 1000)))
+
     def tick(self, turn: Turn) -> list[Heard]:
-        """Ping, give up on silent links, greet again where an answer is overdue. Once per heartbeat."""
+        """Ping, give up on silent links, greet again where an answer is overdue. Once per heartbeat.
+
+        The ping alone says that this node is there; an answer, which measures, is asked for now and then.
+        """
         now_us = turn.now.mono_us
         if now_us < self._next_ping_us:
             return []
-        self._next_ping_us = now_us + self._heartbeat_us
+        self._next_ping_us = turn.now.beat(self._heartbeat_us)
+        self._beats += 1
         heard: list[Heard] = []
         heard_since_us = now_us - self._dead_after_us
         if self._pardon_us < heard_since_us:
             heard = self._end_silent([link for link in self.links.values() if link.heard_us < heard_since_us], turn)
-        for link in self.links.values():
+        for place, link in enumerate(self.links.values()):
             if link.state in ("up", "spare"):
-                turn.control(link.key, {"t": "ping", "at": now_us, "used": link.state == "up"})
+                measure = link.rtt_us is None or (self._beats + place) % _MEASURED_BEATS == 0
+                turn.control(link.key, {"t": "ping", "at": now_us if measure else None, "used": link.state == "up"})
             elif link.dialled and self._greeting_due(link, now_us):
                 self._greet(link, turn)
         return heard

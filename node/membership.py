@@ -151,7 +151,7 @@ class Membership:
         """Pass verdicts, dial, gossip. Comes before the links' own tick."""
         now = turn.now
         if now.mono_us >= self._beat_us:
-            self._beat_us = now.mono_us + self.limits.heartbeat_us
+            self._beat_us = now.beat(self.limits.heartbeat_us)
             self._beat(turn)
         self._tell(turn)
 

@@ -148,6 +148,7 @@ class Neighbours:
         """How long nothing is due here, in milliseconds."""
         if self.spreading.waiting or self.repair.open:
             longest_ms = min(longest_ms, _PENDING_MS)
+        longest_ms = self.links.idle_ms(now, longest_ms)
         return self.serving.idle_ms(now, longest_ms)
 
     def _look_around(self, turn: Turn) -> None:

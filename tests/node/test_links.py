@@ -212,3 +212,23 @@ def _large(value: object) -> bool:
     if isinstance(value, list):
         return any(map(_large, value))
     return isinstance(value, dict) and any(map(_large, value.values()))
+
+
+def test_a_link_is_pinged_every_heartbeat_and_measured_every_fifth() -> None:
+    a, _, wire = pair()
+    connection = wire.dial("a", "tcp://b")
+    wire.settle()
+    wire.run(2.0)
+    turns = [a.turn(later_s=1.0) for _ in range(10)]
+    pings = [each for turn in turns for each in sent(turn, connection.address) if each["t"] == "ping"]
+    assert len(pings) == 10
+    assert sum(each["at"] is not None for each in pings) == 2
+
+
+def test_nodes_whose_clocks_agree_ping_at_the_same_moment() -> None:
+    a, b, wire = pair()
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    b.now = after(b.now, 0.3)
+    at_a, at_b = (machine.links.idle_ms(machine.now, 10_000) + machine.now.wall_us // 1000 for machine in (a, b))
+    assert abs(at_a - at_b) <= 1
