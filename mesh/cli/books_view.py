@@ -91,5 +91,6 @@ def _losses(rows: list[Row]) -> RenderableType:
     made = table("consumer", "stream", "first>", "last>", "reason")
     for row in rows:
         stream = f"{one_line(row['origin'])}/{one_line(row['topic'])}"
-        made.add_row(one_line(row["consumer"]), stream, str(row["first"]), str(row["last"]), one_line(row["reason"]))
+        whose = one_line(row["consumer"] or "(this node)")
+        made.add_row(whose, stream, str(row["first"]), str(row["last"]), one_line(row["reason"]))
     return made
