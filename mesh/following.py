@@ -115,11 +115,15 @@ class Following:
         return self._ask_at if self._behind and not self.asking else None
 
     def registered(self, streams: Iterable[Stream], now: float) -> list[tuple[Key, int]]:
-        """The node's list of streams. Returns those that are new here, with the sequence before the first owed."""
+        """The node's list of streams. Returns those that are new here, with the sequence before the first owed.
+
+        A stream that ends before what has arrived here begins anew: the node's disk is an older copy.
+        """
         begun = []
         for origin, topic, next_, head in streams:
             key = (origin, topic)
-            if key not in self._trackers:
+            known = self._trackers.get(key)
+            if known is None or head < known.head:
                 self._trackers[key] = StreamTracker(next_ - 1)
                 begun.append((key, next_ - 1))
             self.learn(key, head, now)

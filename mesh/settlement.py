@@ -104,8 +104,15 @@ class Settlement:
 
     def begin(self, key: Key, settled: int) -> None:
         """The subscription is owed what follows `settled`; a stream nobody began is owed from its first event."""
-        if key not in self._ledgers:
-            self._ledgers[key] = Ledger(settled)
+        self._ledgers[key] = Ledger(settled)
+        self._moved.pop(key, None)
+
+    def stands(self, key: Key, cursor: int) -> None:
+        """The node's cursor, which may be behind what it once confirmed if its disk is an older copy: tell it again."""
+        ledger = self._ledger(key)
+        if cursor < ledger.confirmed:
+            ledger.confirmed = cursor
+            self._moved[key] = None
 
     def finish(self, key: Key, sequence: int, failure: Failure | None = None) -> None:
         """The handler is done with one event, well or badly."""
@@ -165,7 +172,8 @@ class Settlement:
         self._told = ({}, 0)
 
     def _ledger(self, key: Key) -> Ledger:
-        self.begin(key, 0)
+        if key not in self._ledgers:
+            self.begin(key, 0)
         return self._ledgers[key]
 
     def _advance(self, key: Key, ledger: Ledger, first: int, last: int) -> None:

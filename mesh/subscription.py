@@ -77,6 +77,8 @@ class Course:
         """The node has taken the subscription in and says where its streams stand."""
         for key, settled in self.following.registered([tuple(row) for row in reply["streams"]], now):
             self.settlement.begin(key, settled)
+        for origin, topic, next_, _ in reply["streams"]:
+            self.settlement.stands((origin, topic), next_ - 1)
         for origin, topic, sequence in reply.get("skip", ()):
             self.following.bury((origin, topic), sequence)
             self.settlement.bury((origin, topic), sequence)

@@ -43,6 +43,20 @@ def test_a_gone_range_is_lost_as_far_as_it_is_news_and_touches_the_head(head, go
     assert after_gone(head, Range(*gone)) == skip
 
 
+def test_a_stream_of_which_the_node_has_less_than_arrived_here_begins_anew():
+    followed = following(("n.1", "A", 1, 0))
+    followed.offer(batch(1, 9), 0, 0.0)
+    assert followed.registered([("n.1", "A", 4, 5)], 1.0) == [(KEY, 3)]
+    assert followed.ask(0, 1.0) == [(KEY, Range(4, 5))]
+
+
+def test_a_stream_of_which_the_node_has_as_much_as_arrived_here_goes_on():
+    followed = following(("n.1", "A", 1, 0))
+    followed.offer(batch(1, 9), 0, 0.0)
+    assert followed.registered([("n.1", "A", 4, 9)], 1.0) == []
+    assert not followed.behind
+
+
 def test_a_registered_stream_begins_where_the_node_says():
     followed = Following(1000)
     assert followed.registered([("n.1", "A", 6, 5)], 0.0) == [(KEY, 5)]

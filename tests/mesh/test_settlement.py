@@ -178,6 +178,26 @@ def test_of_many_streams_as_many_are_reported_as_one_report_holds():
     assert reported == [["A", "B"], ["C"]]
 
 
+def test_what_a_node_has_forgotten_again_is_reported_to_it_once_more():
+    settlement = begun()
+    settlement.pass_(KEY, 1, 5)
+    settlement.report()
+    settlement.confirmed()
+    settlement.stands(KEY, 3)
+    assert settlement.report()["moves"] == [(*KEY, 3, 5, [], [])]
+    settlement.confirmed()
+    settlement.stands(KEY, 5)
+    assert not settlement.unreported
+
+
+def test_a_stream_that_begins_anew_has_nothing_to_report():
+    settlement = begun()
+    settlement.pass_(KEY, 1, 5)
+    settlement.begin(KEY, 2)
+    assert not settlement.unreported
+    assert settlement.resume() == [(*KEY, 2)]
+
+
 def test_resume_lists_every_stream_that_was_begun():
     settlement = begun(3)
     settlement.finish(KEY, 4)
