@@ -7,7 +7,7 @@ A pipe holds what is under way and what its receiver has not taken: a receiver t
 sender's socket takes nothing more. Order is kept inside a pipe and nowhere else.
 
 When a connection falls, the end of what was under way is lost and the rest may come late, so that a newer connection
-overtakes it. The two ends notice at different moments; what is sent between is lost too.
+overtakes it; some frames of it come twice. The two ends notice at different moments; what is sent between is lost too.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _BYTES_PER_US = 12.5
 _NOTICED_S = 0.3
 _LATE_S = 1.0
 _RETRANSMIT_S = 1.0
+_TWICE = 0.3
 
 
 class End(Protocol):
@@ -140,6 +141,7 @@ class Pipe:
         left = int(draw.random() * (len(self._under_way) + 1)) if keep else 0
         late_us = self._world.now_us + int(draw.random() * _LATE_S * 1e6)
         kept = list(self._under_way)[:left]
+        kept += [(due_us, data) for due_us, data in kept if data[:1] != b"\x00" and draw.random() < _TWICE]
         self._under_way = deque((max(due_us, late_us), data) for due_us, data in kept)
         self.lost = True
         self._schedule()

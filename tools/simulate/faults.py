@@ -5,22 +5,28 @@
     break      one connection falls
     partition  some machines cannot reach others, in one direction or both, and then can again
     disk       a node dies and comes back with an empty disk
+    restore    a copy of a node's disk is taken, and later it dies and comes back with that
     clock      a machine's wall clock jumps
     programs   publishers and consumers die and come back, or stand still
+    walls      from the first moment to the last some peers cannot be dialled by some others, and some pairs not at all
 
-Every fault ends before the faults' time is over.
+Every fault but the last kind ends before the faults' time is over. What a node gives out between its start on a disk
+that was put back whole and the first word of its peers may have been given out before: nothing can know that earlier,
+and it is not judged.
 """
 
 from __future__ import annotations
 
 import random
+from itertools import combinations
 from typing import Literal, NamedTuple
 
+from tools.simulate.machine import address_of
 from tools.simulate.scenario import Scenario
 from tools.simulate.world import World
 
-Kind = Literal["crash", "stall", "break", "partition", "disk", "clock", "programs"]
-KINDS: tuple[Kind, ...] = ("crash", "stall", "break", "partition", "disk", "clock", "programs")
+Kind = Literal["crash", "stall", "break", "partition", "disk", "restore", "clock", "programs", "walls"]
+KINDS: tuple[Kind, ...] = ("crash", "stall", "break", "partition", "disk", "restore", "clock", "programs", "walls")
 
 _EVERY_S: dict[Kind, float] = {
     "crash": 80.0,
@@ -28,6 +34,7 @@ _EVERY_S: dict[Kind, float] = {
     "break": 60.0,
     "partition": 250.0,
     "disk": 300.0,
+    "restore": 300.0,
     "clock": 120.0,
     "programs": 60.0,
 }
@@ -38,6 +45,7 @@ _LASTS_S: dict[Kind, tuple[float, float]] = {
     "break": (0.0, 0.0),
     "partition": (1.0, 40.0),
     "disk": (0.5, 15.0),
+    "restore": (1.0, 30.0),
     "clock": (0.0, 0.0),
     "programs": (0.1, 10.0),
 }
@@ -61,6 +69,9 @@ def draw_faults(world: World, scenario: Scenario, kinds: tuple[Kind, ...], begin
     found: list[Fault] = []
     for kind in kinds:
         draw = world.draw("faults", kind)
+        if kind == "walls":
+            found += _walls(scenario, draw, end_s)
+            continue
         count = (end_s - begin_s) * len(scenario.machines) / _EVERY_S[kind]
         for _ in range(int(count) + (draw.random() < count % 1)):
             at_s = draw.uniform(begin_s, end_s)
@@ -81,6 +92,8 @@ def _whom(kind: Kind, scenario: Scenario, draw: random.Random) -> tuple[tuple[st
         case "programs":
             programs = [each.name for each in scenario.publishers] + [each.name for each in scenario.consumers]
             return (draw.choice(programs),), draw.choice(("killed", "killed", "stalled"))
+        case "restore":
+            return (draw.choice(names),), draw.choice(("whole", "database"))
         case "crash":
             return (draw.choice(names),), draw.choice(("killed", "no power"))
         case "clock":
@@ -95,6 +108,20 @@ def _parted(names: list[str], draw: random.Random) -> tuple[str, ...]:
         return (*draw.sample(names, 1), "|", *draw.sample(names, 1))
     size = draw.choice((1, 1, max(1, len(names) // 4), max(1, len(names) // 2)))
     return (*sorted(draw.sample(names, size)), "|")
+
+
+def _walls(scenario: Scenario, draw: random.Random, end_s: float) -> list[Fault]:
+    """Pairs of peers of which one cannot dial the other, or neither can. Whoever is told a seed can dial it."""
+    seeds = {each.name: each.plan.peers for each in scenario.machines if not each.hidden}
+    pairs = list(combinations(sorted(seeds), 2))
+    found, walled = [], set[str]()
+    for a, b in draw.sample(pairs, len(pairs)):
+        seen = [(x, y) for x, y in ((a, b), (b, a)) if address_of(y) not in seeds[x]]
+        if seen and not walled & {a, b} and len(walled) + 2 < len(seeds):
+            how = "both" if len(seen) == 2 and draw.random() < 0.5 else "one way"
+            walled |= {a, b}
+            found.append(Fault(0.0, end_s, "walls", draw.choice(seen) if how == "one way" else (a, b), how))
+    return found[: draw.randint(1, 1 + len(seeds) // 4)]
 
 
 def directions(fault: Fault, names: list[str]) -> list[tuple[str, str]]:

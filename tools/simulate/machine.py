@@ -4,7 +4,8 @@
     start ─▶ turns … ─▶ crash ─▶ start on what the store has committed, or on an empty one
 
 A turn comes when something has arrived or the node's own `idle_ms` is over, and never before the last one's time is
-used up. A crash throws the node away and keeps its store.
+used up. A crash throws the node away and keeps its disk. A node whose peers know more of it than its disk begins anew
+under another generation (`on_renew`).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Now
 from node.core import Node
 from node.identity import begin_life, identify
-from node.store import Store
 from node.turn import Turn
+from tools.simulate.disk import Disk
 from tools.simulate.line import Line
 from tools.simulate.network import Dialling, Network
 from tools.simulate.ports import Ports
@@ -38,10 +39,16 @@ class Spec(NamedTuple):
     turn_us: int
 
 
+def address_of(name: str) -> str:
+    """Where a machine of that name can be dialled."""
+    return f"tcp://{name}:7270"
+
+
 class Machine:
     """`starts` counts the lives of its node; `alive` says that one runs, `dark` that the power is out.
 
     `node` and `ports` are those of the last start. `on_start` is told of every new node: tests break one there.
+    `on_renew` is told before a node takes a new generation because its disk is an older copy.
     """
 
     node: Node
@@ -53,15 +60,16 @@ class Machine:
         self.spec = spec
         self.name = spec.name
         self.hidden = spec.hidden
-        self.address = f"tcp://{spec.name}:7270"
+        self.address = address_of(spec.name)
         self.starts = 0
         self.alive = self.dark = False
         self.on_start: list[Callable[[Machine], object]] = []
+        self.on_renew: list[Callable[[Machine], object]] = []
+        self.disk = Disk()
         self._draw = world.draw("machine", spec.name)
         self._wall_us = WALL_US + self._draw.randrange(-_CLOCKS_APART_US, _CLOCKS_APART_US)
         self._mono_us = 0
         self._stalled_until_us = 0
-        self._store = Store(":memory:")
         self._waiting: dict[Line, None] = {}
         self._diallings: dict[str, Dialling] = {}
         self._dialled = 0
@@ -91,11 +99,12 @@ class Machine:
 
     def _assembled(self) -> Node:
         now, plan = self.now(), self.spec.plan
-        me = identify(self._store, self.name, self.name, "full", generate=lambda: f"{self._draw.getrandbits(32):08x}")
-        state = load_state(self._store, me, plan, self._draw.random, now)
+        store, noted = self.disk.store, self.disk.noted
+        me = identify(store, self.name, self.name, "full", noted, lambda: f"{self._draw.getrandbits(32):08x}")
+        state = load_state(store, me, plan, self._draw.random, now)
         life, announcer = self._draw.randbytes(8).hex(), self._draw.randbytes(8)
         listen = "" if self.hidden else self.address
-        around = Surroundings("1.0", listen, ENDPOINTS, lambda session: [], announcer, begin_life(self._store), life)
+        around = Surroundings("1.0", listen, ENDPOINTS, lambda session: [], announcer, begin_life(store), life)
         return assemble(state, plan, around, now)
 
     def crash(self, dark: bool = False) -> None:
@@ -119,8 +128,11 @@ class Machine:
 
     def lose_disk(self) -> None:
         """Its database is gone; the next start begins with an empty one."""
-        self._store.close()
-        self._store = Store(":memory:")
+        self.disk = self.disk.lost()
+
+    def restore(self, copy: Disk, whole: bool) -> None:
+        """An older copy of its disk is put back; unless `whole`, without the note beside the database."""
+        self.disk = self.disk.replaced(copy, whole)
 
     def jump(self, seconds: float) -> None:
         """Its wall clock is set to another time."""
@@ -162,6 +174,10 @@ class Machine:
         inbox = self.ports.drain()
         self.world.note("turn", self.name, len(inbox.links), len(inbox.frames), len(inbox.requests))
         self._carry_out(self.node.turn(inbox, self.now()))
+        self.disk.note(self.node, self.now().mono_us)
+        if self.node.membership.outdated:
+            self._renew()
+            return
         self._free_us = self.world.now_us + self.spec.turn_us
         self._wake(self.world.now_us + self._idle_us())
 
@@ -174,6 +190,14 @@ class Machine:
         for link in self.ports.blocked:
             if link not in self.node.links.up():
                 self.ports.forget(link)
+
+    def _renew(self) -> None:
+        """What `node.agent` does when the disk is a copy of the past."""
+        for each in self.on_renew:
+            each(self)
+        self.disk.store.write_meta({"generation": ""})
+        self.crash()
+        self.start()
 
     def _dial(self, address: str) -> None:
         self._undial(address)

@@ -2,7 +2,7 @@
 
     dial ─▶ try ──stands──▶ `connected` at the dialler, a fresh routing id at the acceptor ──falls──▶ try again …
              ├─ refused: nothing runs there, or it is not to be dialled         after 0.1 s, 0.2 s … 5 s
-             ├─ no answer: cut off in either direction, or its power is gone    after 2 s more
+             ├─ no answer: cut off in either direction, walled, or without power    after 2 s more
              └─ no greeting: its process stands still                           after 5 s more
 
 A cut takes one direction between two machines. TCP needs both, so nothing new is connected over it; what stands goes on
@@ -43,7 +43,10 @@ class Machine(Protocol):
 
 
 class Network:
-    """All machines and what stands between them. `latency_s`: a range from which each pair's one-way delay is drawn."""
+    """All machines and what stands between them. `latency_s`: a range from which each pair's one-way delay is drawn.
+
+    `walls`: who can never dial whom.
+    """
 
     def __init__(self, world: World, latency_s: tuple[float, float]) -> None:
         self.world = world
@@ -56,6 +59,7 @@ class Network:
         self._latency_s = latency_s
         self._latencies: dict[tuple[str, str], int] = {}
         self._cuts: Counter[tuple[str, str]] = Counter()
+        self.walls: set[tuple[str, str]] = set()
 
     def latency_us(self, a: str, b: str) -> int:
         """How long a message is under way from one machine to another at least."""
@@ -88,6 +92,10 @@ class Network:
         for connection in list(self.connections):
             if any(way in connection.ways for way in ways):
                 connection.healed()
+
+    def walled(self, a: str, b: str) -> bool:
+        """Whether two machines can never have a connection."""
+        return (a, b) in self.walls and (b, a) in self.walls
 
     def connect(self, dialling: Dialling, dialler: Ports, acceptor: Ports) -> Connection:
         """A connection stands."""
@@ -161,7 +169,8 @@ class Dialling:
     def _arrived(self, target: Machine) -> None:
         if self.closed:
             return
-        if self._network.apart(self.machine.name, target.name) or target.dark:
+        walled = (self.machine.name, target.name) in self._network.walls
+        if walled or self._network.apart(self.machine.name, target.name) or target.dark:
             self._world.after(_SILENT_S, self.again)
         elif not target.alive or target.hidden:
             self.again()

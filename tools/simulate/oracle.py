@@ -5,7 +5,8 @@
     sequences     no id is ever given to two contents (also checked as it happens, in the ledger)
     books         `node.audit` balances at every node
     links         two peers have exactly one link, a leaf as many as it should, and everybody sees everybody
-    interest      what a node believes its peers want is what their consumers want
+    interest      what a node believes its peers want is what their consumers want; of a peer that can never be linked
+                  with it a node hears through one neighbour, who carries
     sizes         nothing that a node keeps in memory grows while nothing happens
     undisturbed   without faults an event crosses a link at most once, and never back to whom it came from
     forgotten     who is gone is forgotten by everybody, and nobody who comes back brings it back
@@ -24,6 +25,7 @@ from mesh.frame import decode, records
 from mesh.topic import check_pattern
 from node.audit import audit, consumer_balance, letter_counts
 from node.dialling import LEAF_LINKS
+from node.interest import Lists
 from node.peer_rows import peer_rows
 from tools.simulate.actors import Consumer
 from tools.simulate.ledger import Id, Ledger, Publication, Violated, Wanted
@@ -172,7 +174,8 @@ class Oracle:
             if double:
                 raise Violated("two nodes have one link", f"{name}: {double}", name, *double)
             few = min(LEAF_LINKS, len(peers))
-            missing = peers - {name} - set(up) if name in peers else set()
+            out_of_reach = {other for other in peers if self._network.walled(name, other)}
+            missing = peers - {name} - out_of_reach - set(up) if name in peers else set()
             if missing or (name not in peers and len(up) < few):
                 raise Violated("peers are linked, and leaves with enough", f"{name} is linked with {set(up)}", name)
         self._views()
@@ -193,24 +196,47 @@ class Oracle:
             mine, wanted = sorted(machine.node.state.interest.patterns), sorted(self._wanted_at(name))
             if mine != wanted:
                 raise Violated("interest is what consumers want", f"{name} wants {mine}, its consumers {wanted}", name)
+            believed: dict[str, Lists] = {}
             for key, link in machine.node.links.links.items():
-                believed = machine.node.state.interest.of(key)
-                wanted_there = self._told(link.name, name) if link.state == "up" else {}
-                if believed != wanted_there:
-                    raise Violated(
-                        "interest is what consumers want",
-                        f"{name} believes of {link.name} ({link.state}) {believed}, it is {wanted_there}",
-                        name,
-                        link.name,
-                    )
+                if link.state == "up":
+                    believed[link.name] = machine.node.state.interest.of(key)
+                elif machine.node.state.interest.of(key):
+                    raise Violated("interest is what consumers want", f"{name} believes of a link that is down", name)
+            self._beliefs(name, believed)
 
-    def _told(self, teller: str, to: str) -> dict[str, tuple[str, ...]]:
+    def _beliefs(self, name: str, believed: dict[str, Lists]) -> None:
+        """What one node believes of its neighbours, by their names."""
+        wanted = {teller: self._told(teller, name) for teller in believed}
+        for other in self._walled_from(name):
+            carried = self._lists_of({other, *self._leaves_of(other)} - {name})
+            carriers = [teller for teller in believed if other in believed[teller]]
+            if other in carried and len(carriers) != 1:
+                raise Violated("one neighbour carries", f"{name} hears of {other} through {carriers}", name, other)
+            for teller in carriers:
+                wanted[teller] = {**carried, **wanted[teller]}
+        for teller, lists in believed.items():
+            if lists != wanted[teller]:
+                raise Violated(
+                    "interest is what consumers want",
+                    f"{name} believes of {teller} {lists}, it is {wanted[teller]}",
+                    name,
+                    teller,
+                )
+
+    def _walled_from(self, name: str) -> list[str]:
+        """The peers that a peer can never be linked with."""
+        return [other for other in self._machines if self._network.walled(name, other)]
+
+    def _told(self, teller: str, to: str) -> Lists:
         """What one neighbour is to believe of another: what it wants, and its leaves; a leaf hears it all as one."""
         if self._machines[to].hidden:
             everybody = {pattern for name in self._machines if name != to for pattern in self._wanted_at(name)}
             return {teller: tuple(sorted(everybody))} if everybody else {}
         behind = self._leaves_of(teller) if not self._machines[teller].hidden else set()
-        lists = {name: tuple(sorted(self._wanted_at(name))) for name in {teller, *behind} - {to}}
+        return self._lists_of({teller, *behind} - {to})
+
+    def _lists_of(self, names: set[str]) -> Lists:
+        lists = {name: tuple(sorted(self._wanted_at(name))) for name in names}
         return {name: patterns for name, patterns in lists.items() if patterns}
 
     def _leaves_of(self, name: str) -> set[str]:
@@ -235,9 +261,12 @@ class Oracle:
         return {(name, place): size for name, m in self._machines.items() for place, size in sizes_of(m.node).items()}
 
     def nothing_grew(self, before: list[Sizes], after: list[Sizes]) -> None:
-        """While nothing is published: what is always more afterwards than it ever was before has grown."""
+        """While nothing is published: what is always more afterwards than it ever was before has grown.
+
+        Whom a node can never reach it goes on dialling now and then, and lets go of again.
+        """
         for (name, place), size in after[-1].items():
-            most = max(each.get((name, place), 0) for each in before)
+            most = max(each.get((name, place), 0) for each in before) + len(self._walled_from(name))
             if min(each.get((name, place), 0) for each in after) > most:
                 raise Violated("nothing grows while nothing happens", f"{name}: {place} from {most} to {size}", name)
 

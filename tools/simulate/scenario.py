@@ -13,7 +13,7 @@ from typing import NamedTuple
 from node.assembly import Plan
 from node.link import Role
 from node.retention import Limits
-from tools.simulate.machine import Spec
+from tools.simulate.machine import Spec, address_of
 from tools.simulate.world import World
 
 KNOBS_S, _HASTY_S = (1.0, 10.0), (0.25, 1.5)
@@ -82,7 +82,7 @@ def _seeds(names: list[str], leaves: set[str], draw: random.Random) -> dict[str,
     for index, name in enumerate(names):
         others = [each for each in names[: max(index, 2)] if each not in leaves and each != name]
         few = others if everybody else draw.sample(others, min(len(others), draw.choice((1, 2, 3))))
-        seeds[name] = tuple(f"tcp://{each}:7270" for each in sorted(few))
+        seeds[name] = tuple(address_of(each) for each in sorted(few))
     return seeds
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tools.simulate.actors import Consumer, Publisher
 from tools.simulate.contact import Contacts
+from tools.simulate.disk import Disk
 from tools.simulate.faults import Fault, Kind, directions, draw_faults
 from tools.simulate.ledger import Ledger
 from tools.simulate.machine import Machine
@@ -88,6 +89,8 @@ class Simulation:
             self.world.after(draw.random() * 2, machine.start)
         for publisher in self.publishers.values():
             self.world.after(draw.uniform(1, BEGIN_S), publisher.begin)
+        for machine in self.machines.values():
+            machine.on_renew.append(self._began_anew)
         for fault in self.faults:
             self.world.at(int(fault.at_s * 1e6), partial(self._strike, fault))
         self.contacts.begin()
@@ -101,6 +104,10 @@ class Simulation:
                 self._crash(fault, self.machines[fault.who[0]])
             case "stall":
                 self.machines[fault.who[0]].stall(fault.until_s - fault.at_s)
+            case "restore":
+                self._restore(fault, self.machines[fault.who[0]])
+            case "walls":
+                self._wall(fault)
             case "break":
                 self._break(fault)
             case "partition":
@@ -116,10 +123,37 @@ class Simulation:
         machine.crash(dark=fault.how == "no power")
         self.contacts.ended(machine)
         if fault.kind == "disk":
-            self.ledger.lost_origins.add(machine.node.state.origin)
+            self._began_anew(machine)
             machine.lose_disk()
-            self.contacts.disk_lost(machine)
         self.world.at(int(fault.until_s * 1e6), machine.start)
+
+    def _wall(self, fault: Fault) -> None:
+        a, b = fault.who
+        self.network.walls |= {(a, b)} if fault.how == "one way" else {(a, b), (b, a)}
+
+    def _restore(self, fault: Fault, machine: Machine) -> None:
+        """Take a copy now, and put it back when the fault's time is over; unless the machine is down then, or now."""
+        if machine.alive:
+            copy, former = machine.disk.copy(), machine.node.state.origin
+            self.world.at(int(fault.until_s * 1e6), lambda: self._put_back(fault, machine, copy, former))
+
+    def _put_back(self, fault: Fault, machine: Machine, copy: Disk, former: str) -> None:
+        if not machine.alive:
+            copy.lost()
+            return
+        machine.crash()
+        self.contacts.ended(machine)
+        self._began_anew(machine)
+        self.ledger.lost_origins.add(former)
+        if fault.how == "whole":
+            self.ledger.unsure.add(former)
+        machine.restore(copy, fault.how == "whole")
+        machine.start()
+
+    def _began_anew(self, machine: Machine) -> None:
+        """What a machine had on its disk is no longer owed to anybody."""
+        self.ledger.lost_origins.add(machine.node.state.origin)
+        self.contacts.disk_lost(machine)
 
     def _break(self, fault: Fault) -> None:
         for connection in list(self.network.connections):
