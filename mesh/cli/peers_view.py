@@ -80,6 +80,7 @@ def status(answer: Row) -> RenderableType:
                 ("log", f"{log['events']} events in {log['batches']} batches, {size(log['bytes'])}"),
                 ("letters", summary_line(answer["dlq"])),
                 ("books", books),
+                ("members", _knobs(answer["membership"])),
             ]
         ),
         titled("peers", peers(answer["peers"], len(answer["peers"]))),
@@ -87,3 +88,11 @@ def status(answer: Row) -> RenderableType:
     if answer["consumers"]:
         parts.append(titled("consumers", consumers(answer["consumers"])))
     return Group(*parts)
+
+
+def _knobs(effective: Row) -> str:
+    """The times that verdicts about members go by, as they follow from the two settings."""
+    beat, suspect, dead, forget = (
+        age(effective[key]) for key in ("heartbeat_s", "suspect_after_s", "dead_after_s", "forget_after_s")
+    )
+    return f"a sign of life every {beat}; suspect after {suspect}, dead after {dead}, forgotten after {forget}"
