@@ -37,6 +37,17 @@ def advertised(listen: str, advertise: Iterable[str]) -> tuple[str, ...]:
     return said or ((listen,) if _names_a_place(listen) else ())
 
 
+def untold(listen: str, advertise: Iterable[str]) -> str:
+    """What an operator is to be told when a node accepts links and tells others no address for it, or ""."""
+    if not listen or advertised(listen, advertise):
+        return ""
+    port = listen.rpartition(":")[2]
+    return (
+        f"listening at {listen}, which says nothing to others: only who was told an address of this node dials it; "
+        f'set advertise = ["tcp://HOST:{port}"]'
+    )
+
+
 def is_loopback(address: str) -> bool:
     """Whether an address is this machine, seen from this machine."""
     host = _host(address)

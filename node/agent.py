@@ -23,6 +23,7 @@ from mesh.errors import ConfigurationError, MeshError
 from mesh.frame import PUBLISHER_BYTES
 from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
+from node.addresses import untold
 from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Clock, Now
 from node.config import NodeSettings, default_name
@@ -76,6 +77,9 @@ class Agent:
         around = self._surroundings(incarnation)
         self.node = assemble(self.state, plan, around, started)
         _log.debug("%s, incarnation %d; %s", me.origin, incarnation, self.node.membership.limits.described())
+        warning = untold(self._sockets.listen, settings.advertise)
+        if warning:
+            _log.warning("%s", warning)
         self._durations = Durations()
         self._snapshots = Snapshots(self.node, self._durations, around.version, started.wall_us, self._clock.now)
         try:

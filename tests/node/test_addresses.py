@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.addresses import advertised, is_loopback, usable
+from node.addresses import advertised, is_loopback, untold, usable
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,13 @@ def test_a_node_is_dialled_where_its_operator_says_or_where_it_listens(
     listen: str, advertise: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     assert advertised(listen, advertise) == expected
+
+
+@pytest.mark.parametrize("listen", ["tcp://0.0.0.0:7270", "tcp://[::]:7270"])
+def test_a_node_that_listens_everywhere_and_advertises_nothing_is_told_what_to_set(listen: str) -> None:
+    assert 'set advertise = ["tcp://HOST:7270"]' in untold(listen, ())
+    assert untold(listen, ["tcp://gpu-17:7270"]) == ""
+
+
+def test_who_accepts_no_links_or_says_where_needs_no_telling() -> None:
+    assert (untold("", ()), untold("tcp://10.0.0.1:7270", ())) == ("", "")
