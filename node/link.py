@@ -35,6 +35,9 @@ ADDRESSES_MAX = 8
 """Addresses of one member; further ones are not looked at."""
 _TEXT_MAX = 300
 
+KEY_REFUSED = "the key is not allowed"
+"""Why a connection ended whose handshake failed for who this node is, and not for how it speaks."""
+
 Role = Literal["peer", "leaf"]
 LinkState = Literal["connecting", "greeting", "up", "down", "refused", "spare"]
 

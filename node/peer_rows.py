@@ -14,7 +14,7 @@ from typing import Any
 
 from node.clock import Now
 from node.core import Node
-from node.link import Link
+from node.link import KEY_REFUSED, Link
 from node.members import Member
 
 Row = dict[str, Any]
@@ -93,7 +93,7 @@ def _row(link: Link | None) -> Row:
         "state": "suspect",
         "role": "peer",
         "address": "",
-        "link": _LINK_WORDS.get(has.state, "down"),
+        "link": "auth-failed" if has.reason == KEY_REFUSED else _LINK_WORDS.get(has.state, "down"),
         "rtt_ms": None if has.rtt_us is None else has.rtt_us / 1000,
         "last_seen_s": None,
         "clock_skew_ms": None if has.skew_us is None else has.skew_us / 1000,

@@ -25,6 +25,7 @@ from zmq.utils.monitor import parse_monitor_message
 from mesh.errors import ConfigurationError
 from mesh.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX
 from node.core import Inbox
+from node.link import KEY_REFUSED
 from node.link_queues import LinkQueues
 from node.trouble import DRAIN_BYTES_MAX
 from node.turn import LinkKey, Turn
@@ -49,7 +50,7 @@ _MONITORED = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
 _FAILURES: dict[int, str] = {
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the key is not allowed",
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: KEY_REFUSED,
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the handshake failed without a reason",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "it does not speak ZMTP, or one side is encrypted and the other not",
 }

@@ -28,10 +28,10 @@ def open_sockets(tmp_path: Path) -> Iterator[Callable[..., Sockets]]:
     """Makes sockets, each in a directory of its own, and closes them in the end."""
     made: list[Sockets] = []
 
-    def make(listen: str = LOOPBACK, local_tcp: str = "", queue_bytes: int = MIB) -> Sockets:
+    def make(listen: str = LOOPBACK, local_tcp: str = "", queue_bytes: int = MIB, socks5: str = "") -> Sockets:
         directory = tmp_path / str(len(made))
         directory.mkdir()
-        made.append(Sockets(directory, listen, local_tcp, queue_bytes))
+        made.append(Sockets(directory, listen, local_tcp, queue_bytes, socks5))
         return made[-1]
 
     yield make

@@ -13,6 +13,7 @@ from mesh.errors import ConfigurationError
 from node.sockets import Sockets
 from tests.conditions import eventually
 from tests.node.socket_clients import MIB, Context, Heard, stalled, turn
+from tests.node.socks5 import Socks5
 
 
 def test_a_link_carries_both_ways_and_tells_when_it_stands_and_falls(open_sockets: Callable[..., Sockets]) -> None:
@@ -190,3 +191,30 @@ def test_an_address_heard_of_that_cannot_be_dialled_is_reported_and_harms_nobody
     ((address, what, reason),) = heard.link_events
     assert (address, what) == ("tcp://-:1", "disconnected")
     assert "cannot dial tcp://-:1" in reason
+
+
+def both_ways(near: Sockets, far: Sockets, address: str) -> None:
+    """Dial, and have a message go each way."""
+    near.dial(address)
+    at_near, at_far = Heard(near), Heard(far)
+    at_near.until(lambda: at_near.link_events == [(address, "connected", "")])
+    near.send(turn(links=[(address, b"there")]))
+    at_far.until(lambda: at_far.links)
+    ((key, data),) = at_far.links
+    far.send(turn(links=[(key, b"back")]))
+    at_near.until(lambda: at_near.links == [(address, b"back")])
+    assert data == b"there"
+
+
+def test_a_link_goes_over_ipv6(open_sockets: Callable[..., Sockets]) -> None:
+    far, near = open_sockets(listen="tcp://[::1]:0"), open_sockets()
+    assert far.listen.startswith("tcp://[::1]:")
+    both_ways(near, far, far.listen)
+
+
+def test_a_link_goes_through_a_socks5_proxy(open_sockets: Callable[..., Sockets]) -> None:
+    with Socks5() as proxy:
+        far, near = open_sockets(), open_sockets(socks5=proxy.address)
+        both_ways(near, far, far.listen)
+        host, _, port = far.listen.removeprefix("tcp://").rpartition(":")
+        assert proxy.asked == [(host, int(port))]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.frame import decode
+from node.link import KEY_REFUSED
 from node.members import Fact
 from node.peer_rows import peer_rows
 from tests.node.wire import Wire
@@ -47,6 +48,16 @@ def test_a_link_that_falls_makes_its_member_suspect_and_then_dead(bench: Bench) 
     for _ in range(11):
         bench.turn(later_s=1.0)
     assert states(bench) == {"b": "dead"}
+
+
+def test_an_address_where_the_key_is_refused_is_told_apart_from_one_that_is_down(bench: Bench) -> None:
+    for address, reason in (("tcp://x:1", KEY_REFUSED), ("tcp://y:1", "the connection was closed")):
+        bench.links.dial([address])
+        bench.turn(link_events=[(address, "disconnected", reason)])
+    rows = {row["address"]: row["link"] for row in peer_rows(bench.node, bench.now)}
+    assert rows == {"tcp://x:1": "auth-failed", "tcp://y:1": "connecting"}
+    bench.peer("x", address="tcp://x:1")
+    assert [row["link"] for row in peer_rows(bench.node, bench.now) if row["name"] == "x"] == ["up"]
 
 
 def test_a_node_that_slept_accuses_nobody_and_keeps_its_links(bench: Bench) -> None:

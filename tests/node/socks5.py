@@ -1,0 +1,74 @@
+"""A SOCKS5 proxy for tests: a thread per connection, no authentication, TCP by name or number (RFC 1928)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from types import TracebackType
+
+_ADDRESS_BYTES = {1: 4, 4: 16}
+
+
+class Socks5:
+    """A proxy on a free port of loopback. `asked` are the places it has connected to: (host, port)."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Socks5:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for each in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._open.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            _, methods = _exactly(client, 2)
+            _exactly(client, methods)
+            client.sendall(b"\x05\x00")
+            host, port = self._request(client)
+            far = socket.create_connection((host, port))
+            self._open.append(far)
+            self.asked.append((host, port))
+            client.sendall(b"\x05\x00\x00\x01" + bytes(6))
+            threading.Thread(target=_pump, args=(far, client), daemon=True).start()
+            _pump(client, far)
+
+    def _request(self, client: socket.socket) -> tuple[str, int]:
+        _, _, _, kind = _exactly(client, 4)
+        raw = _exactly(client, _ADDRESS_BYTES[kind] if kind in _ADDRESS_BYTES else _exactly(client, 1)[0])
+        family = socket.AF_INET if kind == 1 else socket.AF_INET6
+        host = socket.inet_ntop(family, raw) if kind in _ADDRESS_BYTES else raw.decode()
+        return host, struct.unpack("!H", _exactly(client, 2))[0]
+
+
+def _exactly(source: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = source.recv(count - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
