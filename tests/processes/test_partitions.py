@@ -39,9 +39,8 @@ def five_hosts(cluster: Cluster, net: Network, **variables: str) -> dict[str, No
     return {node.name: node for node in (a, *others)}
 
 
-@pytest.mark.parametrize(
-    "seconds", [pytest.param(8.0, id="8 s"), pytest.param(60.0, id="60 s", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [8.0, 60.0])
 @pytest.mark.timeout(240)
 def test_two_hosts_are_parted_from_three_and_after_that_everything_arrives_everywhere(cluster, net, seconds):
     nodes = five_hosts(cluster, net, **QUICK)
