@@ -95,4 +95,4 @@ def _knobs(effective: Row) -> str:
     beat, suspect, dead, forget = (
         age(effective[key]) for key in ("heartbeat_s", "suspect_after_s", "dead_after_s", "forget_after_s")
     )
-    return f"a sign of life every {beat}; suspect after {suspect}, dead after {dead}, forgotten after {forget}"
+    return f"beat {beat}, suspect after {suspect}, dead after {dead}, forgotten after {forget}"

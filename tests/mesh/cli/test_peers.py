@@ -83,7 +83,7 @@ def test_status_for_people_begins_with_the_node(pair: Shell, two_nodes: LocalMes
     assert "programs  trainer" in lines
     assert [line for line in lines if line in ("peers", "consumers")] == ["peers", "consumers"]
     assert max(map(len, lines)) <= 80
-    knobs = "a sign of life every 1s; suspect after 5s, dead after 10s, forgotten after 1h00m"
+    knobs = "beat 1s, suspect after 5s, dead after 10s, forgotten after 1h00m"
     assert any(line.split(maxsplit=1) == ["members", knobs] for line in said.out.splitlines())
 
 
