@@ -7,6 +7,8 @@ import shutil
 import signal
 from typing import Any
 
+import pytest
+
 import mesh
 from mesh.node_process import NodeProcess
 from tests.conditions import elapsed, eventually
@@ -32,28 +34,44 @@ def state_of(node: NodeProcess, name: str) -> str:
     return str(peer(node, name).get("state"))
 
 
-def test_three_nodes_with_one_seed_find_each_other_and_are_told_apart_when_they_go(cluster):
+def test_three_nodes_and_a_leaf_with_one_seed_find_each_other_and_are_told_apart_when_they_go(cluster):
     a, b, c = three(cluster)
+    leaf = quick(cluster, "leaf", a, flags=["--leaf"])
+    linked(leaf, a, b, c)
+    assert {(row["role"], row["via"], row["link"]) for row in ask(leaf, "peers")["rows"]} == {("peer", "dialled", "up")}
+    assert [(peer(node, "leaf")["role"], peer(node, "leaf")["via"]) for node in (a, b, c)] == [("leaf", "accepted")] * 3
+    assert leaf.listen == ""
+    leaf.stop()
+    eventually(lambda: state_of(a, "leaf") == state_of(b, "leaf") == "left")
     c.kill()
     eventually(lambda: state_of(a, "c") == state_of(b, "c") == "suspect")
     eventually(lambda: state_of(a, "c") == state_of(b, "c") == "dead")
     assert DEAD_AFTER_S <= peer(a, "c")["last_seen_s"] <= 4 * DEAD_AFTER_S
     b.stop()
     eventually(lambda: state_of(a, "b") == "left")
-    assert [row["name"] for row in ask(a, "peers")["rows"]] == ["b", "c"]
+    assert [row["name"] for row in ask(a, "peers")["rows"]] == ["b", "c", "leaf"]
     said = command(a, "peers", "--all", "--json")
     assert (said.returncode, said.stderr) == (1, "mesh: missing: c (dead at a)\n")
 
 
-def test_a_node_finds_the_others_again_from_its_disk_when_it_has_no_seed(cluster):
+def test_a_node_finds_the_others_again_from_its_disk_or_without_it_as_another_from_its_seed(cluster):
     a, b, c = three(cluster)
+    before, seeds = c.origin, list(c._peers)
     c.kill()
     c._peers.clear()
     c.start()
     linked(a, b, c)
-    assert c.origin == peer(a, "c")["origin"]
+    assert c.origin == peer(a, "c")["origin"] == before
+    c.kill()
+    shutil.rmtree(c.data_dir)
+    c._peers.extend(seeds)
+    c.start()
+    linked(a, b, c)
+    assert c.origin != before
+    assert [peer(node, "c")["origin"] for node in (a, b)] == [c.origin, c.origin]
 
 
+@pytest.mark.slow
 def test_all_that_were_stopped_in_good_order_find_each_other_without_any_seed(cluster):
     nodes = three(cluster)
     for node in nodes:
@@ -64,15 +82,7 @@ def test_all_that_were_stopped_in_good_order_find_each_other_without_any_seed(cl
     linked(*nodes)
 
 
-def test_a_leaf_dials_several_peers_and_nobody_dials_it(cluster):
-    a, b, c = three(cluster)
-    leaf = quick(cluster, "leaf", a, flags=["--leaf"])
-    linked(leaf, a, b, c)
-    assert {(row["role"], row["via"], row["link"]) for row in ask(leaf, "peers")["rows"]} == {("peer", "dialled", "up")}
-    assert [(peer(node, "leaf")["role"], peer(node, "leaf")["via"]) for node in (a, b, c)] == [("leaf", "accepted")] * 3
-    assert leaf.listen == ""
-
-
+@pytest.mark.slow
 def test_a_node_that_was_stopped_for_longer_than_a_death_accuses_nobody_when_it_wakes(cluster):
     a, b, c = three(cluster)
     c.signal(signal.SIGSTOP)
@@ -111,17 +121,6 @@ def test_a_second_node_of_a_name_is_refused_loudly_and_let_in_when_the_first_is_
     c.kill()
     eventually(lambda: peer(a, "c").get("origin") == second.origin and peer(a, "c")["link"] == "up")
     eventually(lambda: ask(second, "status")["node"]["conflict"] is None)
-
-
-def test_a_node_that_lost_its_disk_is_another_and_gets_in(cluster):
-    a, b, c = three(cluster)
-    before = c.origin
-    c.kill()
-    shutil.rmtree(c.data_dir)
-    c.start()
-    linked(a, b, c)
-    assert c.origin != before
-    assert [peer(node, "c")["origin"] for node in (a, b)] == [c.origin, c.origin]
 
 
 def published(node: NodeProcess, count: int) -> None:
