@@ -48,6 +48,9 @@ Attachment = tuple[bytes, int]
 class Following:
     """One subscription's progress. `cursors`: stream id → settled sequence; a stream not in it starts at its base.
 
+    `resumed`: (origin, topic) → what the program says it has settled of streams that were not known here when it came.
+    A cursor may be ahead of a stream's head: this node is behind its program, and will catch up.
+
     `crashes`: (stream id, sequence) → deaths in a row, for events beyond the cursor.
     """
 
@@ -60,6 +63,7 @@ class Following:
         "holder",
         "pattern",
         "policy",
+        "resumed",
         "since_us",
         "timeout_s",
     )
@@ -74,13 +78,15 @@ class Following:
         self.timeout_s = timeout_s
         self.since_us = since_us
         self.cursors: dict[int, int] = {}
+        self.resumed: dict[tuple[str, str], int] = {}
         self.crashes: dict[tuple[int, int], int] = {}
         self.attachment: Attachment | None = None
         self.holder = ""
 
     def cursor(self, stream: Stream) -> int:
         """The settled sequence of a stream."""
-        return self.cursors.get(stream.id, stream.base)
+        found = self.cursors.get(stream.id)
+        return max(stream.base, self.resumed.get((stream.origin, stream.topic), 0)) if found is None else found
 
     def behind(self, streams: Iterable[Stream]) -> list[Stream]:
         """The streams of which something is not settled."""
@@ -89,7 +95,7 @@ class Following:
     def in_flight(self, streams: Iterable[Stream]) -> int:
         """Events the subscription is still owed."""
         wanted = [stream for stream in streams if self.pattern.matches(stream.topic)]
-        return sum(stream.head - self.cursor(stream) - len(buried(self, stream)) for stream in wanted)
+        return sum(max(0, stream.head - self.cursor(stream) - len(buried(self, stream))) for stream in wanted)
 
 
 def buried(following: Following, stream: Stream) -> list[int]:

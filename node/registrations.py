@@ -153,7 +153,7 @@ class Registrations:
         former = [each for each in known.followings if each.durable] if known else []
         for each in former:
             following.cursors, following.crashes = dict(each.cursors), dict(each.crashes)
-        before = set(following.cursors)
+        before = dict(following.cursors)
         try:
             rows = self._starts(pending, former, turn)
         except StoreError as error:
@@ -161,8 +161,9 @@ class Registrations:
             state.interest.unwant(following.pattern.text)
             return
         consumer = state.consumer(following, turn)
-        for id_ in following.cursors.keys() - before if following.durable else ():
-            turn.changes.cursors[following.consumer, id_] = following.cursors[id_]
+        for id_, sequence in following.cursors.items() if following.durable else ():
+            if before.get(id_) != sequence:
+                turn.changes.cursors[following.consumer, id_] = sequence
         turn.reply(pending.request, {"streams": rows, "skip": skips(following, state.matching(following))})
         turn.once_committed.append(lambda: self._enter(following, consumer, former))
         turn.once_failed.append(lambda: state.interest.unwant(following.pattern.text))
@@ -192,11 +193,18 @@ class Registrations:
         return rows
 
     def _resume(self, following: Following, settled: list[tuple[str, str, int]]) -> None:
-        """A program attached anew says what it has settled; a durable consumer's own cursors are on disk."""
-        for origin, topic, sequence in () if following.durable else settled:
+        """A program attached anew says what it has settled. A durable consumer's own cursors are on disk.
+
+        The disk may be behind the program (an older copy of it came back), and so may the streams of other nodes.
+        """
+        for origin, topic, sequence in settled:
             stream = self._state.relay.streams.get((origin, topic))
-            if stream:
-                following.cursors[stream.id] = max(stream.base, min(sequence, stream.head))
+            if stream is None:
+                following.resumed[origin, topic] = sequence
+                continue
+            highest = stream.head if origin == self._state.origin else sequence
+            lowest = following.cursor(stream) if following.durable else stream.base
+            following.cursors[stream.id] = max(lowest, min(sequence, highest))
 
     def _position(self, since: object, turn: Turn) -> int | None:
         """The first position a new subscription wants, or None for "from now on"."""

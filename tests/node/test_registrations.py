@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.requests import session_topic
-from tests.node.workbench import Author, Bench, Program, answer, control, live, sent, values
+from tests.node.workbench import Author, Bench, Program, answer, control, forwarded, live, sent, values
 
 
 @pytest.fixture
@@ -158,6 +158,22 @@ def test_a_resumption_beyond_the_head_or_before_the_base_stays_inside(
     bench.turn(author.frame("A", 1))
     _, reply = program.subscribe("c", "A", resume=[[bench.origin, "A", 99], [bench.origin, "gone", 3]])
     assert rows(reply) == [[bench.origin, "A", 2, 1]]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_a_program_has_settled_of_others_streams_counts_also_where_this_node_is_behind_it(
+    bench: Bench, program: Program, durable: bool
+) -> None:
+    far = Author("far")
+    sub, reply = program.subscribe("c", "*", durable=durable, resume=[["b.1", "A", 3], ["b.1", "B", 1]])
+    assert rows(reply) == []
+    link = bench.peer("b")
+    bench.turn(links=[(link, forwarded(far.at(1, "A", 1, 2, 3, 4, 5), "b.1", 1))])
+    assert bench.ask("audit")["consumers"][0]["in_flight"] == 2
+    assert program.report(sub, ["b.1", "A", 3, 5, [], []])["ok"]
+    bench.turn(links=[(link, forwarded(far.at(6, "B", 1), "b.1", 1))])
+    (row,) = bench.ask("audit")["consumers"]
+    assert (row["published"], row["settled"], row["in_flight"], row["balanced"]) == (2, 2, 0, True)
 
 
 # ── names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
