@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.simulate.faults import Kind
+from tools.simulate.faults import KINDS, Kind
 from tools.simulate.report import Course
 from tools.simulate.simulation import Setting
 
@@ -26,3 +26,15 @@ def test_another_seed_gives_another_course_of_events():
 def test_programs_that_come_and_go_and_clocks_that_jump_lose_nothing(first: int):
     courses = [run(seed, "programs", "clock") for seed in range(first, first + 10)]
     assert [(course.setting.seed, course.violated) for course in courses if course.violated] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_mesh_keeps_its_promises_under_every_kind_of_fault(kind: Kind):
+    courses = [run(seed, kind) for seed in range(1, 6)]
+    assert [(course.setting.seed, course.violated) for course in courses if course.violated] == []
+
+
+def test_a_pair_of_peers_that_can_never_be_linked_is_carried_for():
+    course = run(11, "walls", nodes=6)
+    assert [fault.how for fault in course.simulation.faults] == ["both"]
+    assert course.violated is None

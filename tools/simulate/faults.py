@@ -8,11 +8,11 @@
     restore    a copy of a node's disk is taken, and later it dies and comes back with that
     clock      a machine's wall clock jumps
     programs   publishers and consumers die and come back, or stand still
-    walls      from the first moment to the last some peers cannot be dialled by some others, and some pairs not at all
+    walls      from the first moment to the last some peers cannot be dialled by some others, and one pair not at all
 
-Every fault but the last kind ends before the faults' time is over. What a node gives out between its start on a disk
-that was put back whole and the first word of its peers may have been given out before: nothing can know that earlier,
-and it is not judged.
+Every fault but the last kind ends before the faults' time is over. A node whose disk was put back whole, or together
+with a note from before its last events, cannot know it before a peer tells; what it gives out until then may have been
+given out before, and is not judged.
 """
 
 from __future__ import annotations
@@ -114,11 +114,12 @@ def _walls(scenario: Scenario, draw: random.Random, end_s: float) -> list[Fault]
     """Pairs of peers of which one cannot dial the other, or neither can. Whoever is told a seed can dial it."""
     seeds = {each.name: each.plan.peers for each in scenario.machines if not each.hidden}
     pairs = list(combinations(sorted(seeds), 2))
-    found, walled = [], set[str]()
+    found, walled = list[Fault](), set[str]()
     for a, b in draw.sample(pairs, len(pairs)):
         seen = [(x, y) for x, y in ((a, b), (b, a)) if address_of(y) not in seeds[x]]
         if seen and not walled & {a, b} and len(walled) + 2 < len(seeds):
-            how = "both" if len(seen) == 2 and draw.random() < 0.5 else "one way"
+            apart = len(seen) == 2 and not any(each.how == "both" for each in found)
+            how = "both" if apart and draw.random() < 0.5 else "one way"
             walled |= {a, b}
             found.append(Fault(0.0, end_s, "walls", draw.choice(seen) if how == "one way" else (a, b), how))
     return found[: draw.randint(1, 1 + len(seeds) // 4)]

@@ -208,12 +208,10 @@ class Oracle:
         """What one node believes of its neighbours, by their names."""
         wanted = {teller: self._told(teller, name) for teller in believed}
         for other in self._walled_from(name):
-            carried = self._lists_of({other, *self._leaves_of(other)} - {name})
-            carriers = [teller for teller in believed if other in believed[teller]]
-            if other in carried and len(carriers) != 1:
-                raise Violated("one neighbour carries", f"{name} hears of {other} through {carriers}", name, other)
-            for teller in carriers:
-                wanted[teller] = {**carried, **wanted[teller]}
+            carriers = self._asked_to_carry(other, name)
+            if len(carriers) != 1:
+                raise Violated("one neighbour carries", f"{name} is carried for {other} by {carriers}", name, other)
+            wanted[carriers[0]] |= self._lists_of({other, *self._leaves_of(other)} - {name})
         for teller, lists in believed.items():
             if lists != wanted[teller]:
                 raise Violated(
@@ -222,6 +220,11 @@ class Oracle:
                     name,
                     teller,
                 )
+
+    def _asked_to_carry(self, asker: str, member: str) -> list[str]:
+        """The neighbours that a node has asked to bring it what comes from a member."""
+        links, carry = self._machines[asker].node.links.links, self._machines[asker].node._neighbours.spreading.carry
+        return [links[key].name for key, asked in carry.items() if member in asked]
 
     def _walled_from(self, name: str) -> list[str]:
         """The peers that a peer can never be linked with."""

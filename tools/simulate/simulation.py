@@ -145,10 +145,10 @@ class Simulation:
         self.contacts.ended(machine)
         self._began_anew(machine)
         self.ledger.lost_origins.add(former)
-        if fault.how == "whole":
-            self.ledger.unsure.add(former)
         machine.restore(copy, fault.how == "whole")
         machine.start()
+        if machine.node.state.origin == former:
+            self.ledger.unsure.add(former)
 
     def _began_anew(self, machine: Machine) -> None:
         """What a machine had on its disk is no longer owed to anybody."""
