@@ -7,7 +7,7 @@
                          oldest
 
 Which event of the batch it was is looked for when somebody asks, which is only when there is a duplicate: so an entry
-costs no integer of its own (32 bytes and 0.08 µs an event).
+costs no integer of its own, which would be 32 bytes an event.
 
 Content is one of two kinds of sameness, and the only one with a window; identity (publisher and number, origin and
 sequence) is exact and lives elsewhere. The hash includes the topic, so windows of different lengths can share the

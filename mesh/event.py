@@ -190,7 +190,7 @@ def pack_payload(payload: Mapping[str, Any] | None) -> bytes:
         raise PayloadTooLarge(
             f"payload has {len(body)} bytes, at most {PAYLOAD_BYTES_MAX} are allowed; store it and publish its address"
         )
-    nulls = body.count(b"null")  # counted once, and compared by the list: 0.45 µs instead of 0.7 for the whole function
+    nulls = body.count(b"null")  # usually none, or as many as the values themselves: then nothing is looked through
     if nulls and nulls > [*payload.values()].count(None):
         _refuse_lost_float(payload, "payload")  # more nulls than plain None accounts for
     return body

@@ -120,7 +120,7 @@ class Course:
         """Have handled what was taken in since the last time.
 
         A handler's thread that were woken at every frame would take the interpreter from the thread that reads the next
-        one: twice the switches, and half the events where every frame holds one.
+        one, at every frame.
         """
         if self.fresh:
             self.fresh = False
