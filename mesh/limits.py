@@ -47,7 +47,7 @@ DEDUP_WINDOW_S: Final = 60.0
 """How long the same content on the same topic counts as the same announcement."""
 
 DEDUP_EVENTS_MAX: Final = 1 << 17
-"""Hashes kept at most: a minute of 2,000 events/s, about 17 MB; the oldest are forgotten first."""
+"""Default bound of hashes kept: a minute of 2,200 events/s, about 17 MB; the oldest are forgotten first."""
 
 QUEUE_BYTES: Final = 4 << 20
 """Small events may wait in memory up to this many bytes per subscription, also beyond the bound of events: a burst of

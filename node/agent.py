@@ -228,6 +228,7 @@ def plan_of(settings: NodeSettings) -> Plan:
         settings.advertise,
         settings.critical,
         settings.replicate,
+        settings.dedup_events,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from mesh.limits import DEDUP_EVENTS_MAX
 from mesh.marks import Mark
 from node.addresses import advertised
 from node.announcements import Announcer
@@ -33,9 +34,10 @@ from node.suspicion import knobs
 class Plan(NamedTuple):
     """What an operator chose.
 
-    `dedup_window_us` gives a topic's window in microseconds, `dedup_keep_us` the longest of all; `peers` are the
-    addresses that are dialled first, `advertise` those where others may dial it if it is not where it listens,
-    `critical` the topics that must have a consumer here, `replicate` the patterns that are kept here without one.
+    `dedup_window_us` gives a topic's window in microseconds, `dedup_keep_us` the longest of all, `dedup_events` how
+    many events they hold together; `peers` are the addresses that are dialled first, `advertise` those where others may
+    dial it if it is not where it listens, `critical` the topics that must have a consumer here, `replicate` the
+    patterns that are kept here without one.
     """
 
     peers: tuple[str, ...]
@@ -48,6 +50,7 @@ class Plan(NamedTuple):
     advertise: tuple[str, ...] = ()
     critical: tuple[str, ...] = ()
     replicate: tuple[str, ...] = ()
+    dedup_events: int = DEDUP_EVENTS_MAX
 
 
 class Surroundings(NamedTuple):
@@ -69,7 +72,7 @@ class Surroundings(NamedTuple):
 
 def load_state(store: Store, me: Identity, plan: Plan, draw: Callable[[], float], now: Now) -> State:
     """What the node's store holds. `draw` yields numbers in [0, 1) for the jitter of retries. Raises `StoreError`."""
-    state = State(me.name, me.generation, store, plan.dedup_window_us, plan.dedup_keep_us, draw)
+    state = State(me.name, me.generation, store, plan.dedup_window_us, plan.dedup_keep_us, draw, plan.dedup_events)
     state.load(now)
     return state
 

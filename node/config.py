@@ -27,7 +27,7 @@ from pydantic_settings import (
 )
 
 from mesh.errors import ConfigurationError
-from mesh.limits import DEDUP_WINDOW_S
+from mesh.limits import DEDUP_EVENTS_MAX, DEDUP_WINDOW_S
 from mesh.location import default_data_dir
 from mesh.topic import check_pattern, check_topic
 from node.link import Role
@@ -59,6 +59,7 @@ class NodeSettings(BaseSettings):
     http: str = "127.0.0.1:7271"
     durability: Literal["full", "os"] = "full"
     dedup_window_s: Seconds = DEDUP_WINDOW_S
+    dedup_events: Annotated[int, Field(ge=1, le=1 << 26)] = DEDUP_EVENTS_MAX
     dedup_windows: dict[str, Seconds] = {}
     heartbeat_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     dead_after_s: Annotated[float, Field(ge=0.2, le=3600)] = 10.0

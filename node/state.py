@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from mesh.dedup import DedupWindow
 from mesh.frame import hashes
+from mesh.limits import DEDUP_EVENTS_MAX
 from mesh.retry import RetryPolicy
 from mesh.topic import PatternSet, check_pattern
 from node.changes import Books
@@ -43,6 +44,7 @@ class State:
         dedup_window_us: Callable[[str], int],
         dedup_keep_us: int,
         draw: Callable[[], float],
+        dedup_events: int = DEDUP_EVENTS_MAX,
     ) -> None:
         self.name = name
         self.generation = generation
@@ -58,7 +60,8 @@ class State:
         self.consumers: dict[str, Consumer] = {}
         self._window_us = dedup_window_us
         self._keep_us = dedup_keep_us
-        self.relay = Relay(self.origin, DedupWindow(dedup_keep_us), dedup_window_us)
+        self._dedup_events = dedup_events
+        self.relay = self._new_relay()
         self.next_position = 1
 
     def load(self, now: Now) -> None:
@@ -66,8 +69,8 @@ class State:
 
         Raises `StoreError`; then no stream is known, because what may not be on disk must not be spoken of.
         """
-        self.relay = Relay(self.origin, DedupWindow(self._keep_us), self._window_us)
-        relay = Relay(self.origin, DedupWindow(self._keep_us), self._window_us)
+        self.relay = self._new_relay()
+        relay = self._new_relay()
         relay.load(self.store.streams(), self.store.publishers())
         self._load_window(relay.window, now)
         self.next_position = self.log.next_position()
@@ -130,6 +133,9 @@ class State:
     def books(self, consumer: str, turn: Turn) -> Books:
         """A consumer's books as this turn has them so far."""
         return turn.changes.books.get(consumer) or self.consumers[consumer].books
+
+    def _new_relay(self) -> Relay:
+        return Relay(self.origin, DedupWindow(self._keep_us, self._dedup_events), self._window_us)
 
     def _load_window(self, window: DedupWindow, now: Now) -> None:
         for row in self.log.rows_since(now.wall_us - self._keep_us):

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from mesh.frame import encode
+from node.agent import plan_of
+from node.assembly import load_state
 from node.changes import Changes
+from node.config import NodeSettings
+from node.identity import Identity
 from node.store import Store
 from tests.node.workbench import Author, Bench, Program, directed, failure, forwarded, live, runs, values
 
@@ -148,3 +152,12 @@ def test_a_second_connection_sees_what_was_receipted(bench: Bench, author: Autho
     other = Store(bench.path)
     assert [row.head for row in other.streams()] == [1]
     other.close()
+
+
+def test_the_windows_hold_together_as_many_events_as_the_operator_says(
+    bench: Bench, author: Author, tmp_path: Path
+) -> None:
+    bench.turn(author.frame("A", 1), author.frame("A", 2), author.frame("B", 3))
+    settings = NodeSettings(data_dir=tmp_path, dedup_events=2)
+    fresh = load_state(bench.state.store, Identity("a", "1"), plan_of(settings), lambda: 0.5, bench.now)
+    assert len(fresh.relay.window) == 2

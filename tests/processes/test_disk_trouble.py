@@ -198,7 +198,7 @@ def test_a_disk_that_becomes_read_only_is_survived_and_nothing_is_missing_when_i
         assert node.stop() == 0
         refused = start(disk / "a")
         assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1), refused.stderr
-    # a copy: where somebody made a mount namespace meanwhile, the failed mount lives on in there, and so would come back
+    # a copy: if somebody made a mount namespace meanwhile, the failed mount lives on in there and would come back
     mended = shutil.copy(image, root / "mended.img")
     with mounted(root / "disk", "-o", "loop", mended) as disk, node_on(disk, log) as node:
         told.assert_all_is_well(node)
