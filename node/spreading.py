@@ -4,7 +4,8 @@
                                ◀──ack v9, heads── peer
     leaf ◀──ack v3, heads── node                              answered when all have answered, or after a while
 
-    interest      version  lists {member: patterns}  whole     the lists that changed since the last, or all
+    interest      version  after  lists {member: patterns}     the lists that changed since version `after`,
+                  whole                                        or all of them
                   carry [member …]                             members whose events are asked for as well
                   heads [[origin topic head] …]                where the sender stands in streams it is to be brought
     interest_ack  version  origins [origin …]                  who knows of it now: the sender, and whom it speaks for
@@ -35,6 +36,10 @@ from node.wanting import Wanting
 ANSWER_WAIT_S = 1.0
 """How long an answer waits for the answers it depends on; the asker's own wait is longer."""
 
+RETELL_S = 3.0
+"""What a neighbour has not answered for so long it is told again, as a whole: it may have come on a connection that was
+just being left."""
+
 _NOTHING = PatternSet(())
 
 Row = tuple[str, str, int, int]
@@ -49,6 +54,7 @@ class _Told:
     carry: tuple[str, ...] = ()
     version: int = 0
     answered: int = 0
+    sent_us: int = 0
     local: dict[int, int] = field(default_factory=dict)
 
 
@@ -107,10 +113,13 @@ class Spreading:
         rekey(self._asked, old, new)
         rekey(self.carry, old, new)
         rekey(self._state.informed, old, new)
-        told = self._told[new]
-        self._told[new] = _Told(version=told.version, answered=told.answered, local=told.local)
         self._dirty = True
-        self._tell(new, turn, whole=True)
+        self._tell_again(new, turn)
+
+    def _tell_again(self, key: LinkKey, turn: Turn) -> None:
+        told = self._told[key]
+        self._told[key] = _Told(version=told.version, answered=told.answered, local=told.local)
+        self._tell(key, turn, whole=True)
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,6 +137,9 @@ class Spreading:
                     for other, told in self._told.items()
                     if asked.open and other != key and told.answered < told.version
                 }
+        for key, told in list(self._told.items()):
+            if told.answered < told.version and turn.now.mono_us - told.sent_us > RETELL_S * 1e6:
+                self._tell_again(key, turn)
         self._answer_all(turn)
 
     def ask_to_carry(self, carry: dict[LinkKey, tuple[str, ...]]) -> None:
@@ -142,12 +154,12 @@ class Spreading:
             return
         changed = {name: lists.get(name, ()) for name in {**told.lists, **lists}}
         changed = {name: patterns for name, patterns in changed.items() if patterns != told.lists.get(name, ())}
-        heads = self._heads(key, told, lists, carry)
-        told.lists, told.carry, told.version = lists, carry, told.version + 1
+        heads, after = self._heads(key, told, lists, carry), told.version
+        told.lists, told.carry, told.version, told.sent_us = lists, carry, after + 1, turn.now.mono_us
         self._covers(key, told)
         self._wanting.told(key, told.version, _texts(lists))
-        fields = {"version": told.version, "lists": changed, "whole": whole, "carry": carry, "heads": heads}
-        turn.control(key, {"t": "interest", **fields})
+        fields = {"version": told.version, "after": after, "lists": changed, "whole": whole}
+        turn.control(key, {"t": "interest", **fields, "carry": carry, "heads": heads})
 
     def _covers(self, key: LinkKey, told: _Told) -> None:
         """What was told last says all that is wanted here now."""
@@ -183,8 +195,10 @@ class Spreading:
     def interest(self, link: Link, fields: Mapping[str, Any], turn: Turn) -> None:
         """A neighbour says what it wants."""
         lists = {str(name): tuple(map(str, patterns)) for name, patterns in fields["lists"].items()}
-        asked = self._asked[link.key]
-        self._state.interest.announced(link.key, lists, bool(fields["whole"]))
+        asked, whole = self._asked[link.key], bool(fields["whole"])
+        if not whole and int(fields["after"]) != asked.version:
+            return  # the change before this one did not arrive: without an answer everything is told again
+        self._state.interest.announced(link.key, lists, whole)
         self._routes.carry(link.key, [str(name) for name in fields.get("carry", ())])
         for origin, topic, head in fields.get("heads", ()):
             self._resume(link.key, str(origin), str(topic), int(head), turn)

@@ -47,8 +47,21 @@ class Wanting:
         self._told.setdefault(link, {})[version] = frozenset(patterns)
 
     def before(self, origin: str, topic: str) -> bool:
-        """Whether the origin has known until now that the topic is wanted."""
-        return self._wanted.get(origin, _NOTHING).matches(topic)
+        """Whether the origin has known until now that the topic is wanted.
+
+        An origin that nobody here knew took the place of the former one of its name: what that one knew counts, because
+        everything it has was published since.
+        """
+        known = self._wanted.get(origin)
+        return (self._of_predecessors(origin) if known is None else known).matches(topic)
+
+    def _of_predecessors(self, origin: str) -> PatternSet:
+        name = origin.rpartition(".")[0]
+        former = [patterns for each, patterns in self._wanted.items() if each.rpartition(".")[0] == name]
+        if not former:
+            return _NOTHING
+        self._wanted[origin] = PatternSet(text for patterns in former for text in patterns.texts)
+        return self._wanted[origin]
 
     def owed(self, origin: str, topic: str) -> bool:
         """Whether what follows in a stream that is known here is owed to somebody."""
