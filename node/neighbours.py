@@ -213,7 +213,16 @@ class Neighbours:
         self._comparing.compare(link.key, [int(each) for each in fields["buckets"]], turn)
 
     def _want(self, link: Link, fields: Fields, turn: Turn) -> None:
+        """Somebody is behind; what this node brings it and has nothing of itself, it fetches first."""
         self.serving.want(link.key, int(fields["id"]), fields["ranges"])
+        brought = self.routes.speaks(link.key)
+        for origin, topic, first, _ in fields["ranges"]:
+            stream = self._state.relay.streams.get((origin, topic))
+            if stream is not None and origin in brought and stream.head == stream.base >= first:
+                head = stream.head
+                self._intake.begin_stream(origin, topic, int(first) - 1, turn, rewind=True)
+                self._wanting.resume(link.key, origin, topic)
+                self.repair.learn(origin, topic, head, link.key)
 
     def _reach(self, link: Link, fields: Fields, turn: Turn) -> None:
         names = [str(name) for name in fields["names"]]

@@ -9,9 +9,9 @@ The stream rule is `mesh.streams`, the same as between a node and its programs: 
 stream, or when somebody says how far it reaches. Somebody is a beacon (about once a second), the answer to an
 announcement of interest, or, should all that be lost, the comparison of digests.
 
-A range counts as lost only when the origin says so, or when the origin is gone for good and every neighbour has been
-asked. As long as an origin may come back, what only it can have is waited for: the stream stands still here, and
-nothing is called lost that is not.
+A range counts as lost when the origin says so, or when the origin is gone for good (a leaf has no way to it anyhow) and
+every neighbour has been asked. As long as an origin may come back, what only it can have is waited for: the stream
+stands still here, up to ten minutes, and nothing is called lost too soon.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ PATIENCE_S = 60.0
 must be known first."""
 HEARSAY_S = 2.0
 """How long the way of the event itself has, when another than who brings it here says first that there is one."""
+STALLED_S = 600.0
+"""How long a stream stands still for events that only its origin can have, while that is out of reach."""
 LOOK_S = 0.25
 """How often open gaps are looked at when nothing happens."""
 
@@ -186,8 +188,9 @@ class Repair:
             return max(further, key=lambda link: sources.heads[link])
         if fresh:
             return min(fresh, key=lambda link: neighbours[link].leaf)
-        patient = now_us - sources.since_us < PATIENCE_S * 1e6
-        if neighbours and not patient and self._lost_for_good(stream.origin):
+        hopeless = self._routes.leaf or self._lost_for_good(stream.origin)
+        waited_s = (now_us - sources.since_us) / 1e6
+        if neighbours and waited_s >= (PATIENCE_S if hopeless else STALLED_S):
             self._accept(stream, max(sources.gone, missing[0].last), None, turn)
         return None
 

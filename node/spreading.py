@@ -279,15 +279,16 @@ class Spreading:
         """A stream as a neighbour has it: place its beginning here, or see that more of it is owed.
 
         Where nobody here wanted the topic until now it begins behind the head; what was wanted all along is owed from
-        where the neighbour's part of it begins; what somebody has been following is owed from where it stands here.
+        its first event, wherever the neighbour's part of it begins; what somebody has been following is owed from where
+        it stands here.
         """
-        origin, topic, base, head = row
+        origin, topic, _, head = row
         if origin == self._state.origin:
             return
         known = self._state.relay.streams.get((origin, topic))
         resumed_at = self._state.resuming.get((origin, topic))
         if known is None and (resumed_at is not None or self._wanting.before(origin, topic)):
-            self._intake.begin_stream(origin, topic, base if resumed_at is None else resumed_at, turn)
+            self._intake.begin_stream(origin, topic, resumed_at or 0, turn)
             learn(row)
         elif known is not None and self._wanting.owed(origin, topic):
             learn(row)
