@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from node.spreading import ANSWER_WAIT_S
+from node.spreading import ANSWER_WAIT_S, RETELL_S
 from tests.node.wire import Connection, Wire
-from tests.node.workbench import Author, Bench, Program, answer, live, sent, values
+from tests.node.workbench import Author, Bench, Program, answer, control, live, sent, values
 
 
 class Town:
@@ -201,3 +201,41 @@ def test_unknown_words_of_an_interest_are_passed_over_and_wrong_ones_counted(tmp
     assert node.node.counts["malformed control"] == 3
     assert sent(node.turn(), line.routing_id) == []
     assert answer(node.turn(requests=[node.request("peers")]))["ok"]
+
+
+def test_who_brings_a_stream_and_has_nothing_of_it_fetches_what_it_is_asked_for(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq", "l")
+    town.link("p", "q")
+    line = town.link("l", "p")
+    town.publish("q", 1, 2, 3)
+    town.subscribe("l")
+    origin = town.nodes["q"].origin
+    stream = town.nodes["p"].state.relay.streams[origin, "A"]
+    assert (stream.base, stream.head) == (3, 3)
+    want = {"t": "want", "id": 99, "ranges": [[origin, "A", 2, 3]]}
+    town.wire.tell(town.nodes["p"], links=[(line.routing_id, control(want))])
+    town.wire.settle()
+    town.wire.run(1.0, 0.1)
+    assert (stream.base, stream.head) == (1, 3)
+
+
+def test_an_announcement_that_is_not_answered_is_made_again_as_a_whole(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq")
+    line = town.link("p", "q")
+    line.deaf = True
+    town.subscribe("p")
+    assert town.nodes["q"].state.interest.links_wanting("A") == ()
+    line.deaf = False
+    town.wire.run(RETELL_S + 0.5, 0.1)
+    assert town.nodes["q"].state.interest.links_wanting("A") == (line.routing_id,)
+    town.publish("q", 1)
+    assert town.received("p") == [1]
+
+
+def test_a_change_that_follows_on_one_that_did_not_arrive_is_not_taken(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq")
+    line = town.link("p", "q")
+    node = town.nodes["q"]
+    change = {"t": "interest", "version": 9, "after": 8, "lists": {"p": ["B"]}, "whole": False}
+    node.turn(links=[(line.routing_id, control(change))])
+    assert node.state.interest.of(line.routing_id) == {}

@@ -109,3 +109,29 @@ def test_what_is_replicated_is_wanted_without_a_consumer_and_owed_over_a_restart
     assert beginning(bench, "T.one") == (40, 40)
     assert beginning(bench, "T.two") == (0, 0)
     assert bench.state.relay.missing(bench.state.relay.streams[ORIGIN, "T.one"]) == [Range(41, 45)]
+
+
+def told(bench: Bench, link: str, *rows: tuple[str, str, int, int]) -> None:
+    """A peer answers an announcement for itself, and names streams of others as it has them."""
+    ack = {"t": "interest_ack", "version": bench.announced[link], "origins": ["c.1"], "heads": rows}
+    bench.turn(links=[(link, control(ack))])
+
+
+def test_what_was_wanted_all_along_is_owed_from_its_first_event_whoever_says_first_that_it_exists(
+    bench: Bench, program: Program
+) -> None:
+    other = bench.peer("c")
+    wanted(program, bench.peer("b"), "T.*")
+    told(bench, other, (ORIGIN, "T.one", 10, 12))
+    assert beginning(bench, "T.one") == (0, 0)
+    assert bench.state.relay.missing(bench.state.relay.streams[ORIGIN, "T.one"]) == [Range(1, 12)]
+
+
+@pytest.mark.parametrize(("origin", "begins"), [("b.2", 0), ("d.1", 12)])
+def test_a_new_generation_is_owed_what_its_former_one_knew_to_be_wanted(
+    bench: Bench, program: Program, origin: str, begins: int
+) -> None:
+    other = bench.peer("c")
+    wanted(program, bench.peer("b"), "T.*")
+    told(bench, other, (origin, "T.one", 0, 12))
+    assert bench.state.relay.streams[origin, "T.one"].base == begins
