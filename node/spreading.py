@@ -114,11 +114,12 @@ class Spreading:
         rekey(self.carry, old, new)
         rekey(self._state.informed, old, new)
         self._dirty = True
-        self._tell_again(new, turn)
+        self._tell_again(new, self._told[new].version, turn)
 
-    def _tell_again(self, key: LinkKey, turn: Turn) -> None:
+    def _tell_again(self, key: LinkKey, version: int, turn: Turn) -> None:
+        """Tell a link everything, as the version that follows `version`."""
         told = self._told[key]
-        self._told[key] = _Told(version=told.version, answered=told.answered, local=told.local)
+        self._told[key] = _Told(version=version, answered=told.answered, local=told.local)
         self._tell(key, turn, whole=True)
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +140,7 @@ class Spreading:
                 }
         for key, told in list(self._told.items()):
             if told.answered < told.version and turn.now.mono_us - told.sent_us > RETELL_S * 1e6:
-                self._tell_again(key, turn)
+                self._tell_again(key, told.version - 1, turn)  # the same again: an answer on its way counts
         self._answer_all(turn)
 
     def ask_to_carry(self, carry: dict[LinkKey, tuple[str, ...]]) -> None:
