@@ -150,6 +150,22 @@ class LogReader:
         )
         return {row[0]: (row[1], row[2], row[3]) for row in self._rows(sql)}
 
+    def end_behind(self, stream: int, sequence: int) -> tuple[int, int]:
+        """What the log has of a stream behind a sequence, as a base and a head with nothing missing in between.
+
+        Both are the sequence where it has nothing behind it; both are the end of what it has where that has a hole.
+        """
+        last = next(self._rows("SELECT max(sequence + count - 1) FROM log WHERE stream = ?", (stream,)), (None,))[0]
+        if last is None or last <= sequence:
+            return sequence, sequence
+        base, wanted = None, sequence + 1
+        for row in self.batches(stream, sequence + 1, last):
+            if row.sequence > wanted:
+                return last, last
+            base = row.sequence - 1 if base is None else base
+            wanted = row.sequence + row.count
+        return (base, last) if base is not None and wanted > last else (last, last)
+
     def holes(self) -> list[tuple[int, int, int, int]]:
         """stream, first, last, when: every range of a stream that was found to be lost between nodes."""
         return list(self._rows("SELECT stream, first, last, at_us FROM holes ORDER BY id"))

@@ -220,7 +220,7 @@ class Neighbours:
             stream = self._state.relay.streams.get((origin, topic))
             if stream is not None and origin in brought and stream.head == stream.base >= first:
                 head = stream.head
-                self._intake.begin_stream(origin, topic, int(first) - 1, turn, rewind=True)
+                self._intake.rewind_stream(origin, topic, int(first) - 1, turn)
                 self._wanting.resume(link.key, origin, topic)
                 self.repair.learn(origin, topic, head, link.key)
 

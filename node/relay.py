@@ -192,14 +192,11 @@ class Relay:
         self.moves += 1
         return self._released(stream, runs, len(runs), now_us)
 
-    def rewind(self, stream: Stream, head: int) -> bool:
-        """Let a stream of which nothing is here begin earlier; whether it could."""
-        if not stream.head == stream.base > head:
-            return False
+    def rewind(self, stream: Stream, base: int, head: int) -> None:
+        """Let a stream of which nothing is here beyond `head` begin earlier."""
         self._close(stream)
-        stream.base = stream.head = head
+        stream.base, stream.head = base, head
         self.moves += 1
-        return True
 
     def missing(self, stream: Stream) -> list[Range]:
         """The ranges of a stream that are known to exist and are not here."""

@@ -214,7 +214,7 @@ class Spreading:
         if origin == self._state.origin:
             return
         if not self._wanting.before(origin, topic):
-            self._intake.begin_stream(origin, topic, head, turn, rewind=True)
+            self._intake.rewind_stream(origin, topic, head, turn)
         self._wanting.resume(key, origin, topic)
 
     def _answer_all(self, turn: Turn) -> None:

@@ -295,16 +295,15 @@ def test_a_stream_that_is_said_to_reach_further_has_a_gap_until_it_does() -> Non
     assert relay.gaps == {}
 
 
-def test_only_a_stream_of_which_nothing_is_here_can_begin_earlier() -> None:
+def test_a_stream_that_begins_earlier_has_no_gap_and_goes_on_from_there() -> None:
     relay = relay_of()
     stream = relay.begin_at("b.1", "A", 9)
     assert stream is not None
     assert first_stored(stream)
-    assert relay.rewind(stream, 4)
-    assert (stream.base, stream.head) == (4, 4)
-    relay.admit_forwarded(from_peer(5, "x"), 0, NOW)
-    assert not relay.rewind(stream, 2)
-    assert (stream.base, stream.head) == (4, 5)
+    relay.learn(stream, 12)
+    relay.rewind(stream, 3, 4)
+    assert (stream.base, stream.head, relay.gaps) == (3, 4, {})
+    assert sequences(relay.admit_forwarded(from_peer(5, "x"), 0, NOW)) == [5]
 
 
 def test_content_that_a_peer_announced_first_is_a_duplicate_here() -> None:

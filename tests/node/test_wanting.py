@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.streams import Range
-from tests.node.workbench import Bench, Program, control
+from tests.node.workbench import Author, Bench, Program, control, forwarded
 
 ORIGIN = "b.1"
 
@@ -135,3 +135,32 @@ def test_a_new_generation_is_owed_what_its_former_one_knew_to_be_wanted(
     wanted(program, bench.peer("b"), "T.*")
     told(bench, other, (origin, "T.one", 0, 12))
     assert bench.state.relay.streams[origin, "T.one"].base == begins
+
+
+def following(bench: Bench, link: str, head: int) -> tuple[int, int]:
+    """A neighbour says that it follows a stream and stands there; where the stream stands here then."""
+    fields = {"version": 9, "lists": {"c": ["T.*"]}, "whole": True, "heads": [[ORIGIN, "T.one", head]]}
+    bench.turn(links=[(link, control({"t": "interest", **fields}))])
+    return beginning(bench, "T.one")
+
+
+@pytest.mark.parametrize(
+    ("stands", "begins"),
+    [
+        (6, (6, 6)),  # where the log has nothing of it behind that
+        (2, (1, 3)),  # with the batch of the log that goes on from there
+        (0, (0, 3)),
+    ],
+)
+def test_a_stream_that_was_placed_further_on_goes_back_to_who_follows_it_and_takes_up_what_the_log_has(
+    bench: Bench, stands: int, begins: tuple[int, int]
+) -> None:
+    link, other = bench.peer("b"), bench.peer("c")
+    far = Author("far")
+    bench.turn(links=[(link, forwarded(far.at(1, "T.one", "x"), ORIGIN, 1))])
+    bench.turn(links=[(link, forwarded(far.at(2, "T.one", "y", "z"), ORIGIN, 2))])
+    answered(bench, link, ("T.one", 40))
+    assert beginning(bench, "T.one") == (40, 40)
+    assert following(bench, other, stands) == begins
+    bench.turn(links=[(link, forwarded(far.at(begins[1] + 1, "T.one", "w"), ORIGIN, begins[1] + 1))])
+    assert bench.ask("audit")["balanced"]
