@@ -195,6 +195,8 @@ class Links:
         return {"t": "hello", **spoken, **how, **self.me._asdict()}
 
     def _hello(self, key: LinkKey, link: Link | None, message: dict[str, Any], turn: Turn) -> list[Heard]:
+        if link is not None and link.dialled and not link.connected:
+            return []  # the end of what came over a connection that is gone brings no link up
         refusal = objection(self.me, message) or self._rivalry(message, turn)
         if refusal:
             return [*self._refuse(key, link, refusal, turn), *self._own_rival(refusal, message)]
@@ -271,7 +273,7 @@ class Links:
 
     def _asked_who(self, link: Link, turn: Turn) -> list[Heard]:
         """The far end does not know this connection (it was restarted): begin again."""
-        if link.state == "greeting" or not link.dialled:
+        if link.state == "greeting" or not link.dialled or not link.connected:
             return []
         heard = self._lower(link, "the peer restarted", "down", turn)
         self._greet(link, turn)

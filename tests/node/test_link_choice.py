@@ -211,6 +211,20 @@ def test_a_node_that_lost_its_disk_is_let_in_once_its_former_self_is_found_gone(
     assert only_link(b) == ("up", "a", "a.2")
 
 
+def test_a_greeting_that_comes_after_its_connection_is_gone_brings_no_link_up() -> None:
+    a, b, wire = pair()
+    first = wire.dial("a", "tcp://b")
+    wire.deliver(first, to_acceptor=True)
+    (answer, *_) = first.to_dialler
+    wire.cut(first)
+    wire.tell(a, links=[("tcp://b", answer)])
+    assert (only_link(a)[0], a.heard) == ("connecting", [])
+    wire.connect("a", "tcp://b")
+    wire.settle()
+    check_agreed(wire, a, b)
+    assert [kind for kind, _ in a.heard if kind != "interest"] == ["up"]
+
+
 def test_a_silent_peer_is_down_after_ten_seconds_and_up_again_when_it_speaks() -> None:
     a, b, wire = pair()
     connection = wire.dial("a", "tcp://b")
