@@ -83,20 +83,24 @@ class LetterReader:
         sql = f"SELECT * FROM letters WHERE {where} AND id > ? ORDER BY id LIMIT ?"
         return [Letter(*row) for row in self._rows(sql, (*values, after, limit))]
 
-    def due(self, consumer: str, now_us: int, limit: int) -> Iterator[Letter]:
-        """A consumer's waiting letters whose next attempt is due, the most overdue first."""
-        sql = (
-            "SELECT * FROM letters WHERE state = 'waiting' AND consumer = ? AND next_attempt_us <= ? "
-            "ORDER BY next_attempt_us LIMIT ?"
-        )
-        return (Letter(*row) for row in self._rows(sql, (consumer, now_us, limit)))
+    def due(self, consumer: str, now_us: int, latest_us: int, limit: int) -> Iterator[Letter]:
+        """A consumer's waiting letters whose next attempt is due, the most overdue first.
 
-    def next_due_us(self, consumer: str, after_us: int) -> int | None:
-        """When the consumer's next waiting letter falls due, later than `after_us`."""
+        Behind them those due later than `latest_us`, which can only have been written before the clock was set back.
+        """
+        waiting = "SELECT * FROM letters WHERE state = 'waiting' AND consumer = ? AND next_attempt_us"
+        order = "ORDER BY next_attempt_us LIMIT ?"
+        for condition, moment_us in (("<= ?", now_us), ("> ?", latest_us)):
+            for row in self._rows(f"{waiting} {condition} {order}", (consumer, moment_us, limit)):
+                yield Letter(*row)
+
+    def next_due_us(self, consumer: str, after_us: int, latest_us: int) -> int | None:
+        """When the consumer's next waiting letter falls due, later than `after_us` and not after `latest_us`."""
         sql = (
-            "SELECT min(next_attempt_us) FROM letters WHERE state = 'waiting' AND consumer = ? AND next_attempt_us > ?"
+            "SELECT min(next_attempt_us) FROM letters "
+            "WHERE state = 'waiting' AND consumer = ? AND next_attempt_us > ? AND next_attempt_us <= ?"
         )
-        found: int | None = next(self._rows(sql, (consumer, after_us)))[0]
+        found: int | None = next(self._rows(sql, (consumer, after_us, latest_us)))[0]
         return found
 
     def counts(self) -> list[tuple[str, str, str, int, int]]:

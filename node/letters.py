@@ -4,7 +4,11 @@
        ▲                 │ the subscription went away, or no outcome within its time
        └─────────────────┘
 
-Where a letter stands is on disk; that it is out at somebody is only known here, so a crash of either side just
+When a letter falls due is on disk as a time of day, since it must outlive the process. A clock that is set back must
+not hold it up: whatever is due later than the longest backoff from now is from before that, and due at once. So no
+setting of the clock delays an attempt by more than its consumer's longest backoff.
+
+Where a letter stands is on disk, too; that it is out at somebody is only known here, so a crash of either side just
 makes it due again. An operator may ask for another attempt or for the end of a letter, but not while it is out:
 pressing twice, or two operators pressing at once, runs the handler once.
 """
@@ -25,6 +29,8 @@ OUT_MAX = 64
 """Letters out at one consumer at a time: enough to keep it busy, few enough to be given back when it dies."""
 LOOK_MAX = 10_000
 """Letters looked at for those that can go out: nobody may follow the topics of the most overdue ones any more."""
+LONGEST_US_MAX = 1 << 60
+"""Longer backoffs are as good as for ever; it keeps the sum with a moment an integer of the database."""
 GRACE_S = 30.0
 """Beyond the handler's own time. An outcome that has not come by then is lost, and the letter goes out again."""
 
@@ -50,8 +56,8 @@ class Letters:
         for id_ in [id_ for id_, out in self._out.items() if turn.now.mono_us >= out.deadline_us]:
             self.ended(id_)
         for name, consumer in self._state.consumers.items():
-            due_us = consumer.next_due_us
-            if due_us is not None and due_us <= turn.now.wall_us and consumer.attached:
+            due_us, now_us = consumer.next_due_us, turn.now.wall_us
+            if due_us is not None and consumer.attached and not now_us < due_us <= now_us + _longest_us(consumer):
                 self._send_due(name, consumer, turn)
 
     def next_due_us(self) -> int | None:
@@ -61,7 +67,8 @@ class Letters:
 
     def _send_due(self, name: str, consumer: Consumer, turn: Turn) -> None:
         room = OUT_MAX - sum(1 for each in self._out.values() if each.consumer == name)
-        for letter in self._state.letters.due(name, turn.now.wall_us, LOOK_MAX) if room > 0 else ():
+        now_us, latest_us = turn.now.wall_us, turn.now.wall_us + _longest_us(consumer)
+        for letter in self._state.letters.due(name, now_us, latest_us, LOOK_MAX) if room > 0 else ():
             attachment = consumer.attachment(letter.topic)
             if letter.id not in self._out and (wrong := damage(letter)):
                 self._give_up(letter, wrong, turn)
@@ -70,7 +77,7 @@ class Letters:
                 self._send(letter, attachment, consumer, turn)
                 if not room:
                     break
-        consumer.next_due_us = self._state.letters.next_due_us(name, turn.now.wall_us)
+        consumer.next_due_us = self._state.letters.next_due_us(name, now_us, latest_us)
 
     def _send(self, letter: Letter, attachment: Attachment, consumer: Consumer, turn: Turn) -> None:
         session, sub = attachment
@@ -136,3 +143,8 @@ class Letters:
     def _note(self, letter: Letter, actor: str, action: str, turn: Turn) -> None:
         detail = f"{letter.consumer} {letter.origin}/{letter.topic}/{letter.sequence} after {letter.attempts} attempts"
         turn.changes.actions.append((turn.now.wall_us, actor, action, letter.id, detail))
+
+
+def _longest_us(consumer: Consumer) -> int:
+    """The longest backoff that any of a consumer's programs allows, in microseconds."""
+    return min(int(max(each.policy.cap_s for each in consumer.followings) * 1e6), LONGEST_US_MAX)

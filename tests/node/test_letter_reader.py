@@ -34,8 +34,9 @@ def ids(found: list[object]) -> list[int]:
 
 def test_there_is_nothing_at_first(store: Store) -> None:
     letters = LetterReader(store)
-    assert (letters.one(1), letters.some(LetterFilter(), 9), list(letters.due("c", 10**18, 9))) == (None, [], [])
-    assert (letters.next_due_us("c", 0), letters.counts(), letters.error_groups(), letters.losses()) == (
+    assert (letters.one(1), letters.some(LetterFilter(), 9)) == (None, [])
+    assert list(letters.due("c", 10**18, 10**18, 9)) == []
+    assert (letters.next_due_us("c", 0, 10**18), letters.counts(), letters.error_groups(), letters.losses()) == (
         None,
         [],
         [],
@@ -111,17 +112,20 @@ letters_of = st.lists(
 )
 
 
-@given(letters_of, st.integers(-1, 10), st.integers(1, 5))
-def test_what_is_due(plan: list[tuple[str, str, int]], now_us: int, limit: int) -> None:
+@given(letters_of, st.integers(-1, 10), st.integers(0, 10), st.integers(1, 5))
+def test_what_is_due(plan: list[tuple[str, str, int]], now_us: int, longest_us: int, limit: int) -> None:
     store = Store(":memory:")
     rows = [letter(name, state=state, next_attempt_us=at if state == "waiting" else None) for name, state, at in plan]
     store.commit(Changes(letters=rows))
     letters = LetterReader(store)
     for name in "cd":
         waiting = [at for each, state, at in plan if each == name and state == "waiting"]
-        found = [each.next_attempt_us for each in letters.due(name, now_us, limit)]
-        assert found == sorted(at for at in waiting if at <= now_us)[:limit]
-        assert letters.next_due_us(name, now_us) == min((at for at in waiting if at > now_us), default=None)
+        latest_us = now_us + longest_us
+        found = [each.next_attempt_us for each in letters.due(name, now_us, latest_us, limit)]
+        too_late = sorted(at for at in waiting if at > latest_us)
+        assert found == sorted(at for at in waiting if at <= now_us)[:limit] + too_late[:limit]
+        later = [at for at in waiting if now_us < at <= latest_us]
+        assert letters.next_due_us(name, now_us, latest_us) == min(later, default=None)
     store.close()
 
 

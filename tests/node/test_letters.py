@@ -8,6 +8,7 @@ import pytest
 
 from mesh.frame import decode
 from mesh.requests import Json
+from node.clock import Now
 from node.letters import GRACE_S, OUT_MAX
 from node.turn import Turn
 from tests.node.workbench import Author, Bench, Program, answer, directed, failure, values
@@ -77,6 +78,33 @@ def test_a_letter_goes_out_when_its_backoff_is_over_and_only_then(
     (parts,) = [parts for parts in turn.out if parts[0].startswith(b"!" + program.session.hex().encode())]
     assert values(decode(parts[1])) == [0]
     assert redelivered(bench.turn(later_s=5), program) == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_is_set_back_delays_no_letter_by_more_than_the_longest_backoff(
+    bench: Bench, author: Author, program: Program, restarted: bool
+) -> None:
+    sub, _ = program.subscribe("c", "A", backoff=[1.0, 20.0])
+    fail(bench, author, program, sub)
+    bench.turn()
+    bench.now = Now(bench.now.wall_us - 3_600_000_000, bench.now.mono_us)
+    if restarted:
+        bench.restart()
+        program.attach()
+        sub, request = program.subscribing("c", "A", backoff=[1.0, 20.0])
+        bench.turn(requests=[request], subscriptions=[program.marker(sub)])
+    assert redelivered(bench.turn(), program) == [(sub, 1, 2)]
+
+
+def test_a_clock_set_back_by_less_than_the_longest_backoff_delays_a_letter_by_as_much(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A", backoff=[1.0, 20.0])
+    fail(bench, author, program, sub)
+    bench.turn()
+    bench.now = Now(bench.now.wall_us - 5_000_000, bench.now.mono_us)
+    assert redelivered(bench.turn(later_s=5), program) == []
+    assert redelivered(bench.turn(later_s=0.51), program) == [(sub, 1, 2)]
 
 
 def test_a_letter_goes_to_the_consumer_that_failed_and_to_nobody_else(
