@@ -6,35 +6,33 @@ run 2   under a profiler  the shares of every stage and function ──▶ micro
 python -m tools.profile                      bursts
 python -m tools.profile -w singles --functions 30 --seconds 10
 python -m tools.profile --json > profile.json
+python -m tools.profile --latency            instead: where an event waits between publish() and its handler
 """
 
 from __future__ import annotations
 
 import json
-import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
 
-import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from tools.bench.child import Child
 from tools.bench.contenders import CONTENDERS
 from tools.bench.figures import Run
 from tools.bench.runner import Cell, Plan, Trial, running
 from tools.bench.workloads import WORKLOADS
+from tools.profile.latency import Latency, latency
 from tools.profile.stages import Cost, functions, read, stages
+from tools.profile.under import PROCESSES, run_under
 
 SAMPLE_S = 0.25
-END_S = 10.0
-PROCESSES = ("publisher", "broker", "subscriber")
 Memory = list[tuple[float, float]]
 """seconds since the start, resident megabytes"""
 
@@ -45,17 +43,22 @@ def profile(
     seconds: Annotated[float, typer.Option(min=0.1, help="How long each run publishes.")] = 3.0,
     most: Annotated[int, typer.Option("--functions", help="Functions of each process.")] = 12,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    waiting: Annotated[bool, typer.Option("--latency", help="Where an event waits, at 1,000/s; no other run.")] = False,
 ) -> None:
     """Say where the time of an event goes: publisher, node and subscriber."""
+    workload = "latency" if waiting and workload == "burst" else workload
     if workload not in WORKLOADS or not contender.startswith("meshbus") or contender not in CONTENDERS:
         raise typer.BadParameter(f"{contender!r} and {workload!r} are no contender of meshbus and a workload")
     if WORKLOADS[workload].hops > 1 or WORKLOADS[workload].subscribers > 1:
         raise typer.BadParameter(f"{workload!r} has several processes of a kind; choose one with one node")
     cell = Cell(CONTENDERS[contender], WORKLOADS[workload])
+    if waiting:
+        _show_latency(_latency(cell, seconds), json_)
+        return
     plain, memory = _plain(cell, seconds)
     found = {"events_per_s": plain.events_per_s, "cpu_us": dict(plain.cpu_us), "memory": memory}
     with tempfile.TemporaryDirectory(prefix="meshbus-profile-") as directory:
-        events = _profiled(cell, seconds, Path(directory))
+        events = run_under("tools.profile.profiled", cell, seconds, Path(directory)).delivered
         costs = {
             process: _costs(Path(directory) / process, plain.cpu_us[process], events, most) for process in PROCESSES
         }
@@ -68,6 +71,29 @@ def profile(
         console.print(_table(f"{process}: {plain.cpu_us[process]:.2f} µs of processor time per event", by_stage))
         console.print(_table("the dearest functions", by_function))
         console.print(f"memory, MB at s: {_line(memory[process])}\n", highlight=False)
+
+
+def _latency(cell: Cell, seconds: float) -> Latency:
+    """A run that notes when each event passed each stage."""
+    with tempfile.TemporaryDirectory(prefix="meshbus-profile-") as directory:
+        run_under("tools.profile.stamped", cell, seconds, Path(directory))
+        return latency(Path(directory))
+
+
+def _show_latency(found: Latency, json_: bool) -> None:
+    if json_:
+        print(json.dumps({**found._asdict(), "steps": [step._asdict() for step in found.steps]}))
+        return
+    table = Table("until", title=f"{found.events:,} events, µs", title_justify="left")
+    for name in ("median", "p90", "p99"):
+        table.add_column(name, justify="right")
+    for step in found.steps:
+        table.add_row(step.name, *(f"{us:.0f}" for us in step[1:]))
+    console = Console(width=None if Console().is_terminal else 110)
+    console.print(table)
+    console.print(f"later than 1 ms: {sum(found.late.values()):,}")
+    for cause, count in found.late.items():
+        console.print(f"  {count:6,}  {cause}", highlight=False)
 
 
 def _plain(cell: Cell, seconds: float) -> tuple[Run, dict[str, Memory]]:
@@ -100,36 +126,6 @@ def _sampled(trial: Trial) -> Iterator[dict[str, Memory]]:
     finally:
         over.set()
         thread.join()
-
-
-def _profiled(cell: Cell, seconds: float, place: Path) -> int:
-    """A run under a profiler, which leaves its findings in `place`; returns the number of events."""
-    plan, data_dir = Plan(), str(place / "data")
-    flags = ["--data-dir", data_dir, "--name", "profiled", "--listen", "tcp://127.0.0.1:0"]
-    with ExitStack() as stack:
-        node = _child(place, "broker", "node", flags)
-        stack.callback(_end_node, node)
-        roles = {
-            role: stack.enter_context(
-                _child(place, role, "tools.bench.roles", [role, cell.contender.name, cell.workload.name, data_dir])
-            )
-            for role in ("subscriber", "publisher")
-        }
-        trial = Trial(roles["publisher"], [roles["subscriber"]], [node.pid], plan.quiet_s)
-        return trial.part(0, seconds).delivered
-
-
-def _child(place: Path, process: str, module: str, arguments: Sequence[str]) -> Child:
-    out = place / process
-    out.mkdir()
-    return Child(process, ["-m", "tools.profile.profiled", str(out), module, *arguments], place / f"{process}.log")
-
-
-def _end_node(node: Child) -> None:
-    process = psutil.Process(node.pid)
-    process.send_signal(signal.SIGTERM)
-    psutil.wait_procs([process], END_S)
-    node.kill()
 
 
 def _costs(place: Path, cpu_us: float, events: int, most: int) -> tuple[list[Cost], list[Cost]]:
