@@ -9,6 +9,7 @@ with one publisher and one topic that is its sequence too. The product is as it 
 that call them and note the time, which costs an event some 10 µs over all its stages. Nothing is noted as an object, so
 that the garbage collector has no more to do than without.
 
+What is given to a socket is noted before the call: the thread may come back from it long after the frame has gone.
 A frame's stages are noted for its first event: at the rates where latency means something, there is one in each.
 """
 
@@ -40,13 +41,13 @@ from node.store import Store
 STAGES = (
     "publish() called",
     "publisher's I/O thread wakes",
-    "frame sent",
+    "frame given to its socket",
     "node's poll returns",
     "drained",
     "admitted",
     "commit begins",
     "commit ends",
-    "frame sent on",
+    "frame given to the node's socket",
     "subscriber's poll returns",
     "decoded",
     "handed to the worker",
@@ -160,7 +161,7 @@ def stamp_program(stamps: Stamps) -> None:
     def woken(*_: object) -> None:
         stamps.woken = monotonic_ns()
 
-    def sent(_: object, __: Link, data: bytes) -> None:
+    def sent(_: Link, data: bytes) -> None:
         stamps.note(WOKEN, number_of(data), stamps.woken)
         stamps.note(SENT, number_of(data), monotonic_ns())
 
@@ -179,7 +180,7 @@ def stamp_program(stamps: Stamps) -> None:
 
     wrap(EventBus, "publish", before=published)
     wrap(Poll, "sleep", after=woken)
-    wrap(Link, "send_frame", after=sent)
+    wrap(Link, "send_frame", before=sent)
     wrap(Arrivals, "decoded", after=decoded)
     wrap(Workers, "wake", before=handed)
     wrap(Workers, "_attempt", before=entered)
@@ -206,7 +207,7 @@ def stamp_node(stamps: Stamps) -> None:
         stamps.commit_ns += monotonic_ns()
         stamps.note_all(COMMITTED)
 
-    def sent_on(_: object, socket: zmq.Socket[bytes], data: bytes, *__: object) -> None:
+    def sent_on(socket: zmq.Socket[bytes], data: bytes, *_: object) -> None:
         if socket.socket_type == zmq.XPUB and data[:1] not in _TALK:
             stamps.note(SENT_ON, number_of(data), monotonic_ns())
 
@@ -219,7 +220,7 @@ def stamp_node(stamps: Stamps) -> None:
     wrap(Sockets, "wait", after=drained)
     wrap(Intake, "published", after=lambda *_: stamps.note_all(ADMITTED))
     wrap(Store, "commit", before=committing, after=committed)
-    wrap(zmq.Socket, "send", after=sent_on)
+    wrap(zmq.Socket, "send", before=sent_on)
     wrap(Sockets, "send", after=turned)
 
 
