@@ -20,7 +20,7 @@ PROCESSES = ("publisher", "broker", "subscriber")
 def run_under(module: str, cell: Cell, seconds: float, place: Path) -> Run:
     """Publish for so long, each process run as `python -m module DIR …`; what is found is in `place` / process."""
     plan, data_dir = Plan(), str(place / "data")
-    flags = ["--data-dir", data_dir, "--name", "profiled", "--listen", "tcp://127.0.0.1:0"]
+    flags = ["--data-dir", data_dir, "--name", "profiled", "--listen", "tcp://127.0.0.1:0", "--http", ""]
     with ExitStack() as stack:
         node = _child(module, place, "broker", "node", flags)
         stack.callback(_end_node, node)
