@@ -48,12 +48,16 @@ class Contacts:
         """A node has lost what it knew of its durable consumers, and its own events begin anew."""
         for consumer in self._consumers.values():
             consumer.wanted.since.pop(machine.name, None)
+            self._steady.pop((consumer.wanted.name, machine.name), None)
             if consumer.machine is machine:
                 self._forget(consumer)
 
     def _forget(self, consumer: Consumer) -> None:
+        """What was seen of ways until now was of a registration that is no more."""
         consumer.wanted.registered_us = None
         consumer.wanted.since.clear()
+        for name in self._machines:
+            self._steady.pop((consumer.wanted.name, name), None)
 
     def _look(self) -> None:
         up: dict[str, set[str]] = {}
