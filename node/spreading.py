@@ -28,7 +28,7 @@ from mesh.topic import PatternSet
 from node.intake import Intake
 from node.interest import Lists
 from node.link import Link
-from node.routes import Routes
+from node.routes import Neighbour, Routes
 from node.state import State
 from node.turn import LinkKey, Turn, rekey
 from node.wanting import Wanting
@@ -170,24 +170,20 @@ class Spreading:
 
     def _heads(self, key: LinkKey, told: _Told, lists: Lists, carry: tuple[str, ...]) -> list[tuple[str, str, int]]:
         """Where this node stands in the streams that the far end is to bring it, is not told of yet, and owes it."""
-        name, wanted, before = (
-            self._routes.neighbours[key].name,
-            PatternSet(_texts(lists)),
-            PatternSet(_texts(told.lists)),
-        )
+        to, wanted, before = self._routes.neighbours[key], PatternSet(_texts(lists)), PatternSet(_texts(told.lists))
         carried = {origin for each in set(carry) - set(told.carry) for origin in self._spoken.get(each, ())}
         return [
             (stream.origin, stream.topic, stream.head)
             for stream in self._state.relay.streams.values()
             if wanted.matches(stream.topic)
-            and (stream.origin in carried or (not before.matches(stream.topic) and self._brings(name, stream.origin)))
+            and (stream.origin in carried or (not before.matches(stream.topic) and self._brings(to, stream.origin)))
             and self._wanting.owed(stream.origin, stream.topic)
         ]
 
-    def _brings(self, name: str, origin: str) -> bool:
-        """Whether a neighbour is, as far as is known, the way to an origin's events."""
-        spoken, member = self._spoken.get(name), origin.rpartition(".")[0]
-        if member == name or origin == self._state.origin or self._routes.link_to(member) is not None:
+    def _brings(self, to: Neighbour, origin: str) -> bool:
+        """Whether a neighbour is, as far as is known, the way to an origin's events. A leaf passes nothing on."""
+        spoken, member = self._spoken.get(to.name), origin.rpartition(".")[0]
+        if to.leaf or member == to.name or origin == self._state.origin or self._routes.link_to(member) is not None:
             return False
         return self._routes.leaf or spoken is None or origin in spoken
 
@@ -213,7 +209,11 @@ class Spreading:
         """A neighbour follows a stream through this node and stands at `head`: it is owed from there."""
         if origin == self._state.origin:
             return
-        if not self._wanting.before(origin, topic):
+        known = self._state.relay.streams.get((origin, topic))
+        if known is None:
+            head = min(head, self._state.resuming.get((origin, topic), head))
+        behind = known is not None and known.head < head
+        if not (self._wanting.owed if behind else self._wanting.before)(origin, topic):
             self._intake.rewind_stream(origin, topic, head, turn)
         self._wanting.resume(key, origin, topic)
 

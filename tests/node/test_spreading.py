@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.requests import unpack_control
 from node.spreading import ANSWER_WAIT_S, RETELL_S
 from tests.node.wire import Connection, Wire
 from tests.node.workbench import Author, Bench, Program, answer, control, live, sent, values
@@ -239,3 +240,16 @@ def test_a_change_that_follows_on_one_that_did_not_arrive_is_not_taken(tmp_path:
     change = {"t": "interest", "version": 9, "after": 8, "lists": {"p": ["B"]}, "whole": False}
     node.turn(links=[(line.routing_id, control(change))])
     assert node.state.interest.of(line.routing_id) == {}
+
+
+def test_a_leaf_is_asked_to_bring_nothing_but_its_own_events(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq", "l")
+    line = town.link("p", "q")
+    town.subscribe("p", durable=True)
+    town.publish("q", 1)
+    town.wire.cut(line)
+    town.wire.run(1.0)
+    connection = town.wire.dial("l", "tcp://p")
+    town.wire.deliver(connection, to_acceptor=True)
+    told = [unpack_control(data[1:]) for data in connection.to_dialler]
+    assert [each["heads"] for each in told if each["t"] == "interest"] == [[]]

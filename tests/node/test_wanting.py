@@ -164,3 +164,20 @@ def test_a_stream_that_was_placed_further_on_goes_back_to_who_follows_it_and_tak
     assert following(bench, other, stands) == begins
     bench.turn(links=[(link, forwarded(far.at(begins[1] + 1, "T.one", "w"), ORIGIN, begins[1] + 1))])
     assert bench.ask("audit")["balanced"]
+
+
+def test_who_follows_a_stream_from_further_on_takes_nothing_from_a_consumer_here(
+    bench: Bench, program: Program
+) -> None:
+    wanted(program, bench.peer("b"), "T.*", ("T.one", 3), durable=True)
+    bench.restart()
+    assert following(bench, bench.peer("c"), 9) == (3, 3)
+
+
+def test_a_stream_begins_where_the_program_that_is_coming_back_stands_when_another_follows_it_from_further_on(
+    bench: Bench, program: Program
+) -> None:
+    other = bench.peer("c")
+    sub, request = program.subscribing("c", "T.*", resume=[[ORIGIN, "T.one", 4]])
+    bench.turn(requests=[request], subscriptions=[program.marker(sub)])
+    assert following(bench, other, 9) == (4, 4)
