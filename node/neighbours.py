@@ -4,7 +4,7 @@ link up, down ───────────▶ routes, interest (`node.sprea
 frame ───────────────────▶ the intake; one ahead of its turn shows a gap
 interest, interest_ack ──▶ `node.spreading`
 beacon, heads, digest ───▶ how far others are: `node.repair`
-want, served ────────────▶ `node.serving`, `node.repair`
+want, served ────────────▶ `node.serving`, `node.fetching`, `node.repair`
 reach ───────────────────▶ who links with whom: `node.carrying`
 """
 
@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.errors import MalformedFrame
-from mesh.frame import REPLAYED
+from mesh.frame import REPLAYED, passed_on
 from node.carrying import Carrying
 from node.clock import Now
 from node.comparing import Comparing
+from node.fetching import Fetching
 from node.intake import Intake
 from node.link import Heard, Link
 from node.links import Links
@@ -66,6 +67,7 @@ class Neighbours:
         self.spreading = Spreading(state, routes, wanting, intake)
         self.repair = Repair(state, routes, intake, lost_for_good, counts)
         self.serving = Serving(state)
+        self._fetching = Fetching(state, routes)
         self._comparing = Comparing(state, routes)
         self._carrying = Carrying(state.name)
         self._reached: frozenset[str] = frozenset()
@@ -122,6 +124,7 @@ class Neighbours:
             self.repair.arrived(frame.origin, frame.topic, frame.last, link.key)
             if frame.flags & REPLAYED:
                 link.repaired += frame.count
+                turn.links += [(asker, passed_on(data)) for asker in self._fetching.askers(link.key, frame)]
 
     def _heed(self, heard: list[Heard], turn: Turn) -> None:
         for each in heard:
@@ -143,6 +146,7 @@ class Neighbours:
             self._wanting.keep(turn)
             self.repair.tick(turn)
         self.serving.serve(turn)
+        self._fetching.tick(turn)
 
     def idle_ms(self, now: Now, longest_ms: int) -> int:
         """How long nothing is due here, in milliseconds."""
@@ -178,13 +182,13 @@ class Neighbours:
         """A link goes on over another connection: what is known of the far end stands, and it is told all again."""
         old, new = fields["from"], link.key
         self.spreading.moved(old, new, turn)
-        for part in (self.repair, self.serving, self._comparing, self._carrying):
+        for part in (self.repair, self.serving, self._fetching, self._comparing, self._carrying):
             part.moved(old, new)
         self._say_reached(new, turn)
 
     def _down(self, link: Link, _: Fields, turn: Turn) -> None:
         self.spreading.down(link.key)
-        for part in (self.repair, self.serving, self._comparing, self._carrying):
+        for part in (self.repair, self.serving, self._fetching, self._comparing, self._carrying):
             part.forget(link.key)
 
     def _answered(self, link: Link, fields: Fields, turn: Turn) -> None:
@@ -213,16 +217,9 @@ class Neighbours:
         self._comparing.compare(link.key, [int(each) for each in fields["buckets"]], turn)
 
     def _want(self, link: Link, fields: Fields, turn: Turn) -> None:
-        """Somebody is behind; what this node brings it and has nothing of itself, it fetches first."""
+        """Somebody is behind: what is here is served, what never was is fetched for it."""
         self.serving.want(link.key, int(fields["id"]), fields["ranges"])
-        brought = self.routes.speaks(link.key)
-        for origin, topic, first, _ in fields["ranges"]:
-            stream = self._state.relay.streams.get((origin, topic))
-            if stream is not None and origin in brought and stream.head == stream.base >= first:
-                head = stream.head
-                self._intake.rewind_stream(origin, topic, int(first) - 1, turn)
-                self._wanting.resume(link.key, origin, topic)
-                self.repair.learn(origin, topic, head, link.key)
+        self._fetching.want(link.key, fields["ranges"], turn)
 
     def _reach(self, link: Link, fields: Fields, turn: Turn) -> None:
         names = [str(name) for name in fields["names"]]

@@ -150,9 +150,25 @@ class Routes:
         to = self.neighbours[link]
         return {
             origin
-            for other, each in self.neighbours.items()
-            if other != link and other not in without
-            if not self.leaf and (each.leaf or to.leaf or each.name in to.carried)
+            for other in self.neighbours
+            if other != link and other not in without and self._passes_on(other, to)
             for origin in self.heard.get(other, ())
             if origin.rpartition(".")[0] != to.name
         }
+
+    def way(self, link: LinkKey, origin: str) -> LinkKey | None:
+        """By which link comes what is passed on to another of an origin: the origin's own, if there is one."""
+        to = self.neighbours[link]
+        name = origin.rpartition(".")[0]
+        ways = [other for other, origins in self.heard.items() if other != link and origin in origins]
+        ways = (
+            [other for other in ways if other in self.neighbours and self._passes_on(other, to)]
+            if name != to.name
+            else []
+        )
+        return min(ways, key=lambda other: self.neighbours[other].name != name, default=None)
+
+    def _passes_on(self, source: LinkKey, to: Neighbour) -> bool:
+        """Whether what comes in by a link is passed on to a neighbour."""
+        each = self.neighbours[source]
+        return not self.leaf and (each.leaf or to.leaf or each.name in to.carried)

@@ -1,6 +1,7 @@
 """Serving: giving other nodes what they ask for from the log, a bounded piece a turn. Rules and reads, no sockets.
 
     want   id ranges [[origin topic first last] …]       one at a time per link; a new one takes the place of the old
+                                                         (and one with a negative id beside it: see `node.fetching`)
     served id gone [[origin topic first last] …]         was here, and is not any more
               absent [[origin topic first last] …]       was never here: ask somebody else
            behind the frames it speaks of, in order; ask again for the rest
@@ -18,7 +19,7 @@ from mesh.limits import REPLAY_BYTES_MAX
 from node.clock import Now
 from node.replay import Gone, read_ranges
 from node.state import State
-from node.turn import LinkKey, Turn, rekey
+from node.turn import LinkKey, Turn
 
 SERVED_BYTES_PER_S = 32 << 20
 """Of replayed frames over all links; about half of what a turn could read, so that live events always have room."""
@@ -32,22 +33,25 @@ class Serving:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._wants: dict[LinkKey, tuple[int, list[Gone]]] = {}
+        self._wants: dict[tuple[LinkKey, bool], tuple[int, list[Gone]]] = {}
         self._free_us = 0
 
     def want(self, link: LinkKey, id_: int, ranges: Sequence[Sequence[object]]) -> None:
         """A neighbour asks for ranges of streams. Raises `ValueError` for anything else."""
         found = [(str(origin), str(topic), int(str(first)), int(str(last))) for origin, topic, first, last in ranges]
-        self._wants.pop(link, None)
-        self._wants[link] = (id_, found[:RANGES_MAX])
+        self._wants.pop((link, id_ < 0), None)
+        self._wants[link, id_ < 0] = (id_, found[:RANGES_MAX])
 
     def forget(self, link: LinkKey) -> None:
         """The link is gone."""
-        self._wants.pop(link, None)
+        for for_another in (False, True):
+            self._wants.pop((link, for_another), None)
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
         """The link goes on over another connection."""
-        rekey(self._wants, old, new)
+        for for_another in (False, True):
+            if (old, for_another) in self._wants:
+                self._wants[new, for_another] = self._wants.pop((old, for_another))
 
     def idle_ms(self, now: Now, longest_ms: int) -> int:
         """How soon there is something to serve, in milliseconds; `longest_ms` when nothing is asked."""
@@ -59,8 +63,9 @@ class Serving:
         """Send the next piece to whoever has waited longest. Raises `StoreError`."""
         if not self._wants or turn.now.mono_us < self._free_us:
             return
-        link = next(iter(self._wants))
-        id_, ranges = self._wants.pop(link)
+        slot = next(iter(self._wants))
+        id_, ranges = self._wants.pop(slot)
+        link, _ = slot
         here, absent = self._split(ranges)
         rows, gone = read_ranges(self._state, here, REPLAY_BYTES_MAX)
         for row in rows:

@@ -71,6 +71,19 @@ def test_a_new_question_of_a_link_takes_the_place_of_its_former_one(bench: Bench
     assert served(bench, serving)[0] == ["2"]
 
 
+def test_a_question_on_behalf_of_another_stands_beside_the_links_own(bench: Bench, serving: Serving) -> None:
+    publish(bench, ("1",), ("2",))
+    serving.want("b", 1, [[bench.origin, "A", 1, 1]])
+    serving.want("b", -1, [[bench.origin, "A", 2, 2]])
+    serving.moved("b", "c")
+    assert served(bench, serving, "c")[0] == ["1"]
+    bench.now = after(bench.now, 1)
+    assert served(bench, serving, "c")[0] == ["2"]
+    serving.want("c", -2, [[bench.origin, "A", 2, 2]])
+    serving.forget("c")
+    assert served(bench, serving, "c") == ([], [])
+
+
 def test_pieces_are_bounded_and_together_below_a_rate(bench: Bench, serving: Serving) -> None:
     large = "x" * 300_000
     publish(bench, *[(f"{number}{large}",) for number in range(6)])

@@ -204,22 +204,6 @@ def test_unknown_words_of_an_interest_are_passed_over_and_wrong_ones_counted(tmp
     assert answer(node.turn(requests=[node.request("peers")]))["ok"]
 
 
-def test_who_brings_a_stream_and_has_nothing_of_it_fetches_what_it_is_asked_for(tmp_path: Path) -> None:
-    town = Town(tmp_path, "pq", "l")
-    town.link("p", "q")
-    line = town.link("l", "p")
-    town.publish("q", 1, 2, 3)
-    town.subscribe("l")
-    origin = town.nodes["q"].origin
-    stream = town.nodes["p"].state.relay.streams[origin, "A"]
-    assert (stream.base, stream.head) == (3, 3)
-    want = {"t": "want", "id": 99, "ranges": [[origin, "A", 2, 3]]}
-    town.wire.tell(town.nodes["p"], links=[(line.routing_id, control(want))])
-    town.wire.settle()
-    town.wire.run(1.0, 0.1)
-    assert (stream.base, stream.head) == (1, 3)
-
-
 def test_an_announcement_that_is_not_answered_is_made_again_as_a_whole(tmp_path: Path) -> None:
     town = Town(tmp_path, "pq")
     line = town.link("p", "q")
