@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import json
 import logging
@@ -16,11 +15,9 @@ from typing import Any
 from mesh.errors import ConfigurationError, MeshError
 from node.agent import Agent
 from node.config import load_settings
+from node.heap import give_back, keep_blocks
 
 FILES_MAX = 65_536
-_TRIM_THRESHOLD, _TRIM_BYTES = -1, 4 << 20
-_MMAP_THRESHOLD, _MMAP_BYTES = -3, 128 << 10
-"""Numbers and values of glibc's `mallopt`."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
         logging.basicConfig(
             level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
-        _keep_memory_small()
-        agent = Agent(settings)
+        keep_blocks()
+        agent = Agent(settings, give_back=give_back)
         gc.freeze()  # what there is by now stays; to look it through again and again took 5 % of a busy node's time
     except MeshError as error:
         print(f"mesh-node: {error}", file=sys.stderr)
@@ -48,18 +45,6 @@ def main(argv: list[str] | None = None) -> int:
         print(f"mesh-node: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _keep_memory_small() -> None:
-    """Have the C library give back what a turn of large frames took.
-
-    glibc raises both thresholds by itself with every large block that is freed, up to 32 MB, and then keeps what lies
-    between small ones: 150 MB after two million events in bursts, against 105.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none, and does not need it
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
-        mallopt(_TRIM_THRESHOLD, _TRIM_BYTES)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -28,6 +28,7 @@ from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Clock, Now
 from node.config import NodeSettings, default_name
 from node.durations import Durations
+from node.heap import Leftovers
 from node.http import HttpServer
 from node.identity import DataDirectory, Progress, begin_life, identify, sign_off
 from node.retention import Limits
@@ -41,10 +42,17 @@ _log = logging.getLogger(__name__)
 
 
 class Agent:
-    """A node with everything it owns. Constructing it opens and binds all; `run` returns after `stop`."""
+    """A node with everything it owns. Constructing it opens and binds all; `run` returns after `stop`.
 
-    def __init__(self, settings: NodeSettings, clock: Clock | None = None) -> None:
+    `give_back`: called now and then to free the process of what turns have left behind (`node.heap`).
+    """
+
+    def __init__(
+        self, settings: NodeSettings, clock: Clock | None = None, give_back: Callable[[], object] | None = None
+    ) -> None:
         self._clock = clock or Clock()
+        self._give_back = give_back
+        self._leftovers = Leftovers(self._clock.now())
         self._stopping = False
         self._told = False
         self._conflict = ""
@@ -160,6 +168,8 @@ class Agent:
         for link in self._sockets.blocked:
             if link not in self.node.links.up():
                 self._sockets.forget(link)
+        if self._give_back is not None and self._leftovers.due(inbox.size_bytes, now):
+            self._give_back()
 
     def _tell_conflict(self) -> None:
         conflict = self.node.membership.conflict

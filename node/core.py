@@ -61,6 +61,11 @@ class Inbox:
     links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
     link_events: list[LinkEvent] = field(default_factory=list)
 
+    @property
+    def size_bytes(self) -> int:
+        """Of what publishers and peers have sent."""
+        return sum(map(len, self.frames)) + sum(len(data) for _, data in self.links)
+
 
 class Node:
     """A node without its sockets.
