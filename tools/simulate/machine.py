@@ -174,7 +174,7 @@ class Machine:
         inbox = self.ports.drain()
         self.world.note("turn", self.name, len(inbox.links), len(inbox.frames), len(inbox.requests))
         self._carry_out(self.node.turn(inbox, self.now()))
-        self.disk.note(self.node, self.now().mono_us)
+        self.disk.note(self.node, self.world.now_us)
         if self.node.membership.outdated:
             self._renew()
             return
