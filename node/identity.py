@@ -5,7 +5,8 @@ sequence 1 of `gpu-17.9f3a61c2` and sequence 1 of `gpu-17.04be77d0` are differen
 unclean stop may have lost the end of the log; such a start takes a new generation too.
 
 So does a database that was restored from a backup: it would give out sequences a second time. A note beside it says how
-far it had come. Where the whole directory was put back, its peers say so when they are linked (`node.membership`).
+far it had come. Where the whole directory was put back, its peers say so when they are linked (`node.membership`). The
+note may be older than the database, as far as to name one of its former generations; those are kept in the database.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from typing import NamedTuple
 
 from mesh.errors import ConfigurationError, DataDirectoryInUse
 from node.store import Durability, Store
+
+_FORMER_MAX = 16
+"""Generations of a database that are remembered; a note is never older than the last few."""
 
 
 class Identity(NamedTuple):
@@ -115,7 +119,9 @@ def identify(
     generation = meta.get("generation", "")
     if not generation or unclean or (noted and _is_older(store, meta, noted)):
         generation = generate()
-    store.write_meta({"name": name, "generation": generation, "durability": durability, "stopped": "no"})
+    former = " ".join(dict.fromkeys([*_former(meta), generation][-_FORMER_MAX:]))
+    found = {"name": name, "generation": generation, "durability": durability, "stopped": "no", "generations": former}
+    store.write_meta(found)
     return Identity(name, generation)
 
 
@@ -124,7 +130,14 @@ def _is_older(store: Store, meta: dict[str, str], noted: Progress) -> bool:
     origin = f"{meta['name']}.{meta['generation']}"
     entered = sum(row.head for row in store.streams() if row.origin == origin)
     come = Progress(meta["generation"], int(meta.get("incarnation", 0)), entered)
-    return noted.generation != come.generation or noted.incarnation > come.incarnation or noted.entered > come.entered
+    if noted.generation != come.generation:
+        return noted.generation not in _former(meta)
+    return noted.incarnation > come.incarnation or noted.entered > come.entered
+
+
+def _former(meta: dict[str, str]) -> list[str]:
+    """The generations that a database has had, the newest last."""
+    return meta.get("generations", "").split()
 
 
 def begin_life(store: Store) -> int:

@@ -161,6 +161,15 @@ def test_a_database_that_is_behind_its_note_takes_a_new_generation(
         assert (identify(store, "a", "host", "full", note) == first) is same
 
 
+def test_a_note_of_a_former_generation_of_the_database_is_behind_it_and_no_reason_for_another(tmp_path: Path) -> None:
+    first = start(tmp_path, "full", clean=True)
+    with opened(tmp_path) as store:
+        store.write_meta({"generation": ""})
+        second = identify(store, "a", "host", "full")
+        assert second != first
+        assert identify(store, "a", "host", "full", Progress(first.generation, 9, 99)) == second
+
+
 def test_a_note_is_read_back_and_one_that_is_torn_or_missing_is_none(tmp_path: Path) -> None:
     directory = DataDirectory(tmp_path)
     assert directory.noted() is None
