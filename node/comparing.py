@@ -66,7 +66,7 @@ class Comparing:
         buckets = differing(self._numbers(link), theirs)
         if buckets:
             rows = [
-                (stream.origin, stream.topic, stream.base, stream.head)
+                (stream.origin, stream.topic, stream.head)
                 for stream in self._common(link)
                 if stream.head and bucket_of(stream.origin, stream.topic) in buckets
             ]

@@ -272,12 +272,12 @@ class Intake:
         if not self._moved:
             return
         wanted_here, heads = self._state.interest.wanted_here, list[tuple[str, str, int]]()
-        rows: dict[LinkKey, list[tuple[str, str, int, int]]] = {}
+        rows: dict[LinkKey, list[tuple[str, str, int]]] = {}
         for stream, _ in self._moved.values():
             if wanted_here(stream.topic):
                 heads.append((stream.origin, stream.topic, stream.head))
             for link in self._routes.told_of(stream.topic, stream.origin):
-                rows.setdefault(link, []).append((stream.origin, stream.topic, stream.base, stream.head))
+                rows.setdefault(link, []).append((stream.origin, stream.topic, stream.head))
         if heads:
             turn.out.append([pack_beacon(heads)])
         for link, found in rows.items():

@@ -192,25 +192,25 @@ class Neighbours:
             part.forget(link.key)
 
     def _answered(self, link: Link, fields: Fields, turn: Turn) -> None:
-        self.spreading.answered(link, fields, lambda row: self.repair.learn(row[0], row[1], row[3], link.key), turn)
+        self.spreading.answered(link, fields, lambda row: self.repair.learn(*row, link.key), turn)
 
     def _beacon(self, link: Link, fields: Fields, turn: Turn) -> None:
         """A neighbour says how far the streams reach that it brings here."""
-        for origin, topic, base, head in fields["heads"]:
-            self._learn(link, str(origin), str(topic), int(base), int(head), 0, turn)
+        for origin, topic, head in fields["heads"]:
+            self._learn(link, str(origin), str(topic), int(head), 0, turn)
 
     def _heads(self, link: Link, fields: Fields, turn: Turn) -> None:
         """A neighbour says how far it is in streams that, for all it knows, others bring here."""
-        for origin, topic, base, head in fields["heads"]:
-            self._learn(link, str(origin), str(topic), int(base), int(head), turn.now.later(HEARSAY_S), turn)
+        for origin, topic, head in fields["heads"]:
+            self._learn(link, str(origin), str(topic), int(head), turn.now.later(HEARSAY_S), turn)
 
-    def _learn(self, link: Link, origin: str, topic: str, base: int, head: int, not_before_us: int, turn: Turn) -> None:
+    def _learn(self, link: Link, origin: str, topic: str, head: int, not_before_us: int, turn: Turn) -> None:
         """What is held here of a stream, or was wanted all along, is owed; what nobody here wants is passed over."""
         if not self.routes.wants(topic):
             return
         known = self._state.relay.streams.get((origin, topic))
         if known is None or known.head == known.base:
-            self.spreading.place((origin, topic, base, head), lambda row: None, turn)
+            self.spreading.place((origin, topic, head), lambda row: None, turn)
         self.repair.learn(origin, topic, head, link.key, not_before_us)
 
     def _compare(self, link: Link, fields: Fields, turn: Turn) -> None:

@@ -9,7 +9,7 @@
                   carry [member …]                             members whose events are asked for as well
                   heads [[origin topic head] …]                where the sender stands in streams it is to be brought
     interest_ack  version  origins [origin …]                  who knows of it now: the sender, and whom it speaks for
-                  heads [[origin topic base head] …]           their streams that have come into view by it
+                  heads [[origin topic head] …]                their streams that have come into view by it
 
 A subscription is in force when its node's neighbours have answered: from then on every event is owed. An answer that
 could not wait for all says less, and another one with the same version follows when the rest has answered.
@@ -42,8 +42,8 @@ just being left."""
 
 _NOTHING = PatternSet(())
 
-Row = tuple[str, str, int, int]
-"""origin, topic, base, head"""
+Row = tuple[str, str, int]
+"""origin, topic, head"""
 
 
 @dataclass(slots=True)
@@ -243,7 +243,7 @@ class Spreading:
     def _answer(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
         origins, wanted = self._speaks(key, asked), self._state.interest.patterns_of(key)
         rows = [
-            (stream.origin, stream.topic, stream.base, stream.head)
+            (stream.origin, stream.topic, stream.head)
             for stream in self._state.relay.streams.values()
             if stream.origin in origins
             and wanted.matches(stream.topic)
@@ -267,8 +267,8 @@ class Spreading:
         if version not in told.local:
             return
         origins = frozenset(str(origin) for origin in fields["origins"])
-        for origin, topic, base, head in fields["heads"]:
-            self.place((str(origin), str(topic), int(base), int(head)), learn, turn)
+        for origin, topic, head in fields["heads"]:
+            self.place((str(origin), str(topic), int(head)), learn, turn)
         told.answered = max(told.answered, version)
         self._routes.heard[link.key] = self._spoken[link.name] = origins
         self._grown = True
@@ -283,7 +283,7 @@ class Spreading:
         its first event, wherever the neighbour's part of it begins; what somebody has been following is owed from where
         it stands here.
         """
-        origin, topic, _, head = row
+        origin, topic, head = row
         if origin == self._state.origin:
             return
         known = self._state.relay.streams.get((origin, topic))

@@ -44,7 +44,7 @@ def test_equal_digests_say_nothing_and_different_ones_the_heads_of_what_differs(
     ((digest),) = said(bench, "digest", EVERY_S)
     assert said(bench, "heads", message=digest) == []
     behind = {"t": "digest", "buckets": [0] * len(digest["buckets"])}
-    assert said(bench, "heads", message=behind) == [{"t": "heads", "heads": [["b.1", "A", 0, 1]]}]
+    assert said(bench, "heads", message=behind) == [{"t": "heads", "heads": [["b.1", "A", 1]]}]
 
 
 def test_what_the_other_does_not_want_is_not_compared(bench: Bench) -> None:

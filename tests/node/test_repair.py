@@ -79,13 +79,13 @@ def test_an_unknown_stream_of_who_knew_the_interest_is_owed_from_its_first_event
 
 def test_a_beacon_shows_a_gap_where_no_event_follows(receiver: Receiver) -> None:
     receiver.arrives(1, "x")
-    receiver.hears("beacon", receiver.b, heads=[[ORIGIN, "A", 0, 2]])
+    receiver.hears("beacon", receiver.b, heads=[[ORIGIN, "A", 2]])
     assert receiver.asks() == [(receiver.b, [[ORIGIN, "A", 2, 2]])]
 
 
 def test_after_hearsay_the_event_itself_has_time_to_come(receiver: Receiver) -> None:
     receiver.arrives(1, "x")
-    receiver.hears("heads", receiver.c, heads=[[ORIGIN, "A", 0, 2]])
+    receiver.hears("heads", receiver.c, heads=[[ORIGIN, "A", 2]])
     assert receiver.asks() == []
     assert receiver.asks(HEARSAY_S - 0.1) == []
     assert receiver.asks(0.5) == [(receiver.b, [[ORIGIN, "A", 2, 2]])]

@@ -29,7 +29,7 @@ def program(bench: Bench) -> Program:
 def answered(bench: Bench, link: str, *heads: tuple[str, int], version: int | None = None) -> None:
     """The peer answers an announcement (default: the newest) and names its heads."""
     version = bench.announced[link] if version is None else version
-    rows = [(ORIGIN, topic, 0, head) for topic, head in heads]
+    rows = [(ORIGIN, topic, head) for topic, head in heads]
     ack = {"t": "interest_ack", "version": version, "origins": [ORIGIN], "heads": rows}
     bench.turn(links=[(link, control(ack))])
 
@@ -111,7 +111,7 @@ def test_what_is_replicated_is_wanted_without_a_consumer_and_owed_over_a_restart
     assert bench.state.relay.missing(bench.state.relay.streams[ORIGIN, "T.one"]) == [Range(41, 45)]
 
 
-def told(bench: Bench, link: str, *rows: tuple[str, str, int, int]) -> None:
+def told(bench: Bench, link: str, *rows: tuple[str, str, int]) -> None:
     """A peer answers an announcement for itself, and names streams of others as it has them."""
     ack = {"t": "interest_ack", "version": bench.announced[link], "origins": ["c.1"], "heads": rows}
     bench.turn(links=[(link, control(ack))])
@@ -122,7 +122,7 @@ def test_what_was_wanted_all_along_is_owed_from_its_first_event_whoever_says_fir
 ) -> None:
     other = bench.peer("c")
     wanted(program, bench.peer("b"), "T.*")
-    told(bench, other, (ORIGIN, "T.one", 10, 12))
+    told(bench, other, (ORIGIN, "T.one", 12))
     assert beginning(bench, "T.one") == (0, 0)
     assert bench.state.relay.missing(bench.state.relay.streams[ORIGIN, "T.one"]) == [Range(1, 12)]
 
@@ -133,7 +133,7 @@ def test_a_new_generation_is_owed_what_its_former_one_knew_to_be_wanted(
 ) -> None:
     other = bench.peer("c")
     wanted(program, bench.peer("b"), "T.*")
-    told(bench, other, (origin, "T.one", 0, 12))
+    told(bench, other, (origin, "T.one", 12))
     assert bench.state.relay.streams[origin, "T.one"].base == begins
 
 
