@@ -145,10 +145,12 @@ class Courses:
         """Whether every subscription has ended."""
         return not self._courses and not self._leaving
 
-    def wake(self) -> None:
-        """Have handled what was taken in since the last time."""
-        for course in self._courses.values():
+    def wake(self) -> bool:
+        """Have handled what was taken in since the last time; says whether there was any."""
+        woken = [course for course in self._courses.values() if course.fresh]
+        for course in woken:
             course.wake()
+        return bool(woken)
 
     # ---- what is asked for
 

@@ -25,7 +25,12 @@ class Poll:
         for socket in sockets:
             self._poller.register(socket, zmq.POLLIN)
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep at most so long; at once back when it is nothing or less."""
-        self._poller.poll(math.ceil(max(0.0, seconds) * 1000))
-        self._wake.hush()
+    def sleep(self, seconds: float) -> list[zmq.Socket[bytes]]:
+        """Sleep at most so long; at once back when it is nothing or less. Returns the sockets that have something."""
+        ready = []
+        for what, _ in self._poller.poll(math.ceil(max(0.0, seconds) * 1000)):
+            if isinstance(what, zmq.Socket):
+                ready.append(what)
+            else:
+                self._wake.hush()
+        return ready

@@ -3,10 +3,13 @@
     other threads ──call, stir──▶ ┌ sleep ─▶ read ─▶ attach ─▶ collect ─▶ send ┐
                                   └────────────────────◀───────────────────────┘
 
-A turn: sleep until something arrives or is due → read the sockets → send what is ready. The thread sleeps in one poll;
-other threads wake it through an eventfd, and only when it is asleep. While frames are out, publishers do not wake it at
-all: the receipts do, or a millisecond (Nagle, RFC 896), so a publisher in a tight loop does not pay for a switch of
-threads with every event.
+A turn: sleep until something arrives or is due → read the sockets that have something → send what is ready. The thread
+sleeps in one poll; other threads wake it through an eventfd, and only when it is asleep. While frames are out,
+publishers do not wake it at all: the receipts do, or a millisecond (Nagle, RFC 896), so a publisher in a tight loop
+does not pay for a switch of threads with every event.
+
+A turn that gave handlers something ends with that: their threads need the interpreter, and get it when this one sleeps
+again. What the turn would have done else is done when they are done (they wake it), or after a millisecond.
 
 An error of the machinery itself costs the attachment and never the thread, whatever it is: the state that matters
 (outbox, trackers, settlement) is made to survive exactly that, and without this thread every receipt would be waited
@@ -24,6 +27,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
+
+import zmq
 
 from mesh.attachment import Attachment
 from mesh.courses import Courses
@@ -56,6 +61,9 @@ FAILED = "the bus failed, and the log says why; connect a new one"
 UNSURE = "the bus was closed before the node receipted this event; it may be stored or not"
 SPOOLED = "the bus was closed before the node receipted this event; it is in the spool, which the next start sends"
 
+LATER_S = 0.001
+"""How much later the rest of a turn is done when handlers were given something in it."""
+
 MESSAGES_PER_TURN = 500
 
 
@@ -81,7 +89,7 @@ class Session:
         self._stopping = self._draining = False
         self._attachment = Attachment()
         self._link: Link | None = None
-        self._full = False
+        self._full = self._later = False
         self._thread = threading.Thread(target=self._run, name=f"mesh session {name}", daemon=True)
         self._thread.start()
 
@@ -138,12 +146,17 @@ class Session:
             self.outbox.give_up(BusClosed(SPOOLED if self._spooled else UNSURE))
 
     def _turn(self) -> None:
-        self._sleep(monotonic())
+        ready = self._sleep(monotonic())
         now = monotonic()
         while self._commands:
             self._commands.popleft()(now)
-        self._read(now)
-        self.courses.wake()
+        self._read(ready, now)
+        self._later = self.courses.wake() and not self._later
+        if not self._later:
+            self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        """What a turn does besides reading."""
         self._advance(now)
         self.courses.outcomes.collect(now)
         self.courses.overdue(now)
@@ -159,17 +172,20 @@ class Session:
         _log.error("the attachment to the node in %s is renewed after an error", self.data_dir, exc_info=error)
         self._detach(monotonic(), "an error")
 
-    def _sleep(self, now: float) -> None:
+    def _sleep(self, now: float) -> list[zmq.Socket[bytes]]:
         self._asleep = True
         gathering = self._full or now - self.outbox.flight.in_flight_since < GATHER_WHILE_S
         self.outbox.asleep = self._attachment.phase == "attached" and not gathering
         due = now if self._commands or (self.outbox.asleep and self.outbox.ready) else self._next_at(now)
         if gathering:
             due = min(due, now + GATHER_S)
-        self._poll.sleep(due - now)
+        ready = self._poll.sleep(due - now)
         self._asleep = self.outbox.asleep = False
+        return ready
 
     def _next_at(self, now: float) -> float:
+        if self._later:
+            return now + LATER_S
         times = [now + IDLE_S]
         if self._attachment.phase != "attached":
             times.append(self._attachment.deadline)
@@ -249,18 +265,28 @@ class Session:
 
     # ---- reading
 
-    def _read(self, now: float) -> None:
+    def _read(self, ready: list[zmq.Socket[bytes]], now: float) -> None:
         link = self._link
         if link is None:
             return
-        link.push()
+        if link.blocked:
+            link.push()
+        if link.frames in ready:
+            self._meet(link, now)
+        if link.ctl in ready and self._link is link:
+            link.replies(now)
+        if link.out in ready and self._link is link:
+            self._hear(link, now)
+
+    def _meet(self, link: Link, now: float) -> None:
+        """The node has come or gone."""
         there = link.presence()
         if there is False:
             self._detach(now, "the node went away")
-            return
-        if there and self._attachment.phase == "connecting":
+        elif there and self._attachment.phase == "connecting":
             self._greet(link, now)
-        link.replies(now)
+
+    def _hear(self, link: Link, now: float) -> None:
         for part, blobs in link.messages(MESSAGES_PER_TURN):
             self._message(part, blobs, now)
             if self._link is not link:

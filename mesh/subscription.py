@@ -122,9 +122,8 @@ class Course:
         A handler's thread that were woken at every frame would take the interpreter from the thread that reads the next
         one, at every frame.
         """
-        if self.fresh:
-            self.fresh = False
-            self.runner.wake()
+        self.fresh = False
+        self.runner.wake()
 
     def learn(self, key: Key, head: int, now: float) -> None:
         """A stream it follows reaches at least to `head`."""

@@ -20,11 +20,8 @@ class Wake:
         os.eventfd_write(self.fd, 1)
 
     def hush(self) -> None:
-        """Take note of the calls so far."""
-        try:
-            os.eventfd_read(self.fd)
-        except BlockingIOError:
-            return
+        """Take note of the calls so far. Only when the fd is readable: there is at least one."""
+        os.eventfd_read(self.fd)
 
     def __del__(self) -> None:
         os.close(self.fd)
