@@ -55,7 +55,8 @@ class Agent:
         self._leftovers = Leftovers(self._clock.now())
         self._stopping = False
         self._told = False
-        self._conflict = ""
+        self._began_us = self._clock.now().mono_us
+        self._conflict = ("", False)
         self._next_note_us = 0
         self._noted: Progress | None = None
         self._settings = settings
@@ -108,6 +109,7 @@ class Agent:
             secrets.token_bytes(PUBLISHER_BYTES),
             incarnation,
             secrets.token_hex(8),
+            self._began_us,
         )
 
     @property
@@ -172,10 +174,13 @@ class Agent:
             self._give_back()
 
     def _tell_conflict(self) -> None:
-        conflict = self.node.membership.conflict
-        if bool(conflict) is not bool(self._conflict):
-            _log.error("%s", conflict) if conflict else _log.warning("no other node has this node's name any more")
-        self._conflict = conflict
+        membership, (told, told_isolated) = self.node.membership, self._conflict
+        conflict, isolated = membership.conflict, membership.isolated
+        if conflict and (not told or isolated > told_isolated):
+            _log.error("%s", conflict)
+        elif told and not conflict:
+            _log.warning("no other node has this node's name any more")
+        self._conflict = conflict, isolated
 
     def _note_progress(self, now: Now) -> None:
         """Once a second, note how far the database has come."""
@@ -193,7 +198,9 @@ class Agent:
     def _renew(self) -> None:
         """The database is a copy of an earlier state: go on under a new generation, as after a lost disk."""
         reason = self.node.membership.outdated
-        _log.error("this database is older than what peers have of it (%s); it takes a new generation", reason)
+        _log.error(
+            "this database is not the latest of its generation, or not alone (%s): takes a new generation", reason
+        )
         self._store.write_meta({"generation": ""})
         listen = self._sockets.listen
         self._sockets.close(GOODBYE_MS)

@@ -58,7 +58,8 @@ class Surroundings(NamedTuple):
 
     `listen` and `endpoints` are where peers and programs reach it, `take_marks` reads what a program that died was at,
     `announcer` is the random publisher id of the node's own events. `incarnation` counts the starts of this database,
-    `life` is a random text that is new with every start.
+    `life` is a random text that is new with every start, `began_us` the moment at which the process began, on the
+    monotonic clock (None: now).
     """
 
     version: str
@@ -68,6 +69,7 @@ class Surroundings(NamedTuple):
     announcer: bytes
     incarnation: int = 1
     life: str = ""
+    began_us: int | None = None
 
 
 def load_state(store: Store, me: Identity, plan: Plan, draw: Callable[[], float], now: Now) -> State:
@@ -90,7 +92,8 @@ def assemble(state: State, plan: Plan, around: Surroundings, now: Now) -> Node:
         life=around.life,
     )
     state.replicate(plan.replicate)
-    links = Links(greeting, plan.heartbeat_s, plan.dead_after_s)
+    began_us = now.mono_us if around.began_us is None else around.began_us
+    links = Links(greeting, plan.heartbeat_s, plan.dead_after_s, began_us)
     links.dial(plan.peers)
     membership = Membership(state, links, knobs(plan.heartbeat_s, plan.dead_after_s), plan.peers, state.draw)
     membership.load(state.store.members(), now.mono_us)

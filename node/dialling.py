@@ -9,6 +9,9 @@ A connection that does not come up within `dead_after` is given up; the member's
 that doubles up to half a minute and is jittered, so that a cluster that comes back is not met by all at once. Within
 that time libzmq connects again by itself, every 0.1 to 5 s. A member that left is not dialled any more.
 
+Of two that go by one name (`node.rivals`) the elder is dialled although the younger is linked: the younger yields when
+it answers, and not before, for hearsay does not say that it is there.
+
 A second connection to a peer is a spare (`node.links`). It is closed after a while, and a seed among them is dialled
 again as soon as the link goes.
 """
@@ -54,7 +57,8 @@ class _Round:
 
     now_us: int
     links: Mapping[LinkKey, Link]
-    linked: set[str]
+    linked: dict[str, str]
+    """name → origin"""
     decision: Decision = field(default_factory=lambda: Decision([], []))
 
     def open(self, address: str) -> bool:
@@ -79,14 +83,14 @@ class Dialling:
 
     def decide(self, members: Members, links: Mapping[LinkKey, Link], now_us: int) -> Decision:
         """What to change now. Ask once per heartbeat."""
-        linked = {link.name for link in links.values() if link.state == "up"}
+        linked = {link.name: link.origin for link in links.values() if link.state == "up"}
         round_ = _Round(now_us, links, linked)
         for link in [link for link in links.values() if link.dialled]:
             self._look_at(link, round_)
         self._dial_seeds(round_)
         self._forget_targets(members, round_)
         for row in self._candidates(members):
-            self._look_for(row, members.me.name, round_)
+            self._look_for(row, members, round_)
         self._sweep(round_)
         self._opened.update(dict.fromkeys(round_.decision.dial, now_us))
         for address in round_.decision.undial:
@@ -144,16 +148,16 @@ class Dialling:
         """Who is linked, left or forgotten is dialled no more."""
         for origin in list(self._targets):
             row = members.rows.get(origin)
-            if row is None or row.fact.status == "left" or row.fact.name in round_.linked:
+            if row is None or row.fact.status == "left" or _served(row, members, round_):
                 del self._targets[origin]
 
-    def _look_for(self, row: Member, my_name: str, round_: _Round) -> None:
-        if row.fact.name in round_.linked or any(round_.open(each) for each in self._by_seeds(row)):
+    def _look_for(self, row: Member, members: Members, round_: _Round) -> None:
+        if _served(row, members, round_) or any(round_.open(each) for each in self._by_seeds(row)):
             return
         target = self._targets.setdefault(row.fact.origin, _Target(round_.now_us))
         if target.address:
             self._wait_for(target, round_)
-        elif self._due(target, row, my_name, round_):
+        elif self._due(target, row, members.me.name, round_):
             self._open(target, row, round_)
 
     def _by_seeds(self, row: Member) -> list[str]:
@@ -184,3 +188,9 @@ class Dialling:
         target.address = ""
         pause_s = delay_s(_PAUSE_FIRST_S, _PAUSE_CAP_S, target.tries, 0.5 + self._draw() / 2)
         target.next_us = round_.now_us + int(pause_s * 1e6)
+
+
+def _served(row: Member, members: Members, round_: _Round) -> bool:
+    """Whether a member is linked, or another of its name that is to keep it."""
+    origin = round_.linked.get(row.fact.name)
+    return origin is not None and not (origin != row.fact.origin and members.outranks(row, origin))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
+from node.rivals import Claim, began_us
 from node.turn import LinkKey
 
 LINK_PROTOCOL = LINK_PROTOCOL_MIN = 1
@@ -34,6 +35,9 @@ TALK = {
 ADDRESSES_MAX = 8
 """Addresses of one member; further ones are not looked at."""
 _TEXT_MAX = 300
+
+NAMED = frozenset({"name", "twin"})
+"""Codes of refusals because another node has the name; they are asked again."""
 
 KEY_REFUSED = "the key is not allowed"
 """Why a connection ended whose handshake failed for who this node is, and not for how it speaks."""
@@ -61,7 +65,9 @@ class Link:
     """One connection. Moments in microseconds of the monotonic clock; `rtt_us` and `skew_us` measured by ping.
 
     `address` is where the peer may be dialled, `dialled_at` the address by which this connection was made, and
-    `connected` says that it stands, and `refused` is the code of the refusal (see `Refusal`), "" for none.
+    `connected` says that it stands, and `refused` is the code of the refusal (see `Refusal`), "" for none; `refused_by`
+    is the name of the node that refused this one there, `keeps` the origin for whose sake, `objected` the name under
+    which this node refused the other. `began_us`: when the far process began, if it said so.
     """
 
     key: LinkKey
@@ -80,6 +86,10 @@ class Link:
     protocol: int = LINK_PROTOCOL
     reason: str = ""
     refused: str = ""
+    refused_by: str = ""
+    keeps: str = ""
+    objected: str = ""
+    began_us: int | None = None
     left: bool = False
     acted_us: int = 0
     heard_us: int = 0
@@ -96,7 +106,12 @@ class Link:
         """Whether this node opened the connection."""
         return isinstance(self.key, str)
 
-    def greeted(self, greeting: dict[str, Any]) -> None:
+    @property
+    def claim(self) -> Claim:
+        """Who is at the far end, of those that may have one name."""
+        return Claim(self.origin, self.life, self.incarnation, self.began_us)
+
+    def greeted(self, greeting: dict[str, Any], now_us: int) -> None:
         """Note who is at the far end. Raises `ValueError` or `TypeError` where the greeting is malformed."""
         incarnation, sequence = int(greeting.get("incarnation", 0)), int(greeting.get("sequence", 0))
         addresses = tuple(greeting.get("addresses", ()))[:ADDRESSES_MAX]
@@ -105,7 +120,8 @@ class Link:
         self.role = "leaf" if greeting.get("role") == "leaf" else "peer"
         self.incarnation, self.sequence, self.addresses = incarnation, sequence, addresses
         self.protocol = min(LINK_PROTOCOL, int(greeting["protocol"]))
-        self.left, self.reason, self.refused = False, "", ""
+        self.began_us = began_us(greeting, now_us)
+        self.left, self.reason, self.refused, self.refused_by, self.keeps, self.objected = False, "", "", "", "", ""
 
 
 def same_life(one: Link, other: Link) -> bool:
@@ -125,10 +141,14 @@ class Heard(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a greeting is not accepted. `code`: protocol, malformed, self, name or full."""
+    """Why a greeting is not accepted. `code`: protocol, malformed, self, name, twin or full.
+
+    `keeps`: the origin that has the name.
+    """
 
     code: str
     reason: str
+    keeps: str = ""
 
 
 def objection(me: Identity, greeting: dict[str, Any]) -> Refusal | None:
@@ -144,12 +164,20 @@ def objection(me: Identity, greeting: dict[str, Any]) -> Refusal | None:
         return Refusal("malformed", "its greeting has no name or origin")
     if greeting["origin"] == me.origin and greeting.get("life", "") == me.life:
         return Refusal("self", "that address is this node itself; remove it from the peers")
-    return same_name(me.name) if greeting["name"] == me.name else None
+    if greeting["origin"] == me.origin:
+        return same_origin(me.origin)
+    return same_name(me.name, str(greeting["origin"]), me.origin) if greeting["name"] == me.name else None
 
 
-def same_name(name: str) -> Refusal:
-    """Another node of that name is there."""
-    return Refusal("name", f"two nodes are called {name!r}; give one another --name")
+def same_name(name: str, refused: str, keeps: str) -> Refusal:
+    """Another node of that name is there; the origins of who is refused, and of who is not."""
+    return Refusal("name", f"two nodes are called {name!r}: {refused} and {keeps}, which keeps it; rename one", keeps)
+
+
+def same_origin(origin: str) -> Refusal:
+    """Another process speaks under that origin."""
+    said = f"two processes are {origin}: one of them runs on a copy of the other's data directory"
+    return Refusal("twin", said, origin)
 
 
 def _common(oldest: int, newest: int) -> bool:

@@ -37,6 +37,7 @@ from node.clock import Now
 from node.link import (
     LINK_PROTOCOL,
     LINK_PROTOCOL_MIN,
+    NAMED,
     TALK,
     Heard,
     Identity,
@@ -47,7 +48,9 @@ from node.link import (
     objection,
     same_life,
     same_name,
+    same_origin,
 )
+from node.rivals import HELD_MS, Greeting, Rivals, Verdict
 from node.turn import CONTROL, LinkKey, Turn
 
 _GREETING_S = 2.0
@@ -63,10 +66,14 @@ _ACCEPTED_SILENT_MAX = 1024
 
 
 class Links:
-    """All connections of a node. Methods return what others must hear of; what to send goes into the turn."""
+    """All connections of a node. Methods return what others must hear of; what to send goes into the turn.
 
-    def __init__(self, me: Identity, heartbeat_s: float, dead_after_s: float) -> None:
+    `began_us`: when this process began, on the monotonic clock.
+    """
+
+    def __init__(self, me: Identity, heartbeat_s: float, dead_after_s: float, began_us: int = 0) -> None:
         self.me = me
+        self.began_us = began_us
         self.links: dict[LinkKey, Link] = {}
         self.strangers = 0
         self._heartbeat_us = int(heartbeat_s * 1e6)
@@ -74,6 +81,7 @@ class Links:
         self._next_ping_us = 0
         self._beats = 0
         self._pardon_us = 0
+        self._rivals = Rivals()
 
     def pardon(self, now: Now) -> None:
         """This node was stopped itself: no link is given up for what was not heard until now."""
@@ -104,6 +112,7 @@ class Links:
 
     def disconnected(self, key: LinkKey, reason: str, turn: Turn) -> list[Heard]:
         """A connection is gone (dialled ones are tried again by their sockets)."""
+        self._rivals.ended(key)
         link = self.links.get(key)
         if link is None:
             return []
@@ -149,6 +158,8 @@ class Links:
         kind = message.get("t")
         if kind == "hello":
             return self._hello(key, link, message, turn)
+        if kind == "pong":
+            self._rivals.answered(key, str(message.get("life", "")), int(message["at"]))
         if link is None:
             self.strangers += 1
             turn.control(key, {"t": "who"})
@@ -170,8 +181,11 @@ class Links:
         return [Heard(str(kind), through, message)] if through is not None else []
 
     def _pinged(self, link: Link, message: dict[str, Any], turn: Turn) -> list[Heard]:
+        if link.state == "down" and not link.dialled and not link.left:
+            turn.control(link.key, {"t": "who"})  # it was taken for gone, and is there
         if message["at"] is not None:
-            turn.control(link.key, {"t": "pong", "at": message["at"], "wall_us": turn.now.wall_us})
+            pong = {"t": "pong", "at": message["at"], "wall_us": turn.now.wall_us, "life": self.me.life}
+            turn.control(link.key, pong)
         settled = turn.now.mono_us - link.acted_us > _SETTLED_S * 1e6
         if not (message.get("used") and link.state == "spare" and settled and link.name < self.me.name):
             return []
@@ -187,30 +201,45 @@ class Links:
 
     def _greet(self, link: Link, turn: Turn) -> None:
         link.state, link.acted_us = "greeting", turn.now.mono_us
-        turn.control(link.key, self._greeting(link, answer=False))
+        turn.control(link.key, self._greeting(link, False, turn.now))
 
-    def _greeting(self, link: Link, answer: bool) -> dict[str, Any]:
+    def _greeting(self, link: Link, answer: bool, now: Now) -> dict[str, Any]:
         how = {"answer": answer, "spare": link.state == "spare", "dialled_at": link.dialled_at}
         spoken = {"protocol": LINK_PROTOCOL, "protocol_min": LINK_PROTOCOL_MIN}
-        return {"t": "hello", **spoken, **how, **self.me._asdict()}
+        return {"t": "hello", **spoken, **how, **self.me._asdict(), "age_s": (now.mono_us - self.began_us) / 1e6}
 
-    def _hello(self, key: LinkKey, link: Link | None, message: dict[str, Any], turn: Turn) -> list[Heard]:
+    def _hello(self, key: LinkKey, link: Link | None, message: Greeting, turn: Turn) -> list[Heard]:
         if link is not None and link.dialled and not link.connected:
             return []  # the end of what came over a connection that is gone brings no link up
-        refusal = objection(self.me, message) or self._rivalry(message, turn)
+        refusal = objection(self.me, message)
         if refusal:
-            return [*self._refuse(key, link, refusal, turn), *self._own_rival(refusal, message)]
+            return [*self._refuse(key, link, refusal, message, turn), *self._own_rival(refusal, message)]
+        holder, heard = self._used(message["name"]), []
+        if holder is not None:
+            found = self._rivals.judge(key, message, holder.key, holder.claim, turn.now.mono_us)
+            if found in (Verdict.ASK_HOLDER, Verdict.ASK_NEWCOMER):
+                return self._ask(holder.key if found is Verdict.ASK_HOLDER else key, turn)
+            if found in (Verdict.WAIT, Verdict.STALE):
+                return []
+            if found in (Verdict.TWIN, Verdict.YOUNGER):
+                return self._turn_away(key, link, message, holder, found, turn)
+            heard = self._yield(holder, message, turn) if found is Verdict.ELDER else []
+        return [*heard, *self._welcome(key, link, message, turn)]
+
+    def _welcome(self, key: LinkKey, link: Link | None, message: Greeting, turn: Turn) -> list[Heard]:
+        """A greeting to which nothing is to be said against."""
         if link is None:
             if sum(not each.dialled for each in self.links.values()) >= _ACCEPTED_SILENT_MAX:
-                return self._refuse(key, link, Refusal("full", "this node holds as many links as it may"), turn)
+                full = Refusal("full", "this node holds as many links as it may")
+                return self._refuse(key, link, full, message, turn)
             link = self._accept(key, message)
-        link.greeted(message)
+        link.greeted(message, turn.now.mono_us)
         self._heard(link, turn.now)
         heard = self._others_ended(link, turn)
         if message.get("answer"):
             return heard + self._answered(link, bool(message.get("spare")), turn)
         heard += self._choose(link, turn.now) or self._moved(link, link)
-        turn.control(key, self._greeting(link, answer=True))
+        turn.control(key, self._greeting(link, True, turn.now))
         return heard
 
     def _others_ended(self, link: Link, turn: Turn) -> list[Heard]:
@@ -238,34 +267,51 @@ class Links:
         self.links[key] = link
         return link
 
-    def _rivalry(self, message: dict[str, Any], turn: Turn) -> Refusal | None:
-        """A second living node of a name is not let in, and the first is told of it.
+    def _ask(self, key: LinkKey, turn: Turn) -> list[Heard]:
+        """Ask whoever is at the far end of a connection whether it is there still."""
+        turn.control(key, {"t": "ping", "at": turn.now.mono_us, "used": False})
+        return []
 
-        A node that restarted has another life and a higher incarnation than its former self, which is gone.
-        """
-        rival = self._used(message["name"])
-        if rival is None:
-            return None
-        restarted = int(message.get("incarnation", 0)) > rival.incarnation
-        same_life = message.get("life", "") in (rival.life, "")
-        if rival.origin == message["origin"] and (restarted or same_life):
-            return None
-        told = {key: str(message.get(key, "")) for key in ("origin", "listen")}
-        turn.control(rival.key, {"t": "rival", **told})
-        return same_name(rival.name)
+    def _turn_away(
+        self, key: LinkKey, link: Link | None, message: Greeting, holder: Link, found: Verdict, turn: Turn
+    ) -> list[Heard]:
+        """A second living node of a name is not let in, and the first is told of it."""
+        told = {field: str(message.get(field, "")) for field in ("origin", "listen")}
+        turn.control(holder.key, {"t": "rival", **told})
+        twin = found is Verdict.TWIN
+        refusal = same_origin(holder.origin) if twin else same_name(holder.name, told["origin"], holder.origin)
+        return self._refuse(key, link, refusal, message, turn)
 
-    def _own_rival(self, refusal: Refusal, message: dict[str, Any]) -> list[Heard]:
+    def _yield(self, holder: Link, message: Greeting, turn: Turn) -> list[Heard]:
+        """Who holds a name gives way to an elder one: none of its connections is used any more, the spares first."""
+        refusal = same_name(holder.name, holder.origin, str(message["origin"]))
+        alike = [each for each in self.links.values() if each.name == holder.name and same_life(each, holder)]
+        alike = sorted((each for each in alike if each.state in ("up", "spare")), key=lambda each: each.state == "up")
+        greeted = {"name": holder.name, "origin": holder.origin, "life": holder.life}
+        return [heard for each in alike for heard in self._refuse(each.key, each, refusal, greeted, turn)]
+
+    def _own_rival(self, refusal: Refusal, message: Greeting) -> list[Heard]:
         """What a greeting in this node's own name means for others."""
-        if refusal.code != "name" or message["name"] != self.me.name:
+        if refusal.code not in NAMED or message["name"] != self.me.name:
             return []
-        return [Heard("rival", Link(b"", str(message.get("listen", ""))), message)]
+        return [Heard("rival", Link(b"", str(message.get("listen", ""))), dict(message))]
 
-    def _refuse(self, key: LinkKey, link: Link | None, refusal: Refusal, turn: Turn) -> list[Heard]:
-        turn.control(key, {"t": "refuse", **refusal._asdict()})
-        return self._end(link, refusal, turn) if link else []
+    def _refuse(self, key: LinkKey, link: Link | None, refusal: Refusal, greeted: Greeting, turn: Turn) -> list[Heard]:
+        """Say no to who `greeted`; the words name the process that they are for."""
+        meant = {field: str(greeted.get(field, "")) for field in ("origin", "life")}
+        turn.control(key, {"t": "refuse", **refusal._asdict(), **meant, "by": self.me.name})
+        if link is None:
+            return []
+        link.objected = str(greeted.get("name", ""))
+        return self._end(link, refusal, turn)
 
     def _refused(self, link: Link, message: dict[str, Any], turn: Turn) -> list[Heard]:
-        return self._end(link, Refusal(str(message.get("code", "")), str(message.get("reason", ""))), turn)
+        if (message.get("origin", self.me.origin), message.get("life", self.me.life)) != (self.me.origin, self.me.life):
+            return []  # it was meant for a former life of this node
+        refusal = Refusal(str(message.get("code", "")), str(message.get("reason", "")))
+        link.refused_by, link.keeps = (str(message.get(field, ""))[:300] for field in ("by", "keeps"))
+        ended = self._end(link, refusal, turn)
+        return [*ended, Heard("twin", link, message)] if refusal.code == "twin" else ended
 
     def _end(self, link: Link, refusal: Refusal, turn: Turn) -> list[Heard]:
         link.refused, link.acted_us = refusal.code, turn.now.mono_us
@@ -347,6 +393,7 @@ class Links:
 
     def idle_ms(self, now: Now, longest_ms: int) -> int:
         """How long nothing is due here, in milliseconds."""
+        longest_ms = min(longest_ms, HELD_MS) if self._rivals.held else longest_ms
         return min(longest_ms, max(0, -((now.mono_us - self._next_ping_us) // 1000)))
 
     def tick(self, turn: Turn) -> list[Heard]:
@@ -355,14 +402,15 @@ class Links:
         The ping alone says that this node is there; an answer, which measures, is asked for now and then.
         """
         now_us = turn.now.mono_us
+        held = self._rivals.held
+        heard = [each for key, greeting in held for each in self._hello(key, self.links.get(key), greeting, turn)]
         if now_us < self._next_ping_us:
-            return []
+            return heard
         self._next_ping_us = turn.now.beat(self._heartbeat_us)
         self._beats += 1
-        heard: list[Heard] = []
         heard_since_us = now_us - self._dead_after_us
         if self._pardon_us < heard_since_us:
-            heard = self._end_silent([link for link in self.links.values() if link.heard_us < heard_since_us], turn)
+            heard += self._end_silent([link for link in self.links.values() if link.heard_us < heard_since_us], turn)
         for place, link in enumerate(self.links.values()):
             if link.state in ("up", "spare"):
                 measure = link.rtt_us is None or (self._beats + place) % _MEASURED_BEATS == 0
@@ -384,9 +432,9 @@ class Links:
     def _greeting_due(self, link: Link, now_us: int) -> bool:
         """Whether a standing connection should be greeted.
 
-        Nothing came back, or another node had this one's name and may be gone by now.
+        Nothing came back, or another node has the name of one of both and may be gone by now.
         """
-        named = link.state == "refused" and link.refused == "name"
+        named = link.state == "refused" and link.refused in NAMED and self._used(link.objected) is None
         waits = link.connected and not link.left and (link.state in ("greeting", "down") or named)
         return waits and now_us - link.acted_us > _GREETING_S * 1e6
 

@@ -7,13 +7,15 @@
     heard of ◀──it spoke to another── │ ◀───────────┘
                                       └──goodbye──▶ left ─────────────────────▶ forgotten
 
-Facts about a member are ordered by (incarnation, status, sequence), never by a clock. The incarnation is a count that
-the member alone raises: at every start, and when it hears that it is said to be dead or gone though it is not. Within
-one incarnation `here` < `dead` < `left`: a bad word holds against old good ones until the member itself contradicts
-(SWIM: Das, Gupta and Motivala, 2002). Whatever comes, in any order and however often, the table ends up the same.
+Facts about a member are ordered by (incarnation, status, sequence, life), never by a clock. The incarnation is a count
+that the member alone raises: at every start, and when it hears that it is said to be dead or gone though it is not.
+Within one incarnation `here` < `dead` < `left`: a bad word holds against old good ones until the member itself
+contradicts (SWIM: Das, Gupta and Motivala, 2002). Whatever comes, in any order and however often, the table ends up the
+same.
 
 Rows are kept by origin, not by name: a node that lost its disk is another member with the name of the former one. When
-it is linked and its former self is not, the former one is dead and shown no more. Two that both live are rivals.
+it is linked and its former self is not, the former one is dead and shown no more. Two that both live are rivals: who
+has a link to both keeps the elder (`node.rivals`) and does not call the other dead.
 
 Suspicion stays at home: every node doubts for itself. A death is told, because who has no link to the member could not
 know it; and a member that hears of its own raises its incarnation.
@@ -32,6 +34,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from node.link import Role
+from node.rivals import Claim, prevails
 from node.suspicion import Knobs, verdict
 
 MEMBERS_MAX = 1024
@@ -42,12 +45,15 @@ Status = Literal["here", "dead", "left"]
 State = Literal["known", "alive", "suspect", "dead", "left"]
 STATUSES: tuple[Status, ...] = ("here", "dead", "left")
 """In the order in which one beats the other within an incarnation."""
-Stamp = tuple[int, int, int]
-"""incarnation, place of the status in `STATUSES`, sequence"""
+Stamp = tuple[int, int, int, str]
+"""incarnation, place of the status in `STATUSES`, sequence, life"""
 
 
 class Fact(NamedTuple):
-    """What is said of a member. `sequence` counts what it has said of itself within its incarnation."""
+    """What is said of a member. `sequence` counts what it has said of itself within its incarnation.
+
+    `life` names its process: two that run on copies of one data directory differ in nothing else.
+    """
 
     name: str
     origin: str
@@ -57,11 +63,12 @@ class Fact(NamedTuple):
     role: Role = "peer"
     addresses: tuple[str, ...] = ()
     version: str = ""
+    life: str = ""
 
     @property
     def stamp(self) -> Stamp:
         """What orders facts about one origin."""
-        return self.incarnation, STATUSES.index(self.status), self.sequence
+        return self.incarnation, STATUSES.index(self.status), self.sequence, self.life
 
 
 @dataclass(slots=True)
@@ -69,7 +76,8 @@ class Member:
     """A row. Moments in microseconds of the monotonic clock; `heard_us` is None as long as it was never linked here.
 
     `learned_us`: when a later word of its own came here, by whatever way. `watched`: nobody else is known to have got
-    that word over a link, so its silence is for this node to judge.
+    that word over a link, so its silence is for this node to judge. `began_us`: when its process began, if that was
+    said; an age is no part of a fact, for it grows. `yields`: it was refused here, for another has its name.
     """
 
     fact: Fact
@@ -79,6 +87,13 @@ class Member:
     watched: bool = False
     gone_us: int | None = None
     reason: str = ""
+    began_us: int | None = None
+    yields: bool = False
+
+    @property
+    def claim(self) -> Claim:
+        """What it is among those of its name."""
+        return Claim(self.fact.origin, self.fact.life, self.fact.incarnation, self.began_us)
 
 
 class Members:
@@ -92,6 +107,7 @@ class Members:
         self.changed: dict[str, None] = {}
         self.accused_at = -1
         self.outrun_at = -1
+        self.doubled = ""
         self.turned_away = 0
         self._members_max = members_max
         self._tombstones: dict[str, tuple[Stamp, int]] = {}
@@ -99,8 +115,11 @@ class Members:
 
     # ── what is heard ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def learn(self, fact: Fact, now_us: int, gone_us: int = 0) -> bool:
-        """Take in a fact; whether it was news. `gone_us`: how long a dead or left member has been gone."""
+    def learn(self, fact: Fact, now_us: int, gone_us: int = 0, began_us: int | None = None) -> bool:
+        """Take in a fact; whether it was news.
+
+        `gone_us`: how long a dead or left member has been gone. `began_us`: when the process began, if that is known.
+        """
         if fact.origin == self.me.origin:
             self._of_myself(fact)
             return False
@@ -111,15 +130,19 @@ class Members:
             return False
         if row is None:
             row = self.rows[fact.origin] = Member(fact, now_us)
+        if began_us is not None or row.fact.life != fact.life:
+            row.began_us = began_us
         self._put(row, fact, now_us, gone_us)
         return True
 
     def _of_myself(self, fact: Fact) -> None:
-        """Note where this node is said to be gone, or to be further than it is."""
+        """Note where this node is said to be gone, to be further than it is, or to be another process."""
         if fact.status != "here" and fact.incarnation >= self.me.incarnation:
             self.accused_at = max(self.accused_at, fact.incarnation)
         if fact.incarnation > self.me.incarnation:
             self.outrun_at = max(self.outrun_at, fact.incarnation)
+        elif fact.incarnation == self.me.incarnation and fact.life not in (self.me.life, ""):
+            self.doubled = fact.life
 
     def _admits(self, fact: Fact) -> bool:
         if self.buried(fact.origin, fact.stamp):
@@ -162,22 +185,24 @@ class Members:
 
     # ── what is seen ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def linked(self, fact: Fact, now_us: int) -> None:
-        """A link to the member came up; who had its name before and has no link is dead."""
-        self.learn(fact, now_us)
+    def linked(self, fact: Fact, now_us: int, began_us: int | None = None) -> None:
+        """A link to the member came up; who had its name before and has no link is dead, unless it was sent away."""
+        self.learn(fact, now_us, began_us=began_us)
         row = self.rows.get(fact.origin)
         if row is None:
             return
-        row.linked, row.watched, row.heard_us, row.reason = True, True, now_us, ""
-        for other in self.rows.values():
-            if other is not row and other.fact.name == fact.name and other.fact.status == "here" and not other.linked:
+        row.linked, row.watched, row.heard_us, row.reason, row.yields = True, True, now_us, "", False
+        row.began_us = row.began_us if began_us is None else began_us
+        for other in self.rivals(fact.name):
+            if other is not row and not other.linked and not other.yields:
                 self._died(other, now_us, f"{fact.origin} is there in its place")
 
-    def unlinked(self, origin: str, reason: str) -> None:
-        """The link to a member is down."""
+    def unlinked(self, origin: str, reason: str, yields: bool = False) -> None:
+        """The link to a member is down. `yields`: this node ended it because another has the name."""
         row = self.rows.get(origin)
         if row is not None:
-            row.linked, row.reason = False, reason
+            row.linked, row.reason, row.yields = False, reason, yields
+            row.watched = row.watched and not yields
 
     def left(self, origin: str, now_us: int) -> None:
         """The member said goodbye."""
@@ -237,6 +262,11 @@ class Members:
         if row.fact.status != "here":
             return row.fact.status
         return "suspect" if row.watched else "known"
+
+    def outranks(self, row: Member, origin: str) -> bool:
+        """Whether a member, as far as is known, keeps the name that it has together with another."""
+        other = self.rows.get(origin)
+        return row.fact.status == "here" and other is not None and prevails(row.claim, other.claim)
 
     def rivals(self, name: str) -> list[Member]:
         """The rows of a name that are not gone."""

@@ -24,7 +24,7 @@ from node.changes import MemberRow
 from node.clock import Now
 from node.dialling import Dialling
 from node.gossip import Gossip
-from node.link import Heard, Link
+from node.link import NAMED, Heard, Link
 from node.links import Links
 from node.members import Fact, Member, Members
 from node.state import State
@@ -46,12 +46,13 @@ class Membership:
         self.seeds = tuple(seeds)
         self.outdated = ""
         self.conflict = ""
+        self.isolated = False
         self._state = state
         self._links = links
         self._draw = draw
         self.members = Members(_fact_of(links), limits)
         self._said = self.members.me
-        self._gossip = Gossip(self.members, self._usable)
+        self._gossip = Gossip(self.members, self._usable, links.began_us)
         self._dialling = Dialling(links.me.role, self.seeds, limits, draw)
         self._rivals: dict[str, tuple[int, str]] = {}
         self._awake_us: int | None = None
@@ -89,11 +90,14 @@ class Membership:
             self._compare_heads(link, fields["heads"])
         elif kind == "rival":
             self._rival(fields, link.name, turn)
+        elif kind == "twin":
+            self.outdated = str(fields.get("reason", ""))[:300]
 
     def _linked(self, link: Link, turn: Turn) -> None:
         addresses = self._usable(link.addresses or [link.address])
-        fact = Fact(link.name, link.origin, link.incarnation, link.sequence, "here", link.role, addresses, link.version)
-        self.members.linked(fact, turn.now.mono_us)
+        said = link.name, link.origin, link.incarnation, link.sequence
+        fact = Fact(*said, "here", link.role, addresses, link.version, link.life)
+        self.members.linked(fact, turn.now.mono_us, link.began_us)
         self._gossip.begin(link.key)
         heads = self._state.heads_of(link.origin)
         if heads:
@@ -108,7 +112,7 @@ class Membership:
         if link.left:
             self.members.left(link.origin, turn.now.mono_us)
         else:
-            self.members.unlinked(link.origin, link.reason)
+            self.members.unlinked(link.origin, link.reason, bool(link.objected) and link.refused in NAMED)
         if self._links.me.role == "leaf":
             self._say_here(turn)
 
@@ -163,7 +167,7 @@ class Membership:
         if self._said != self.members.me:
             self._said = self.members.me
             for link in up:
-                turn.control(link, self._gossip.about_me())
+                turn.control(link, self._gossip.about_me(turn.now.mono_us))
 
     def _beat(self, turn: Turn) -> None:
         now_us = turn.now.mono_us
@@ -184,6 +188,8 @@ class Membership:
         if self.members.outrun_at >= 0:
             mine = self.members.me.incarnation
             self.outdated = f"it was known with incarnation {self.members.outrun_at}, and has {mine}"
+        elif self.members.doubled:
+            self.outdated = "another process speaks as this one: a data directory was copied, and both are in use"
 
     def _dial(self, turn: Turn) -> None:
         decision = self._dialling.decide(self.members, self._links.links, turn.now.mono_us)
@@ -238,17 +244,20 @@ class Membership:
             for row in self.members.rivals(name)
             if row.fact.origin not in self._rivals and now_us - row.learned_us > patience_us
         ]
-        refused = [link.address for link in self._links.links.values() if link.refused == "name"]
-        if not others and refused:
-            others = [f"another, with which {refused[0]} is linked"]
+        refusing = [link for link in self._links.links.values() if link.refused in NAMED and not link.objected]
+        keep = {link.keeps or "another": link for link in refusing if link.keeps != self._state.origin}
+        others = others or [f"{origin}, says {link.refused_by or link.address}" for origin, link in keep.items()]
+        refused = sorted({link.refused_by or link.address for link in refusing} - {name})
+        self.isolated = bool(refused)
         if not others:
             return ""
-        return f"two nodes are called {name!r}: this one, {self._state.origin}, and {'; '.join(others)}; rename one"
+        by = f"; this one is refused by {', '.join(refused)}" if refused else ""
+        return f"two nodes are called {name!r}: this one, {self._state.origin}, and {'; '.join(others)}; rename one{by}"
 
 
 def _fact_of(links: Links) -> Fact:
     me = links.me
-    return Fact(me.name, me.origin, me.incarnation, me.sequence, "here", me.role, me.addresses, me.version)
+    return Fact(me.name, me.origin, me.incarnation, me.sequence, "here", me.role, me.addresses, me.version, me.life)
 
 
 def _worth_keeping(row: Member) -> bool:

@@ -168,3 +168,15 @@ def test_nobody_dials_a_leaf() -> None:
     m = Dialler()
     m.knows("z", role="leaf")
     assert m.run(100) == []
+
+
+@pytest.mark.parametrize(("age_s", "dialled"), [(60, ["tcp://z:2"]), (3, []), (None, [])])
+def test_of_two_that_go_by_one_name_the_elder_is_dialled_though_the_other_is_linked(
+    age_s: int | None, dialled: list[str]
+) -> None:
+    m = Dialler()
+    m.link("in", "z")
+    m.members.linked(Fact("z", "z.1"), 0, began_us=-30 * S)
+    began_us = None if age_s is None else -age_s * S
+    m.members.learn(Fact("z", "z.2", addresses=("tcp://z:2",)), 0, began_us=began_us)
+    assert m.run(3) == dialled

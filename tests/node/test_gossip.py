@@ -127,7 +127,30 @@ def test_a_row_that_is_none_is_an_error_and_changes_nothing(row: dict[str, Any])
 
 def test_unknown_fields_of_a_row_and_of_a_message_are_ignored() -> None:
     (a, _), (b, members) = gossip("a"), gossip("b")
-    message = a.about_me()
+    message = a.about_me(0)
     message["rows"][0]["shoe_size"] = 43
     assert b.receive({**message, "mood": "fine"}, 0) is None
     assert set(members.rows) == {"a.1"}
+
+
+def test_two_lives_of_one_incarnation_are_told_apart_by_every_table() -> None:
+    lives = [Fact("c", "c.1", 1, life=life) for life in ("x", "y")]
+    (a, members_a), (b, members_b) = gossip("a", lives[0]), gossip("b", lives[1])
+    talk(a, b)
+    assert [members.rows["c.1"].fact.life for members in (members_a, members_b)] == ["y", "y"]
+    assert talk(a, b) == 1
+
+
+def test_what_an_older_release_has_is_compared_without_lives() -> None:
+    a, _ = gossip("a", Fact("c", "c.1", 1, life="x"))
+    answer = a.receive({"have": [["c.1", 2, 0, 0]]}, 0)
+    assert answer is not None
+    assert (answer["want"], [row["origin"] for row in answer["rows"]]) == (["c.1"], ["a.1"])
+
+
+def test_ages_travel_as_ages_and_are_passed_on_as_they_have_grown() -> None:
+    (a, _), (b, members_b), (c, members_c) = gossip("a"), gossip("b"), gossip("c")
+    b.receive(a.about_me(7_000_000), 100_000_000)
+    assert members_b.rows["a.1"].began_us == 93_000_000
+    c.receive(b.about(members_b.rows["a.1"], 105_000_000), 50_000_000)
+    assert members_c.rows["a.1"].began_us == 38_000_000

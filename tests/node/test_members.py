@@ -154,6 +154,36 @@ def test_two_that_are_linked_at_once_under_one_name_are_rivals() -> None:
     assert [row.fact.origin for row in members.rivals("b")] == ["b.1", "b.2"]
 
 
+def test_who_was_sent_away_for_another_of_its_name_is_not_called_dead() -> None:
+    members = table()
+    members.linked(B, 0, began_us=-5 * S)
+    members.unlinked("b.1", "two nodes are called 'b'", yields=True)
+    members.linked(B._replace(origin="b.2"), S, began_us=-60 * S)
+    members.judge(60 * S)
+    assert states(members, 2) == {"b.1": "known", "b.2": "alive"}
+    assert (members.outranks(members.rows["b.2"], "b.1"), members.outranks(members.rows["b.1"], "b.2")) == (True, False)
+
+
+def test_an_age_belongs_to_a_life_and_is_unknown_for_the_next_until_that_says_its_own() -> None:
+    members = table()
+    members.learn(B._replace(life="x"), 0, began_us=-9 * S)
+    members.learn(B._replace(life="x", sequence=1), 0)
+    assert members.rows["b.1"].began_us == -9 * S
+    members.learn(B._replace(life="y", incarnation=2), 0)
+    assert members.rows["b.1"].began_us is None
+    members.linked(B._replace(life="y", incarnation=2), 0, began_us=-S)
+    assert members.rows["b.1"].began_us == -S
+
+
+def test_another_life_of_this_very_incarnation_is_a_copy_and_a_former_one_is_not() -> None:
+    members = Members(ME._replace(life="mine"), knobs(1.0, 10.0))
+    for fact in (ME, ME._replace(life="mine"), ME._replace(life="former", incarnation=2)):
+        members.learn(fact, 0)
+    assert members.doubled == ""
+    members.learn(ME._replace(life="copy"), 0)
+    assert members.doubled == "copy"
+
+
 def test_of_whom_no_word_has_come_for_an_hour_is_given_up() -> None:
     members = table()
     leaf = Fact("l", "l.1", role="leaf")

@@ -170,6 +170,43 @@ def test_two_of_a_name_that_meet_at_a_third_nodes_table_both_learn_of_it(bench: 
     assert "m.2 at tcp://m:1" in bench.membership.conflict
 
 
+def test_a_member_that_yields_is_shown_with_the_reason_beside_who_keeps_the_name(bench: Bench) -> None:
+    link = bench.peer("b")
+    hello = {"t": "hello", "protocol": 1, "name": "b", "origin": "b.2", "life": "y", "age_s": 1e6}
+    bench.links.links[link].began_us = bench.now.mono_us
+    (ping,) = sent(bench.turn(links=[(b"c1", control(hello))]), b"c1")
+    pong = {"t": "pong", "at": ping["at"], "wall_us": 0, "life": "y"}
+    turn = bench.turn(links=[(b"c1", control(pong))])
+    assert [each["code"] for each in sent(turn, link) if each["t"] == "refuse"] == ["name"]
+    rows = {row["origin"]: (row["state"], row["reason"]) for row in peer_rows(bench.node, bench.now)}
+    assert rows == {"b.1": ("known", "two nodes are called 'b': b.1 and b.2; rename one"), "b.2": ("alive", "")}
+
+
+def test_a_node_that_is_refused_for_its_name_says_by_whom(bench: Bench) -> None:
+    link = bench.peer("b")
+    refusal = {"t": "refuse", "code": "name", "reason": "two nodes", "origin": bench.origin, "life": ""}
+    bench.turn(links=[(link, control({**refusal, "by": "b", "keeps": "m.2"}))])
+    bench.turn(later_s=1.0)
+    assert bench.membership.isolated
+    assert bench.membership.conflict == (
+        f"two nodes are called 'm': this one, {bench.origin}, and m.2, says b; rename one; this one is refused by b"
+    )
+
+
+def test_a_twin_takes_a_new_generation(bench: Bench) -> None:
+    link = bench.peer("b")
+    refusal = {"t": "refuse", "code": "twin", "reason": "two processes are m.1", "origin": bench.origin, "life": ""}
+    bench.turn(links=[(link, control(refusal))])
+    assert bench.membership.outdated == "two processes are m.1"
+
+
+def test_who_hears_of_another_process_under_its_own_incarnation_takes_a_new_generation(bench: Bench) -> None:
+    link = bench.peer("b")
+    gossip(bench, link, row("m", origin=bench.origin, life="another"))
+    bench.turn(later_s=1.0)
+    assert bench.membership.outdated.startswith("another process speaks as this one")
+
+
 def test_nodes_that_know_the_same_exchange_a_digest_a_heartbeat_and_nothing_else(tmp_path: Path) -> None:
     a, b = Bench(tmp_path, "a"), Bench(tmp_path, "b")
     wire = Wire(a, b)

@@ -38,9 +38,19 @@ class Machine(Protocol):
 class LinksAlone:
     """A `Links` with nothing behind it but a note of what it heard and who wants what."""
 
-    def __init__(self, name: str, generation: str = "1", patterns: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        generation: str = "1",
+        patterns: tuple[str, ...] = (),
+        *,
+        life: str = "",
+        incarnation: int = 0,
+        age_s: float = 0.0,
+    ) -> None:
         self.name = name
-        self.links = Links(Identity(name, f"{name}.{generation}", "1.0", f"tcp://{name}"), 1.0, 10.0)
+        me = Identity(name, f"{name}.{generation}", "1.0", f"tcp://{name}", incarnation=incarnation, life=life)
+        self.links = Links(me, 1.0, 10.0, START.mono_us - int(age_s * 1e6))
         self.now: Now = START
         self.heard: list[tuple[str, LinkKey]] = []
         self.wanted: dict[LinkKey, list[str]] = {}

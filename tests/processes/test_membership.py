@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 import mesh
+from mesh.errors import NodeUnreachable
 from mesh.node_process import NodeProcess
 from tests.conditions import elapsed, eventually
 from tests.processes.cluster import Cluster, ask, command, linked, peer
 
 QUICK = {"MESH_NODE_HEARTBEAT_S": "0.15", "MESH_NODE_DEAD_AFTER_S": "1.5"}
 DEAD_AFTER_S = 1.5
+TIE_S = 1.1
+"""Nodes that begin within a second of each other are of one age."""
 
 
 def quick(cluster: Cluster, name: str, *peers: NodeProcess, **options: Any) -> NodeProcess:
@@ -101,14 +104,19 @@ def test_a_node_that_was_stopped_for_longer_than_a_death_accuses_nobody_when_it_
     assert state_of(a, "b") == state_of(b, "a") == "alive"
 
 
+def conflict(node: NodeProcess) -> str:
+    try:
+        return str(ask(node, "status")["node"]["conflict"])
+    except NodeUnreachable:  # it is just taking a new generation
+        return ""
+
+
 def test_a_second_node_of_a_name_is_refused_loudly_and_let_in_when_the_first_is_gone(cluster):
     a, b, c = three(cluster)
+    elapsed(TIE_S)
     second = NodeProcess(cluster.root / "second", "c", [a.listen, b.listen], variables=QUICK)
     cluster.nodes.append(second)
     second.start()
-
-    def conflict(node: NodeProcess) -> str:
-        return str(ask(node, "status")["node"]["conflict"])
 
     eventually(lambda: f"two nodes are called 'c': this one, {second.origin}" in conflict(second))
     eventually(lambda: second.origin in conflict(c))
@@ -128,6 +136,70 @@ def published(node: NodeProcess, count: int) -> None:
         for i in range(count):
             bus.publish("T", {"i": i, "pid": os.getpid(), "node": node.origin, "of": count})
         assert bus.flush(10.0)
+
+
+def test_of_two_that_had_one_name_in_the_halves_of_a_partition_the_elder_stays_and_the_other_comes_after_it(cluster):
+    left, right = quick(cluster, "left"), quick(cluster, "right")
+    elder = quick(cluster, "c", left)
+    elapsed(TIE_S)
+    younger = NodeProcess(
+        cluster.root / "younger", "c", [right.listen], variables=QUICK, listen=f"tcp://{cluster.host}:0"
+    )
+    cluster.nodes.append(younger)
+    younger.start()
+    linked(left, elder)
+    linked(right, younger)
+    quick(cluster, "bridge", left, right)
+    for node in (left, right):
+        eventually(lambda node=node: links_to(node, "c") == {elder.origin: "up", younger.origin: "down"}, 20.0)
+    eventually(lambda: "this one is refused by" in conflict(younger) and elder.origin in conflict(younger))
+    eventually(lambda: younger.origin in conflict(elder))
+    assert {row["link"] for row in ask(younger, "peers")["rows"]} == {"down"}
+    assert "this one is refused by" in (younger.data_dir / "node.log").read_text()
+    elder.kill()
+    eventually(lambda: links_to(right, "c").get(younger.origin) == "up", 20.0)
+    eventually(lambda: conflict(younger) == "None")
+
+
+def links_to(node: NodeProcess, name: str) -> dict[str, str]:
+    """How a node is linked with those of a name, by origin."""
+    return {row["origin"]: row["link"] for row in ask(node, "peers")["rows"] if row["name"] == name}
+
+
+def test_a_copied_data_directory_is_never_heard_under_the_origin_that_another_process_has(cluster):
+    b = quick(cluster, "b")
+    original = quick(cluster, "c", b)
+    linked(b, original)
+    original.stop()
+    shutil.copytree(original.data_dir, cluster.root / "copy")
+    original.start()
+    linked(b, original)
+    copy = NodeProcess(cluster.root / "copy", "c", [], variables=QUICK, listen=f"tcp://{cluster.host}:0")
+    cluster.nodes.append(copy)
+    copy.start()
+    assert copy.origin == original.origin
+    published(copy, 2)
+    copy.stop()  # the next start has a higher incarnation than the original: it might be a restart of that
+    copy._peers.append(b.listen)
+    elapsed(TIE_S)
+    received: list[tuple[str, str]] = []
+    with mesh.connect(b.data_dir) as bus, bus.subscribe("T", lambda event: received.append((event.origin, event.id))):
+        copy.start()
+        eventually(lambda: "this one is refused by" in conflict(copy))
+        renewed = ask(copy, "status")["node"]["origin"]
+        published(original, 3)
+        eventually(lambda: len(received) == 3)
+        published(copy, 4)
+        assert [origin for origin, _ in received] == [original.origin] * 3
+        assert (renewed != original.origin, original.origin in conflict(copy), renewed in conflict(original)) == (
+            True,
+            True,
+            True,
+        )
+        assert "takes a new generation" in (copy.data_dir / "node.log").read_text()
+        original.kill()
+        eventually(lambda: len(received) == 7, 20.0)
+    assert received[3:] == [(renewed, f"{renewed}/T/{number}") for number in (1, 2, 3, 4)]
 
 
 def test_a_database_that_was_put_back_from_a_backup_takes_a_new_generation_at_the_start(cluster):

@@ -1,0 +1,229 @@
+"""Who keeps a name that two nodes have; a restart, a copy and a backup are told apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.rivals import Claim, Rivals, Verdict, began_us, prevails, verdict
+from tests.node.wire import LinksAlone, Wire
+from tests.node.workbench import START, control
+
+S = 1_000_000
+
+
+def claim(generation: str = "1", life: str = "x", incarnation: int = 1, began_s: float | None = 0.0) -> Claim:
+    return Claim(f"a.{generation}", life, incarnation, None if began_s is None else int(began_s * S))
+
+
+# ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("newcomer", "holder", "found"),
+    [
+        (claim(life="x"), claim(life="x"), Verdict.SAME),
+        (claim(life=""), claim(life="x", incarnation=7), Verdict.SAME),
+        (claim(life="y", incarnation=2), claim(life="x"), Verdict.ASK_HOLDER),
+        (claim(life="y", incarnation=1), claim(life="x"), Verdict.TWIN),
+        (claim(life="y", incarnation=1), claim(life="x", incarnation=2), Verdict.TWIN),
+        (claim("2", began_s=10), claim("1", began_s=20), Verdict.ASK_NEWCOMER),
+        (claim("2", began_s=20), claim("1", began_s=10), Verdict.YOUNGER),
+        (claim("1", began_s=10.5), claim("2", began_s=10), Verdict.ASK_NEWCOMER),
+        (claim("2", began_s=10), claim("1", began_s=10.5), Verdict.YOUNGER),
+        (claim("2", began_s=None), claim("1", began_s=10), Verdict.YOUNGER),
+        (claim("2", began_s=10), claim("1", began_s=None), Verdict.YOUNGER),
+    ],
+)
+def test_what_a_greeting_is_beside_a_link_that_has_its_name(newcomer: Claim, holder: Claim, found: Verdict) -> None:
+    assert verdict(newcomer, holder) is found
+
+
+def test_of_two_that_say_their_age_exactly_one_keeps_the_name() -> None:
+    claims = [claim(generation, began_s=began_s) for generation in "12" for began_s in (0, 0.4, 1.0, 1.1, 9)]
+    for one in claims:
+        for other in claims:
+            assert one.origin == other.origin or prevails(one, other) is not prevails(other, one)
+
+
+def test_an_age_is_bounded_and_may_be_missing() -> None:
+    assert [began_us(said, 10 * S) for said in ({}, {"age_s": 4}, {"age_s": -3.0})] == [None, 6 * S, 10 * S]
+    assert began_us({"age_s": 1e300}, 0) == -int(1e9) * S
+    with pytest.raises(ValueError, match="could not convert"):
+        began_us({"age_s": "old"}, 0)
+
+
+def judged(rivals: Rivals, at_s: float, generation: str = "1", life: str = "y") -> Verdict:
+    """A greeting on the connection "new", of another process than the one that is linked over "old"."""
+    greeting = {"name": "a", "origin": f"a.{generation}", "life": life, "incarnation": 2, "age_s": 1000}
+    return rivals.judge("new", greeting, "old", claim(life="x"), int(at_s * S))
+
+
+@pytest.mark.parametrize(
+    ("generation", "asked", "elsewhere", "life", "answered", "silent"),
+    [
+        ("1", Verdict.ASK_HOLDER, "new", "x", Verdict.TWIN, Verdict.SAME),
+        ("2", Verdict.ASK_NEWCOMER, "old", "y", Verdict.ELDER, Verdict.STALE),
+    ],
+)
+def test_a_greeting_waits_two_seconds_for_the_word_of_whoever_is_asked(
+    generation: str, asked: Verdict, elsewhere: str, life: str, answered: Verdict, silent: Verdict
+) -> None:
+    rivals = Rivals()
+    assert [judged(rivals, at_s, generation) for at_s in (5, 5.1, 7)] == [asked, Verdict.WAIT, Verdict.WAIT]
+    here = "old" if elsewhere == "new" else "new"
+    for key, who, at_s in ((elsewhere, life, 6), (here, "another", 6), (here, life, 4.9)):
+        rivals.answered(key, who, int(at_s * S))
+    assert judged(rivals, 7.1, generation) is silent
+    judged(rivals, 10, generation)
+    rivals.answered(here, life, 10 * S)
+    assert (judged(rivals, 10.1, generation), rivals.held) == (answered, [])
+
+
+def test_another_life_begins_its_own_wait_and_a_connection_that_ends_takes_its_greeting_along() -> None:
+    rivals = Rivals()
+    judged(rivals, 5)
+    assert judged(rivals, 8, life="z") is Verdict.ASK_HOLDER
+    assert [greeting["life"] for _, greeting in rivals.held] == ["z"]
+    rivals.ended("new")
+    assert rivals.held == []
+
+
+# ── over a wire ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def meeting(*machines: LinksAlone) -> tuple[LinksAlone, Wire]:
+    """A peer `b`, and several machines called `a` that know its address: their labels on the wire are their lives."""
+    b = LinksAlone("b", patterns=("B",))
+    wire = Wire(b)
+    for each in machines:
+        wire.machines[each.links.me.life] = each
+    return b, wire
+
+
+def holds(machine: LinksAlone) -> list[tuple[str, str]]:
+    """Origin and life of whom a machine is linked with."""
+    links = machine.links.links.values()
+    return [(link.origin, link.life) for link in links if link.state == "up"]
+
+
+@pytest.mark.parametrize("first", ["elder", "younger"])
+def test_the_elder_of_two_is_linked_whoever_came_first_and_the_other_when_it_is_gone(first: str) -> None:
+    elder = LinksAlone("a", "2", ("A",), life="elder", age_s=60)
+    younger = LinksAlone("a", "1", ("A",), life="younger", age_s=5)
+    b, wire = meeting(elder, younger)
+    connections = {}
+    for label in (first, *({"elder", "younger"} - {first})):
+        connections[label] = wire.dial(label, "tcp://b")
+        wire.settle()
+    wire.run(6)
+    assert (holds(b), holds(elder), holds(younger)) == ([("a.2", "elder")], [("b.1", "")], [])
+    (refused,) = younger.links.links.values()
+    assert (refused.refused, refused.reason) == (
+        "name",
+        "two nodes are called 'a': a.1 and a.2, which keeps it; rename one",
+    )
+    wire.cut(connections["elder"])
+    wire.run(6)
+    assert (holds(b), holds(younger), list(b.wanted.values())) == ([("a.1", "younger")], [("b.1", "")], [["A"]])
+
+
+def test_who_dialled_both_keeps_the_elder_and_does_not_greet_the_other_before_that_is_gone() -> None:
+    elder = LinksAlone("a", "2", life="elder", age_s=60)
+    younger = LinksAlone("a", "1", life="younger", age_s=5)
+    b, wire = meeting(elder, younger)
+    wire.addresses |= {"tcp://elder": "elder", "tcp://younger": "younger"}
+    wire.dial("b", "tcp://younger")
+    wire.settle()
+    kept = wire.dial("b", "tcp://elder")
+    wire.settle()
+    before = len(younger.heard)
+    wire.run(20)
+    assert (holds(b), holds(younger), younger.heard[before:]) == ([("a.2", "elder")], [], [])
+    wire.cut(kept)
+    wire.run(6)
+    assert (holds(b), holds(younger)) == ([("a.1", "younger")], [("b.1", "")])
+
+
+def test_a_copied_directory_is_refused_as_long_as_the_other_process_answers_and_nothing_of_it_comes_in() -> None:
+    first = LinksAlone("a", patterns=("A",), life="first", incarnation=1)
+    copy = LinksAlone("a", patterns=("A",), life="copy", incarnation=2)
+    b, wire = meeting(first, copy)
+    wire.dial("first", "tcp://b")
+    wire.settle()
+    connection = wire.dial("copy", "tcp://b")
+    connection.to_acceptor.append(b"A\x00 a frame")
+    wire.settle()
+    wire.run(1)
+    assert (holds(b), holds(copy), b.frames) == ([("a.1", "first")], [], [])
+    assert [(kind, link) for kind, link in copy.heard] == [("twin", "tcp://b")]
+    assert [kind for kind, _ in first.heard if kind in ("down", "rival")] == ["rival"]
+
+
+def test_a_late_greeting_of_an_elder_that_is_gone_takes_nobodys_place() -> None:
+    elder = LinksAlone("a", "2", life="elder", age_s=60)
+    younger = LinksAlone("a", "1", life="younger")
+    b, wire = meeting(elder, younger)
+    wire.dial("younger", "tcp://b")
+    wire.settle()
+    wire.dial("elder", "tcp://b").deaf = True
+    late = b"".join(wire.connections[1].to_acceptor)
+    wire.tell(b, links=[(wire.connections[1].routing_id, late)])
+    wire.run(4)
+    assert (holds(b), holds(younger)) == ([("a.1", "younger")], [("b.1", "")])
+
+
+def test_a_restart_is_let_in_at_once_where_the_former_connection_is_found_broken() -> None:
+    first = LinksAlone("a", patterns=("A",), life="first", incarnation=1)
+    again = LinksAlone("a", patterns=("A",), life="again", incarnation=2)
+    b, wire = meeting(first, again)
+    connection = wire.dial("first", "tcp://b")
+    wire.settle()
+    wire.connections.remove(connection)
+    wire.dial("again", "tcp://b")
+    wire.settle()
+    wire.tell(b)
+    wire.settle()
+    assert (holds(b), holds(again)) == ([("a.1", "again")], [("b.1", "")])
+    assert b.now.mono_us - START.mono_us < 100_000
+
+
+def test_a_restart_after_its_machine_vanished_is_let_in_when_the_former_connection_stays_silent() -> None:
+    first = LinksAlone("a", patterns=("A",), life="first", incarnation=1)
+    again = LinksAlone("a", patterns=("A",), life="again", incarnation=2)
+    b, wire = meeting(first, again)
+    silent = wire.dial("first", "tcp://b")
+    wire.settle()
+    silent.deaf = True
+    wire.dial("again", "tcp://b")
+    wire.settle()
+    assert (holds(b), b.links.idle_ms(b.now, 500)) == ([("a.1", "first")], 20)
+    wire.run(3)
+    assert (holds(b), holds(again)) == ([("a.1", "again")], [("b.1", "")])
+
+
+def test_who_was_taken_for_gone_and_speaks_again_is_asked_and_found_to_be_a_twin() -> None:
+    first = LinksAlone("a", life="first", incarnation=1)
+    copy = LinksAlone("a", life="copy", incarnation=2)
+    b, wire = meeting(first, copy)
+    silent = wire.dial("first", "tcp://b")
+    wire.settle()
+    silent.deaf = True
+    wire.dial("copy", "tcp://b")
+    wire.run(4)
+    assert holds(b) == [("a.1", "copy")]
+    silent.deaf = False
+    wire.run(4)
+    assert ("twin", "tcp://b") in first.heard
+    assert (holds(b), holds(first)) == ([("a.1", "copy")], [])
+
+
+def test_a_refusal_that_was_meant_for_a_former_life_is_not_heeded() -> None:
+    a, b = LinksAlone("a", life="y"), LinksAlone("b")
+    wire = Wire(a, b)
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    for life, heard in (("x", []), ("y", ["down", "twin"])):
+        refusal = {"t": "refuse", "code": "twin", "reason": "no", "origin": "a.1", "life": life}
+        before = len(a.heard)
+        a.turn(links=[("tcp://b", control(refusal))])
+        assert [kind for kind, _ in a.heard[before:]] == heard
