@@ -25,7 +25,7 @@ from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
 from node.addresses import untold
 from node.assembly import Plan, Surroundings, assemble, load_state
-from node.clock import Clock, Now
+from node.clock import Clock
 from node.config import NodeSettings, default_name
 from node.durations import Durations
 from node.heap import Leftovers
@@ -57,7 +57,6 @@ class Agent:
         self._told = False
         self._began_us = self._clock.now().mono_us
         self._conflict = ("", False)
-        self._next_note_us = 0
         self._noted: Progress | None = None
         self._settings = settings
         self.directory = DataDirectory(settings.data_dir)
@@ -157,6 +156,7 @@ class Agent:
         inbox = self._sockets.wait(self._wait_ms(), self.node.drain_bytes)
         now = self._clock.now()
         turn = self.node.turn(inbox, now)
+        self._note()
         self._durations.note(self._clock.now().mono_us - now.mono_us)
         self._sockets.send(turn)
         if self._http and self._snapshots.due(now):
@@ -166,7 +166,6 @@ class Agent:
             self._told = bool(trouble)
             _tell(trouble, self.node.trouble is not None)
         self._tell_conflict()
-        self._note_progress(now)
         for link in self._sockets.blocked:
             if link not in self.node.links.up():
                 self._sockets.forget(link)
@@ -182,15 +181,11 @@ class Agent:
             _log.warning("no other node has this node's name any more")
         self._conflict = conflict, isolated
 
-    def _note_progress(self, now: Now) -> None:
-        """Once a second, note how far the database has come."""
-        if now.mono_us >= self._next_note_us:
-            self._next_note_us = now.later(1.0)
-            self._note()
-
     def _note(self) -> None:
-        entered = sum(head for _, head in self.state.heads_of(self.state.origin))
-        progress = Progress(self.state.generation, self.node.links.me.incarnation, entered)
+        """Note how far the database has come, before what is in it leaves the node."""
+        if self.node.trouble is not None:
+            return
+        progress = Progress(self.state.generation, self.node.links.me.incarnation, self.state.relay.entered)
         if progress != self._noted:
             self._noted = progress
             self.directory.note(progress)
@@ -213,7 +208,6 @@ class Agent:
 
     def _goodbye(self) -> None:
         self._turn()
-        self._note()
         turn = Turn(self._clock.now())
         self.node.goodbye(turn)
         self._sockets.send(turn)

@@ -5,8 +5,9 @@ sequence 1 of `gpu-17.9f3a61c2` and sequence 1 of `gpu-17.04be77d0` are differen
 unclean stop may have lost the end of the log; such a start takes a new generation too.
 
 So does a database that was restored from a backup: it would give out sequences a second time. A note beside it says how
-far it had come. Where the whole directory was put back, its peers say so when they are linked (`node.membership`). The
-note may be older than the database, as far as to name one of its former generations; those are kept in the database.
+far it had come, and is written with every commit, before anybody hears of what is in it. Where the whole directory was
+put back, its peers say so when they are linked (`node.membership`). After a power cut the note may be older than the
+database, as far as to name one of its former generations; those are kept in the database.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class DataDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
+        self._progress: int | None = None
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -82,13 +84,18 @@ class DataDirectory:
     def note(self, progress: Progress) -> None:
         """Note beside the database how far it has come, so that an older copy of it is recognised.
 
-        Not synced: after a power cut the note is behind the database, never ahead of it.
+        Not synced, so it costs 2 µs: after a power cut the note is behind the database, and never ahead
+        of it. One text is as long as the next, so that one write replaces it.
         """
         with suppress(OSError):  # a disk that takes nothing keeps the older note, or none
-            (self.path / "progress").write_text("{} {} {}\n".format(*progress))
+            if self._progress is None:
+                self._progress = os.open(self.path / "progress", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.pwrite(self._progress, b"%b %10d %20d\n" % (progress[0].encode(), *progress[1:]), 0)
 
     def release(self) -> None:
         """Let the next node have it."""
+        if self._progress is not None:
+            os.close(self._progress)
         os.close(self._lock)
 
 

@@ -111,7 +111,7 @@ Admission = Admitted | Repeated | OutOfTurn | Rejected | Passing
 class Relay:
     """Decides what becomes of every frame. `window_us` gives the dedup window of a topic in microseconds.
 
-    `gaps`: the streams that have one. `moves` counts the movements of heads.
+    `gaps`: the streams that have one. `moves` counts the movements of heads, `entered` the events of this origin.
     """
 
     def __init__(self, origin: str, window: DedupWindow, window_us: Callable[[str], int]) -> None:
@@ -124,6 +124,7 @@ class Relay:
         self.gaps: dict[int, Stream] = {}
         self.held_bytes = 0
         self.moves = 0
+        self.entered = 0
         self._next_id = 1
 
     def load(
@@ -137,6 +138,7 @@ class Relay:
             stream.stored = True
             self.streams[stream.origin, stream.topic] = self.by_id[stream.id] = stream
         self._next_id = max(self.by_id, default=0) + 1
+        self.entered = sum(stream.head for stream in self.by_id.values() if stream.origin == self.origin)
         self.publishers = {key: Publisher(number, position) for key, number, position in publishers}
 
     def greet(self, publisher: bytes, first: int) -> None:
@@ -273,6 +275,7 @@ class Relay:
         if stream is None:
             stream = self._stream(origin, topic, 0)
         stream.head = first + frame.count - 1
+        self.entered += frame.count
         self.moves += 1
         self.window.remember(origin, topic, first, facts, now_us)
         return _new(Admitted, (frame, stream, not stream.stored and first_stored(stream), runs, duplicates))

@@ -316,13 +316,14 @@ def test_content_that_a_peer_announced_first_is_a_duplicate_here() -> None:
 def test_load_goes_on_with_streams_ids_and_publishers() -> None:
     author = Author()
     relay = relay_of()
-    relay.load([(3, "a.1", "A", 0, 10)], [(author.id, 5, 77)])
+    relay.load([(3, "a.1", "A", 0, 10), (2, "b.1", "A", 0, 7)], [(author.id, 5, 77)])
+    assert relay.entered == 10
     found = admitted(relay, author.at(6, "A", "x"))
     assert found.runs == [(6, 1, 11)]
     assert found.stream is relay.by_id[3]
     new = admitted(relay, author.at(7, "B", "x")).stream
     assert new is not None
-    assert new.id == 4
+    assert (new.id, relay.entered) == (4, 12)
     assert isinstance(relay.publishers[author.id], Publisher)
 
 

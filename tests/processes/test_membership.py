@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -213,6 +215,21 @@ def test_a_database_that_was_put_back_from_a_backup_takes_a_new_generation_at_th
     published(node, 5)
     node.stop()
     shutil.copy(cluster.root / "backup", node.data_dir / "mesh.db")
+    node.start()
+    assert node.origin != before
+
+
+def test_a_copy_of_the_database_that_was_put_back_after_a_kill_is_found_out_by_the_last_event_alone(cluster):
+    node = quick(cluster, "a")
+    before, database = node.origin, node.data_dir / "mesh.db"
+    published(node, 3)
+    with closing(sqlite3.connect(database)) as db, closing(sqlite3.connect(cluster.root / "backup")) as backup:
+        db.backup(backup)
+    published(node, 1)
+    node.kill()
+    for each in node.data_dir.glob("mesh.db*"):
+        each.unlink()
+    shutil.copy(cluster.root / "backup", database)
     node.start()
     assert node.origin != before
 

@@ -3,7 +3,7 @@
     disk ── copy ──▶ backup ── the disk is replaced by it: with the note ("whole"), or the database alone
          └─ lost ──▶ an empty one
 
-What is committed is there after a crash; the note is written once a second and is then behind.
+What is committed is there after a crash, and so is the note.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from node.core import Node
 from node.identity import Progress
 from node.store import Store
 
-_NOTE_EVERY_US = 1_000_000
-
 
 class Disk:
     """One machine's disk. `noted` is what `node.identity.DataDirectory.noted` says."""
@@ -21,15 +19,10 @@ class Disk:
     def __init__(self) -> None:
         self.store = Store(":memory:")
         self.noted: Progress | None = None
-        self._note_at_us = 0
 
-    def note(self, node: Node, now_us: int) -> None:
-        """Note how far the database has come, when that is due."""
-        if now_us >= self._note_at_us:
-            self._note_at_us = now_us + _NOTE_EVERY_US
-            state = node.state
-            entered = sum(head for _, head in state.heads_of(state.origin))
-            self.noted = Progress(state.generation, node.links.me.incarnation, entered)
+    def note(self, node: Node) -> None:
+        """Note how far the database has come."""
+        self.noted = Progress(node.state.generation, node.links.me.incarnation, node.state.relay.entered)
 
     def copy(self) -> Disk:
         """A backup of it all, as it is now."""

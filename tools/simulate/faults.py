@@ -10,9 +10,8 @@
     programs   publishers and consumers die and come back, or stand still
     walls      from the first moment to the last some peers cannot be dialled by some others, and one pair not at all
 
-Every fault but the last kind ends before the faults' time is over. A node whose disk was put back whole, or together
-with a note from before its last events, cannot know it before a peer tells; what it gives out until then may have been
-given out before, and is not judged.
+Every fault but the last kind ends before the faults' time is over. A node whose disk was put back whole cannot know it
+before a peer tells; what it gives out until then may have been given out before, and is not judged.
 """
 
 from __future__ import annotations

@@ -173,8 +173,9 @@ class Machine:
             return
         inbox = self.ports.drain()
         self.world.note("turn", self.name, len(inbox.links), len(inbox.frames), len(inbox.requests))
-        self._carry_out(self.node.turn(inbox, self.now()))
-        self.disk.note(self.node, self.world.now_us)
+        turn = self.node.turn(inbox, self.now())
+        self.disk.note(self.node)
+        self._carry_out(turn)
         if self.node.membership.outdated:
             self._renew()
             return

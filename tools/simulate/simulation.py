@@ -147,7 +147,7 @@ class Simulation:
         self.ledger.lost_origins.add(former)
         machine.restore(copy, fault.how == "whole")
         machine.start()
-        if machine.node.state.origin == former:
+        if fault.how == "whole" and machine.node.state.origin == former:
             self.ledger.unsure.add(former)
 
     def _began_anew(self, machine: Machine) -> None:
