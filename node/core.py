@@ -61,6 +61,9 @@ class Inbox:
     links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
     link_events: list[LinkEvent] = field(default_factory=list)
 
+    def __bool__(self) -> bool:
+        return bool(self.frames or self.subscriptions or self.requests or self.links or self.link_events)
+
     @property
     def size_bytes(self) -> int:
         """Of what publishers and peers have sent."""
@@ -129,6 +132,8 @@ class Node:
         try:
             if turn.changes:
                 self.state.store.commit(turn.changes)
+            elif not inbox:
+                self.state.store.rest()
         except StoreError as error:
             turn = self._failed(turn, error)
         else:

@@ -251,3 +251,18 @@ def test_the_heads_that_moved_are_announced_in_three_beacons_a_second_apart(
         assert sorted(heads) == [(bench.origin, "A", 3), (bench.origin, "B", 1)]
         assert beacons(bench, 0.1) == []
     assert beacons(bench, 5) == []
+
+
+# ── idle moments ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_store_rests_in_a_turn_in_which_nothing_came_and_nothing_is_written(
+    bench: Bench, author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[str] = []
+    bench.turn()
+    monkeypatch.setattr(bench.state.store, "rest", lambda: rests.append("rest"))
+    bench.turn(author.frame("A", "x"))
+    assert rests == []
+    bench.turn()
+    assert rests == ["rest"]

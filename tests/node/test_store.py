@@ -81,6 +81,29 @@ def test_closing_folds_the_write_ahead_log_into_the_file(tmp_path: Path) -> None
     assert [each.name for each in tmp_path.iterdir()] == ["mesh.db"]
 
 
+def logged_without_journal(path: Path) -> int:
+    """Rows of the log that the file holds by itself, without its write-ahead log."""
+    alone = path.with_name("alone.db")
+    alone.write_bytes(path.read_bytes())
+    db = apsw.Connection(str(alone))
+    found = next(db.execute("SELECT count(*) FROM log"))[0] if db.pragma("page_count") else 0
+    db.close()
+    return int(found)
+
+
+def test_idle_moments_fold_the_write_ahead_log_once_it_is_worth_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "mesh.db")
+    store.fold()
+    for position in range(1, 50):
+        store.commit(Changes(log=[log_row(position, position)]))
+    store.rest()
+    assert logged_without_journal(tmp_path / "mesh.db") == 0
+    store.commit(Changes(log=[log_row(50, 50)]))
+    store.rest()
+    assert logged_without_journal(tmp_path / "mesh.db") == 50
+    store.close()
+
+
 def make_foreign(path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE theirs (x)")
