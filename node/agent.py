@@ -72,10 +72,10 @@ class Agent:
             self._store = Store(self.directory.database, settings.durability)
         try:
             with _damage_named(self.directory.database):
-                me = identify(self._store, settings.name, default_name(), settings.durability, self.directory.noted())
+                me = identify(self._store, settings.name, default_name(), self.directory.noted())
                 plan = plan_of(settings)
                 self.state = load_state(self._store, me, plan, random.random, started)
-                incarnation = begin_life(self._store)
+                incarnation = begin_life(self._store, me, settings.durability)
             self._sockets = Sockets(
                 self.directory.path, settings.accepts_at, settings.local_tcp, settings.link_queue_bytes, settings.socks5
             )

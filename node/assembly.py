@@ -76,6 +76,7 @@ def load_state(store: Store, me: Identity, plan: Plan, draw: Callable[[], float]
     """What the node's store holds. `draw` yields numbers in [0, 1) for the jitter of retries. Raises `StoreError`."""
     state = State(me.name, me.generation, store, plan.dedup_window_us, plan.dedup_keep_us, draw, plan.dedup_events)
     state.load(now)
+    store.members()  # read when the node is assembled; damage there shows here, before anything is written
     return state
 
 

@@ -108,11 +108,10 @@ def identify(
     store: Store,
     wanted: str,
     fallback: str,
-    durability: Durability,
     noted: Progress | None = None,
     generate: Callable[[], str] = new_generation,
 ) -> Identity:
-    """Read who this node is, or decide it now.
+    """Read who this node is, or decide it now; `begin_life` writes it down, once everything else could be read.
 
     `wanted` is the configured name ("" when none is), `noted` what `DataDirectory.noted` says.
     """
@@ -126,9 +125,6 @@ def identify(
     generation = meta.get("generation", "")
     if not generation or unclean or (noted and _is_older(store, meta, noted)):
         generation = generate()
-    former = " ".join(dict.fromkeys([*_former(meta), generation][-_FORMER_MAX:]))
-    found = {"name": name, "generation": generation, "durability": durability, "stopped": "no", "generations": former}
-    store.write_meta(found)
     return Identity(name, generation)
 
 
@@ -147,10 +143,16 @@ def _former(meta: dict[str, str]) -> list[str]:
     return meta.get("generations", "").split()
 
 
-def begin_life(store: Store) -> int:
-    """Raise the node's incarnation by one for this start, on disk before anybody hears of it; see `node.members`."""
-    incarnation = int(store.read_meta().get("incarnation", 0)) + 1
-    store.write_meta({"incarnation": str(incarnation)})
+def begin_life(store: Store, me: Identity, durability: Durability) -> int:
+    """Write down who starts here, and raise its incarnation by one; returns that (see `node.members`).
+
+    On disk before anybody hears of it, and the first thing that a start changes.
+    """
+    meta = store.read_meta()
+    incarnation = int(meta.get("incarnation", 0)) + 1
+    former = " ".join(dict.fromkeys([*_former(meta), me.generation][-_FORMER_MAX:]))
+    found = {**me._asdict(), "durability": durability, "stopped": "no", "generations": former}
+    store.write_meta({**found, "incarnation": str(incarnation)})
     return incarnation
 
 

@@ -9,8 +9,8 @@ at every commit; after an unclean stop such a node takes a new generation, so th
 never used twice. What that rests on, `meta`, is synced always, and the sync takes everything before it along.
 
 A database that is not ours (`application_id`) or newer than this code (`user_version`) is refused untouched: it is
-looked at through a connection that writes nothing. One that is damaged is left as it is too: where a start fails, the
-write-ahead log is not folded into it.
+looked at through a connection that writes nothing. One that is damaged is left as it is too: opening writes nothing,
+not even to claim room, before the first transaction; and where a start fails, the write-ahead log is not folded.
 
 The file grows in chunks, and a chunk is claimed from the file system before a commit that needs it. So on a full disk
 the write-ahead log can still be folded into the file, which makes its room free for the next writes: those that delete.
@@ -122,6 +122,8 @@ class Store:
     def __init__(self, path: str | Path, durability: Durability = "full", vfs: str | None = None) -> None:
         self.path = str(path)
         self._synchronous = _SYNCHRONOUS[durability]
+        self._vfs = vfs
+        self._begun = False
         self._room = 0
         self._file = -1
         self._unfolded = 0
@@ -129,10 +131,9 @@ class Store:
             self._look(vfs)
             self._db = apsw.Connection(self.path, vfs=vfs)
             try:
-                self._prepare(vfs)
+                self._prepare()
             except BaseException:
-                self._db.close()
-                self._let_go()
+                self.close(fold=False)
                 raise
         except apsw.NotADBError:
             raise ConfigurationError(
@@ -171,23 +172,33 @@ class Store:
             )
         return empty
 
-    def _prepare(self, vfs: str | None) -> None:
+    def _prepare(self) -> None:
         db, wanted = self._db, self._synchronous
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.set_busy_timeout(_BUSY_MS)
         empty = self._check(db)
-        if empty:
-            db.pragma("auto_vacuum", 2)
-        db.pragma("journal_mode", "wal")
         db.pragma("synchronous", wanted)
         db.pragma("wal_autocheckpoint", _WAL_PAGES)
         db.pragma("journal_size_limit", _WAL_BYTES_KEPT)
-        if db.pragma("synchronous") != wanted or db.pragma("journal_mode") not in ("wal", "memory"):
-            raise ConfigurationError(f"{self.path}: this SQLite does not take synchronous={wanted} with WAL")
+        if db.pragma("synchronous") != wanted:
+            raise ConfigurationError(f"{self.path}: this SQLite does not take synchronous={wanted}")
         if empty:
+            db.pragma("auto_vacuum", 2)
             self._create()
+
+    def _begin(self) -> None:
+        """Before the first transaction: what changes the file, and is not done to one that cannot be read."""
+        self._use_wal()
+        self._use_chunks()
+        self._begun = True
+
+    def _use_wal(self) -> None:
+        if self._db.pragma("journal_mode", "wal") not in ("wal", "memory"):
+            raise ConfigurationError(f"{self.path}: this SQLite does not take journal_mode=wal")
+
+    def _use_chunks(self) -> None:
         self._file_control(apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(_CHUNK_BYTES))
-        if vfs is None:
+        if self._vfs is None and self._file < 0:
             with suppress(OSError):  # it is in memory
                 self._file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         with suppress(apsw.FullError):  # nothing can be claimed: the next commit says so
@@ -208,11 +219,14 @@ class Store:
                 os.close(file)
 
     def _create(self) -> None:
+        self._begun = True
+        self._use_wal()
         with self._transaction():
             for _ in self._db.execute(files("node").joinpath("schema.sql").read_text()):
                 pass
             self._db.pragma("application_id", APPLICATION_ID)
             self._db.pragma("user_version", SCHEMA_VERSION)
+        self._use_chunks()
 
     def size_bytes(self) -> int:
         """Size of the database file, free pages included."""
@@ -335,6 +349,8 @@ class Store:
     def _transaction(self) -> Iterator[None]:
         """What is written inside is committed together at the end. Raises `StoreError`; then nothing of it is."""
         try:
+            if not self._begun:
+                self._begin()
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")

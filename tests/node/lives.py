@@ -26,7 +26,7 @@ from mesh.requests import POSITION, Json, session_topic, unpack_control
 from node.audit import audit
 from node.changes import Changes
 from node.clock import Now
-from node.identity import identify
+from node.identity import begin_life, identify
 from node.retention import Limits
 from node.store import Durability, Store
 from node.turn import Turn
@@ -148,7 +148,9 @@ class Life(Bench):
 
     def _open(self, store: Store) -> None:
         self.limits = Limits(0, self.world.log_events, 0, 0, 0)
-        self.generation = identify(store, "a", "a", self._durability).generation
+        me = identify(store, "a", "a")
+        begin_life(store, me, self._durability)
+        self.generation = me.generation
         super()._open(store)
         self.now = self.world.now
 

@@ -31,7 +31,7 @@ def test_the_configured_name_is_taken_and_else_the_machines(tmp_path: Path) -> N
     for wanted, name in [("trainer", "trainer"), ("", "host")]:
         (tmp_path / name).mkdir()
         with opened(tmp_path / name) as store:
-            found = identify(store, wanted, "host", "full")
+            found = identify(store, wanted, "host")
             assert found.name == name
             assert found.origin == f"{name}.{found.generation}"
             assert re.fullmatch("[0-9a-f]{8}", found.generation)
@@ -39,17 +39,35 @@ def test_the_configured_name_is_taken_and_else_the_machines(tmp_path: Path) -> N
 
 def test_a_name_is_chosen_once(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        first = identify(store, "a", "host", "full")
-        assert identify(store, "", "another-host", "full") == first
-        assert identify(store, "a", "another-host", "full") == first
+        first = identify(store, "a", "host")
+        begin_life(store, first, "full")
+        assert identify(store, "", "another-host") == first
+        assert identify(store, "a", "another-host") == first
 
 
 def test_another_name_than_the_directorys_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        first = identify(store, "a", "host", "full")
+        first = identify(store, "a", "host")
+        begin_life(store, first, "full")
         with pytest.raises(ConfigurationError, match="belongs to node 'a', not 'b'"):
-            identify(store, "b", "host", "full")
-        assert identify(store, "", "host", "full") == first
+            identify(store, "b", "host")
+        assert identify(store, "", "host") == first
+
+
+def test_who_a_node_is_is_decided_without_writing(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        identify(store, "a", "host")
+        assert store.read_meta() == {}
+        me = identify(store, "a", "host")
+        begin_life(store, me, "os")
+        assert store.read_meta() == {
+            "name": "a",
+            "generation": me.generation,
+            "durability": "os",
+            "stopped": "no",
+            "generations": me.generation,
+            "incarnation": "1",
+        }
 
 
 # ── which generation ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -58,7 +76,8 @@ def test_another_name_than_the_directorys_is_refused_and_changes_nothing(tmp_pat
 def start(path: Path, durability: Durability, *, clean: bool) -> Identity:
     """One life of a node, ending in good order or not."""
     with opened(path) as store:
-        found = identify(store, "a", "host", durability)
+        found = identify(store, "a", "host")
+        begin_life(store, found, durability)
         if clean:
             sign_off(store)
         return found
@@ -144,7 +163,8 @@ def test_a_directory_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -
     [
         (None, True),
         ((0, 0, 0), True),
-        ((0, 1, 0), False),
+        ((0, 1, 0), True),  # the first start
+        ((0, 2, 0), False),
         ((0, 0, 1), False),
         ((1, 0, 0), False),
     ],
@@ -158,16 +178,17 @@ def test_a_database_that_is_behind_its_note_takes_a_new_generation(
         other, incarnation, entered = noted
         note = Progress("0badc0de" if other else first.generation, incarnation, entered)
     with opened(tmp_path) as store:
-        assert (identify(store, "a", "host", "full", note) == first) is same
+        assert (identify(store, "a", "host", note) == first) is same
 
 
 def test_a_note_of_a_former_generation_of_the_database_is_behind_it_and_no_reason_for_another(tmp_path: Path) -> None:
     first = start(tmp_path, "full", clean=True)
     with opened(tmp_path) as store:
         store.write_meta({"generation": ""})
-        second = identify(store, "a", "host", "full")
+        second = identify(store, "a", "host")
+        begin_life(store, second, "full")
         assert second != first
-        assert identify(store, "a", "host", "full", Progress(first.generation, 9, 99)) == second
+        assert identify(store, "a", "host", Progress(first.generation, 9, 99)) == second
 
 
 def test_a_note_is_read_back_and_one_that_is_torn_or_missing_is_none(tmp_path: Path) -> None:
@@ -182,4 +203,5 @@ def test_a_note_is_read_back_and_one_that_is_torn_or_missing_is_none(tmp_path: P
 
 def test_every_start_has_a_higher_incarnation(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        assert [begin_life(store) for _ in range(3)] == [1, 2, 3]
+        me = identify(store, "a", "host")
+        assert [begin_life(store, me, "full") for _ in range(3)] == [1, 2, 3]

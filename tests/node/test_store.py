@@ -254,12 +254,13 @@ def test_a_question_with_a_value_sql_does_not_know_is_a_store_error(tmp_path: Pa
 
 def test_free_pages_are_given_back_as_many_as_asked_for(tmp_path: Path) -> None:
     store = Store(tmp_path / "mesh.db")
-    store.commit(Changes(log=[log_row(position)._replace(frame=bytes(4096)) for position in range(1, 101)]))
+    page_bytes = next(store.rows("PRAGMA page_size"))[0]
+    store.commit(Changes(log=[log_row(position)._replace(frame=bytes(page_bytes)) for position in range(1, 101)]))
     store.commit(Changes(trim_before=101))
     free, used, size = store.free_pages(), store.used_bytes(), store.size_bytes()
     assert free >= 100
     store.commit(Changes(vacuum_pages=60))
     assert store.free_pages() == free - 60
     assert store.used_bytes() == used
-    assert size - store.size_bytes() == 60 * 4096
+    assert size - store.size_bytes() == 60 * page_bytes
     store.close()

@@ -387,6 +387,25 @@ def test_a_damaged_file_keeps_its_write_ahead_log_too(root: Path) -> None:
     assert (database.read_bytes(), journal.read_bytes()) == before
 
 
+@pytest.mark.parametrize("table", ["streams", "log", "publishers", "consumers", "cursors", "crashes", "members"])
+def test_nothing_is_written_before_all_is_read_that_a_start_needs(root: Path, table: str) -> None:
+    with EmbeddedNode(data_dir=root / "a", name="a") as embedded, story(embedded.data_dir) as told:
+        told.publish()
+        assert told.bus.flush(15.0)
+        database = embedded.data_dir / "mesh.db"
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(bytes([17]) * page_bytes)
+    before, journal = database.read_bytes(), database.with_name("mesh.db-wal")
+    with pytest.raises(mesh.MeshError, match="is damaged"):
+        EmbeddedNode(data_dir=root / "a").start()
+    assert database.read_bytes() == before
+    assert not journal.exists() or journal.read_bytes() == b""
+
+
 # ── errors of input and output ───────────────────────────────────────────────────────────────────────────────────────
 
 _disks = count(1)

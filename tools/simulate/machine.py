@@ -100,11 +100,12 @@ class Machine:
     def _assembled(self) -> Node:
         now, plan = self.now(), self.spec.plan
         store, noted = self.disk.store, self.disk.noted
-        me = identify(store, self.name, self.name, "full", noted, lambda: f"{self._draw.getrandbits(32):08x}")
+        me = identify(store, self.name, self.name, noted, lambda: f"{self._draw.getrandbits(32):08x}")
         state = load_state(store, me, plan, self._draw.random, now)
         life, announcer = self._draw.randbytes(8).hex(), self._draw.randbytes(8)
         listen = "" if self.hidden else self.address
-        around = Surroundings("1.0", listen, ENDPOINTS, lambda session: [], announcer, begin_life(store), life)
+        incarnation = begin_life(store, me, "full")
+        around = Surroundings("1.0", listen, ENDPOINTS, lambda session: [], announcer, incarnation, life)
         return assemble(state, plan, around, now)
 
     def crash(self, dark: bool = False) -> None:
