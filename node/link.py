@@ -2,7 +2,7 @@
 
 connecting ─▶ greeting ─▶ up ─▶ down ─▶ greeting …
                  ├──▶ refused
-                 └──▶ spare               what moves a link from one state to the next is in `node.links`
+                 └──▶ spare               what moves a link on is in `node.links`, `node.greetings`, `node.connections`
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
+from node.clock import Now
 from node.rivals import Claim, began_us
 from node.turn import LinkKey
 
@@ -110,6 +111,10 @@ class Link:
     def claim(self) -> Claim:
         """Who is at the far end, of those that may have one name."""
         return Claim(self.origin, self.life, self.incarnation, self.began_us)
+
+    def spoke(self, now: Now) -> None:
+        """Something was heard from the far end."""
+        self.heard_us, self.heard_wall_us = now.mono_us, now.wall_us
 
     def greeted(self, greeting: dict[str, Any], now_us: int) -> None:
         """Note who is at the far end. Raises `ValueError` or `TypeError` where the greeting is malformed."""

@@ -10,115 +10,10 @@ from hypothesis import strategies as st
 from mesh.errors import MalformedFrame
 from node.links import Links
 from node.turn import Turn
-from tests.node.wire import LinksAlone, Wire
+from tests.node.wire import LinksAlone, check_agreed, only_link, pair
 from tests.node.workbench import START, after, control, sent
 
 FRAME = b"A\x00 whatever: frames are not looked at here"
-
-
-def pair(a: str = "a", b: str = "b") -> tuple[LinksAlone, LinksAlone, Wire]:
-    first, second = LinksAlone(a, patterns=("A",)), LinksAlone(b, patterns=("B",))
-    return first, second, Wire(first, second)
-
-
-def only_link(machine: LinksAlone) -> tuple[str, str, str]:
-    (link,) = machine.links.links.values()
-    return link.state, link.name, link.origin
-
-
-def check_agreed(wire: Wire, a: LinksAlone, b: LinksAlone) -> None:
-    """Exactly one connection is used, by both, and each knows what the other wants."""
-    at_a, at_b = wire.used("a"), wire.used("b")
-    assert len(at_a) == len(at_b) == 1
-    assert at_a[0] == (at_b[0][0], not at_b[0][1])
-    assert list(a.wanted.values()) == [["B"]]
-    assert list(b.wanted.values()) == [["A"]]
-    assert (set(a.wanted), set(b.wanted)) == (a.links.up(), b.links.up())
-
-
-# ── greeting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_dialled_link_comes_up_on_both_sides_with_name_and_origin() -> None:
-    a, b, wire = pair()
-    wire.dial("a", "tcp://b")
-    wire.settle()
-    assert only_link(a) == ("up", "b", "b.1")
-    assert only_link(b) == ("up", "a", "a.1")
-    check_agreed(wire, a, b)
-
-
-def test_nothing_is_used_before_both_have_greeted() -> None:
-    a, b, wire = pair()
-    connection = wire.dial("a", "tcp://b")
-    assert (a.links.up(), only_link(a)[0]) == (set(), "greeting")
-    wire.deliver(connection, to_acceptor=True)
-    assert (a.links.up(), b.links.up()) == (set(), {connection.routing_id})
-
-
-def test_an_unanswered_greeting_is_sent_again_after_two_seconds() -> None:
-    a, _, wire = pair()
-    connection = wire.dial("a", "tcp://b")
-    connection.to_acceptor.clear()
-    a.turn(later_s=1.9)
-    assert not connection.to_acceptor
-    assert [each["t"] for each in sent(a.turn(later_s=1.2), "tcp://b")] == ["hello"]
-
-
-def test_another_protocol_is_refused_with_both_versions_named() -> None:
-    _, b, _ = pair()
-    hello = {"t": "hello", "protocol": 9, "name": "a", "origin": "a.1"}
-    (answer,) = sent(b.turn(links=[(b"c1", control(hello))]), b"c1")
-    assert answer["t"] == "refuse"
-    assert "protocol 9, this node 1" in answer["reason"]
-    assert b.links.links == {}
-
-
-@pytest.mark.parametrize("wrong", [{"name": 5}, {"origin": None}, {"name": None}])
-def test_a_greeting_without_name_or_origin_is_refused(wrong: dict[str, object]) -> None:
-    _, b, _ = pair()
-    hello = {"t": "hello", "protocol": 1, "name": "a", "origin": "a.1", **wrong}
-    assert [each["t"] for each in sent(b.turn(links=[(b"c1", control(hello))]), b"c1")] == ["refuse"]
-    assert b.links.links == {}
-
-
-def test_dialling_oneself_is_refused_and_says_so() -> None:
-    a = LinksAlone("a")
-    wire = Wire(a)
-    wire.dial("a", "tcp://a")
-    wire.settle()
-    (link,) = a.links.links.values()
-    assert (link.state, link.key) == ("refused", "tcp://a")
-    assert "this node itself" in link.reason
-
-
-def test_two_nodes_of_one_name_refuse_each_other_and_name_it() -> None:
-    first, second = LinksAlone("a", "1"), LinksAlone("a", "2")
-    wire = Wire(first)
-    wire.machines["other"], wire.addresses["tcp://other"] = second, "other"
-    wire.dial("a", "tcp://other")
-    wire.settle()
-    assert (first.links.up(), second.links.up()) == (set(), set())
-    (link,) = first.links.links.values()
-    assert link.state == "refused"
-    assert "two nodes are called 'a'" in link.reason
-
-
-def test_a_refused_link_is_not_asked_again_until_its_next_connection() -> None:
-    a = LinksAlone("a")
-    wire = Wire(a)
-    wire.dial("a", "tcp://a")
-    wire.run(30)
-    (link,) = a.links.links.values()
-    assert (link.state, wire.under_way) == ("refused", 0)
-
-
-def test_no_more_than_1024_accepted_connections_are_remembered() -> None:
-    b = LinksAlone("b")
-    for number in range(1030):
-        hello = {"t": "hello", "protocol": 1, "name": f"n{number}", "origin": f"n{number}.1"}
-        b.turn(links=[(b"c%d" % number, control(hello))], later_s=0)
-    assert len(b.links.links) == 1024
 
 
 # ── frames and control ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -232,3 +127,132 @@ def test_nodes_whose_clocks_agree_ping_at_the_same_moment() -> None:
     b.now = after(b.now, 0.3)
     at_a, at_b = (machine.links.idle_ms(machine.now, 10_000) + machine.now.wall_us // 1000 for machine in (a, b))
     assert abs(at_a - at_b) <= 1
+
+
+# ── restarts, silence, goodbye ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_acceptor_restarts_and_the_dialler_greets_again() -> None:
+    a, _, wire = pair()
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    again = LinksAlone("b", "2", ("B",))
+    wire.replace(again)
+    assert (only_link(a)[0], a.wanted) == ("down", {})
+    wire.connect("a", "tcp://b")
+    wire.settle()
+    assert only_link(a) == ("up", "b", "b.2")
+    check_agreed(wire, a, again)
+
+
+def test_the_dialler_restarts_and_its_new_connection_replaces_the_old_one_at_once() -> None:
+    _, b, wire = pair()
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    again = LinksAlone("a", patterns=("A",))
+    wire.replace(again)
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    assert b.links.up() == {b"c2"}
+    check_agreed(wire, again, b)
+    wire.run(3)
+    assert list(b.links.links) == [b"c2"]
+
+
+def test_a_node_that_lost_its_disk_is_let_in_once_its_former_self_is_found_gone() -> None:
+    _, b, wire = pair()
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    again = LinksAlone("a", "2", ("A",))
+    wire.replace(again)
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    assert (b.links.up(), only_link(again)[0]) == (set(), "refused")
+    wire.run(3)
+    check_agreed(wire, again, b)
+    assert only_link(b) == ("up", "a", "a.2")
+
+
+def test_a_greeting_that_comes_after_its_connection_is_gone_brings_no_link_up() -> None:
+    a, b, wire = pair()
+    first = wire.dial("a", "tcp://b")
+    wire.deliver(first, to_acceptor=True)
+    (answer, *_) = first.to_dialler
+    wire.cut(first)
+    wire.tell(a, links=[("tcp://b", answer)])
+    assert (only_link(a)[0], a.heard) == ("connecting", [])
+    wire.connect("a", "tcp://b")
+    wire.settle()
+    check_agreed(wire, a, b)
+    assert [kind for kind, _ in a.heard if kind != "interest"] == ["up"]
+
+
+def test_a_silent_peer_is_down_after_ten_seconds_and_up_again_when_it_speaks() -> None:
+    a, b, wire = pair()
+    connection = wire.dial("a", "tcp://b")
+    wire.settle()
+    connection.deaf = True
+    wire.run(9)
+    assert (len(a.links.up()), len(b.links.up())) == (1, 1)
+    wire.run(4)
+    assert (a.links.up(), b.links.up(), b.links.links) == (set(), set(), {})
+    assert a.links.links["tcp://b"].reason == "silent for 10 s"
+    wire.run(60)
+    connection.deaf = False
+    wire.run(4)
+    check_agreed(wire, a, b)
+    assert a.links.links["tcp://b"].reason == ""
+
+
+def test_a_peer_that_heard_nothing_begins_anew_and_learns_the_interest_again() -> None:
+    a, b, wire = pair()
+    connection = wire.dial("a", "tcp://b")
+    wire.settle()
+    a.turn(later_s=12)
+    a.turn(later_s=3)
+    assert (a.links.up(), a.wanted) == (set(), {})
+    assert b.links.up() == {connection.routing_id}
+    wire.run(4)
+    check_agreed(wire, a, b)
+
+
+def test_a_link_that_is_asked_who_it_is_greets_again() -> None:
+    a, b, wire = pair()
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    b.links.links.clear()
+    b.wanted.clear()
+    wire.run(3)
+    check_agreed(wire, a, b)
+
+
+def test_a_peer_that_says_goodbye_has_left_and_is_not_called_again() -> None:
+    a, b, wire = pair()
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    turn = Turn(b.now)
+    b.links.goodbye(turn)
+    wire.send(b, turn)
+    wire.settle()
+    (link,) = a.links.links.values()
+    assert (link.state, link.reason, link.left) == ("down", "left", True)
+    assert [each["t"] for each in sent(a.turn(later_s=30), "tcp://b")] == []
+
+
+def test_peers_that_come_and_go_in_good_order_leave_one_trace_each() -> None:
+    b = LinksAlone("b")
+    for number in range(5):
+        key = b"c%d" % number
+        hello = {"t": "hello", "protocol": 1, "name": "a", "origin": f"a.{number}"}
+        b.turn(links=[(key, control(hello)), (key, control({"t": "goodbye"}))])
+        b.turn(later_s=60)
+    assert [(link.key, link.left) for link in b.links.links.values()] == [(b"c4", True)]
+
+
+def test_an_accepted_connection_that_was_refused_is_forgotten() -> None:
+    b = LinksAlone("b")
+    hello = {"t": "hello", "protocol": 1, "name": "a", "origin": "a.1"}
+    b.turn(links=[(b"c1", control(hello)), (b"c1", control({"t": "refuse", "reason": "no"}))])
+    assert b.links.links[b"c1"].reason == "no"
+    b.turn(later_s=12)
+    assert b.links.links == {}

@@ -216,3 +216,25 @@ class Wire:
         dialled = [(each, True) for each in self.connections if each.dialler is machine and each.address in up]
         accepted = [(each, False) for each in self.connections if each.acceptor is machine and each.routing_id in up]
         return sorted((each.routing_id.decode(), own) for each, own in dialled + accepted)
+
+
+def pair(a: str = "a", b: str = "b") -> tuple[LinksAlone, LinksAlone, Wire]:
+    """Two machines, and the wire between them."""
+    first, second = LinksAlone(a, patterns=("A",)), LinksAlone(b, patterns=("B",))
+    return first, second, Wire(first, second)
+
+
+def only_link(machine: LinksAlone) -> tuple[str, str, str]:
+    """State, name and origin of the only link of a machine."""
+    (link,) = machine.links.links.values()
+    return link.state, link.name, link.origin
+
+
+def check_agreed(wire: Wire, a: LinksAlone, b: LinksAlone) -> None:
+    """Exactly one connection is used, by both, and each knows what the other wants."""
+    at_a, at_b = wire.used("a"), wire.used("b")
+    assert len(at_a) == len(at_b) == 1
+    assert at_a[0] == (at_b[0][0], not at_b[0][1])
+    assert list(a.wanted.values()) == [["B"]]
+    assert list(b.wanted.values()) == [["A"]]
+    assert (set(a.wanted), set(b.wanted)) == (a.links.up(), b.links.up())
