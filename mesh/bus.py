@@ -28,7 +28,7 @@ from mesh import open_buses
 from mesh.arguments import process_name, qualified_name, read_event, unused_name
 from mesh.errors import BusClosed, InvalidOption
 from mesh.event import pack_meta, pack_payload
-from mesh.frame import content_hash, pack_record
+from mesh.frame import pack_event
 from mesh.jobs import Handler
 from mesh.limits import ATTEMPTS, BACKOFF_S, BUFFER_BYTES, BUFFER_EVENTS, HANDLER_TIMEOUT_S, QUEUE_EVENTS
 from mesh.location import find_data_dir
@@ -128,7 +128,7 @@ class EventBus:
         wire = check_topic(topic)
         body = pack_payload(payload)
         meta = pack_meta(source, trace, dedup, dedup_key)
-        record = pack_record(time_ns() // 1000, content_hash(wire, body), meta, body)
+        record = pack_event(time_ns() // 1000, wire, meta, body)
         return self._outbox.put_ephemeral(topic, record) if ephemeral else self._outbox.put(topic, record)
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -10,14 +10,14 @@ rest.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 
-from mesh.errors import BufferFull, EventRejected
+from mesh.errors import EventRejected
 from mesh.frame import EPHEMERAL
-from mesh.framed import Framed, make_framed, reject_all, take_run
-from mesh.receipt import Receipt
+from mesh.gathering import Gathering
+from mesh.outgoing import Outgoing
+from mesh.receipt import Answer, Receipt
 
 NOT_ATTACHED = "no node is attached, and ephemeral events are not kept; publish without ephemeral=True"
 TOO_FAST = "the node does not keep up, and ephemeral events are not kept; publish without ephemeral=True"
@@ -26,40 +26,40 @@ TOO_FAST = "the node does not keep up, and ephemeral events are not kept; publis
 class Express:
     """Ephemeral events of one session. `told` is called when `gone_count` has come nearer to `put_count`."""
 
-    def __init__(self, publisher: bytes, events_max: int, told: Callable[[], object]) -> None:
-        self.put_count = self.gone_count = 0
+    def __init__(
+        self, publisher: bytes, events_max: int, bytes_max: int, wake: Callable[[], object], told: Callable[[], object]
+    ) -> None:
+        self.gone_count = self._gone_bytes = 0
+        self.coming = Gathering(events_max, bytes_max, wake, _full)
         self._attached = False
         self._publisher = publisher
-        self._events_max = events_max
         self._told = told
-        self._lock = threading.Lock()
-        self._coming: deque[Receipt] = deque()
+        self._taken: deque[Outgoing] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._coming)
+        return bool(self._taken or self.coming)
 
-    def put(self, receipt: Receipt) -> None:
-        """Take one event in. Raises `BufferFull`."""
-        with self._lock:
-            if len(self._coming) >= self._events_max:
-                raise BufferFull(f"{self._events_max} ephemeral events wait to be sent, which is the bound; drop some")
-            self.put_count += 1
-            self._coming.append(receipt)
+    def put(self, topic: str, record: bytes) -> Receipt:
+        """Take one event in. Raises `BusClosed` or `BufferFull`."""
+        receipt = self.coming.put(topic, record)
         if not self._attached:
             self.refuse()
+        return receipt
 
-    def next(self) -> Framed | None:
+    def next(self) -> Outgoing | None:
         """Events to send now, or None. Say with `sent` what became of them."""
-        with self._lock:
-            run = take_run(self._coming) if self._coming else None
-        return make_framed(self._publisher, run, 0, EPHEMERAL) if run else None
+        if not self._taken and self.coming:
+            self._taken = self.coming.take()
+        if not self._taken:
+            return None
+        run = self._taken.popleft()
+        run.frame(self._publisher, 0, EPHEMERAL)
+        return run
 
-    def sent(self, framed: Framed, taken: bool) -> None:
+    def sent(self, run: Outgoing, taken: bool) -> None:
         """The socket took a frame, or it was full and the events are lost."""
-        for receipt in framed.receipts:
-            receipt.accept("", 0) if taken else receipt.reject(EventRejected(TOO_FAST))
-        self.gone_count += framed.count
-        self._told()
+        run.answers.say_all(Answer("accepted") if taken else Answer("rejected", error=EventRejected(TOO_FAST)))
+        self._gone(run.count, run.size_bytes)
 
     def attach(self) -> None:
         """A node is there."""
@@ -68,13 +68,27 @@ class Express:
     def detach(self) -> None:
         """The node is gone: events are refused from here on."""
         self._attached = False
+        self._refuse(self._taken)
         self.refuse()
 
     def refuse(self) -> None:
         """No node is attached: what cannot be sent now is refused."""
-        with self._lock:
-            refused = list(self._coming)
-            self._coming.clear()
-            self.gone_count += len(refused)
-        reject_all(refused, EventRejected(NOT_ATTACHED))
+        self._refuse(self.coming.take())
+
+    def _refuse(self, runs: deque[Outgoing]) -> None:
+        answer = Answer("rejected", error=EventRejected(NOT_ATTACHED))
+        while runs:
+            run = runs.popleft()
+            run.answers.say_all(answer)
+            self._gone(len(run.records), run.size_bytes)
+
+    def _gone(self, count: int, size_bytes: int) -> None:
+        with self.coming.lock:
+            self.gone_count += count
+            self._gone_bytes += size_bytes
+            self.coming.left(self.gone_count, self._gone_bytes)
         self._told()
+
+
+def _full(bound: str) -> str:
+    return f"{bound} wait to be sent, which is the bound for ephemeral events; drop some"

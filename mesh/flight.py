@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from mesh.errors import EventRejected
-from mesh.framed import Framed
-from mesh.receipt import Receipt, accept_run
+from mesh.errors import EventRejected, MeshError
+from mesh.outgoing import Outgoing
+from mesh.receipt import Answer
 
 RESEND_AFTER_S = 5.0
 """A frame that is out for so long without any receipt coming in is sent again: its receipt may have been dropped."""
@@ -41,20 +40,20 @@ class Flight:
     def __init__(self, receipted_to: int = 0) -> None:
         self.receipted_to = receipted_to
         self.bytes_gone = 0
-        self._waiting: deque[Framed] = deque()
-        self._out: deque[Framed] = deque()
+        self._waiting: deque[Outgoing] = deque()
+        self._out: deque[Outgoing] = deque()
         self._quiet_since = self._sent_at = 0.0
         self._patience_s = RESEND_AFTER_S
         self._asked_first, self._asked_at = 0, 0.0
 
     # ---- sending
 
-    def add(self, framed: Framed) -> None:
+    def add(self, run: Outgoing) -> None:
         """A new frame, to be sent after all others."""
-        self._waiting.append(framed)
+        self._waiting.append(run)
 
     @property
-    def next(self) -> Framed | None:
+    def next(self) -> Outgoing | None:
         """The frame to send now; call `sent` once the socket took it."""
         return self._waiting[0] if self._waiting else None
 
@@ -108,48 +107,52 @@ class Flight:
     def receipts(self, message: dict[str, Any], now: float) -> None:
         """Resolve what a `receipts` message speaks of; numbers that are already resolved are passed over."""
         for number, count, topic, sequence in message.get("runs", ()):
-            prefix, shift = f"{message['origin']}/{topic}/", sequence - number
-            for framed, start, stop in self._covering(number, number + count):
-                framed.left -= accept_run(framed.receipts[start:stop], prefix, framed.number + start + shift)
-            self._forget()  # at once: the next run is then looked for where it begins, not behind all of this
+            self._accept(number, number + count, f"{message['origin']}/{topic}/", sequence)
         for number, first_id in message.get("duplicates", ()):
-            for receipt in self._pending(number, 1):
-                receipt.duplicate(first_id)
+            self._answer(number, number + 1, Answer("duplicate", first_id))
         for number, count, code, reason in message.get("rejected", ()):
             error = EventRejected(f"the node refused the event ({code}): {reason}")
-            for receipt in self._pending(number, count):
-                receipt.reject(error)
+            self._answer(number, number + count, Answer("rejected", error=error))
         self._quiet_since = now
         self._patience_s = RESEND_AFTER_S
+
+    def give_up(self, error: MeshError) -> None:
+        """What has no answer will get none any more."""
+        answer = Answer("rejected", error=error)
+        for run in chain(self._out, self._waiting):
+            run.answers.say(0, run.count, answer)
+
+    def _accept(self, number: int, end: int, name: str, sequence: int) -> None:
+        """The events from `number` up to `end` are on disk, the first as `sequence`.
+
+        Answers come for whole frames from the oldest on, as a rule: then each is one store and a `popleft`.
+        """
+        out = self._out
+        while out and (run := out[0]).number == number and run.left == run.count <= end - number:
+            run.answers.say_all(Answer("accepted", name, sequence))
+            self._gone(out.popleft())
+            number += run.count
+            sequence += run.count
+        if number < end:
+            self._answer(number, end, Answer("accepted", name, sequence))
+
+    def _answer(self, number: int, end: int, answer: Answer) -> None:
+        """The same is true of the events from `number` up to `end`, as far as they have no answer."""
+        for run in chain(self._out, self._waiting):
+            if run.number >= end:
+                break
+            start, stop = max(0, number - run.number), min(run.count, end - run.number)
+            if start < stop:
+                run.left -= run.answers.say(start, stop, answer.behind(run.number + start - number))
         self._forget()
 
-    def pending(self) -> Iterator[Receipt]:
-        """Every receipt the node has not spoken of."""
-        return (
-            receipt for framed in chain(self._out, self._waiting) for receipt in framed.receipts if not receipt.done
-        )
-
-    def _pending(self, number: int, count: int) -> Iterator[Receipt]:
-        """The receipts without an answer among `count` numbers from `number` on; the caller resolves each."""
-        for framed, start, stop in self._covering(number, number + count):
-            for receipt in framed.receipts[start:stop]:
-                if not receipt.done:
-                    framed.left -= 1
-                    yield receipt
-
-    def _covering(self, number: int, end: int) -> Iterator[tuple[Framed, int, int]]:
-        """The kept frames that hold numbers from `number` up to but not `end`, with the indexes inside each."""
-        for framed in chain(self._out, self._waiting):
-            if framed.number >= end:
-                return
-            if framed.number + framed.count > number:
-                yield framed, max(0, number - framed.number), min(framed.count, end - framed.number)
-
     def _forget(self) -> None:
-        for frames in (self._out, self._waiting):
-            while frames and not frames[0].left:
-                framed = frames.popleft()
-                self.receipted_to = framed.last
-                self.bytes_gone += framed.record_bytes
-            if frames:
+        for runs in (self._out, self._waiting):
+            while runs and not runs[0].left:
+                self._gone(runs.popleft())
+            if runs:
                 break
+
+    def _gone(self, run: Outgoing) -> None:
+        self.receipted_to = run.last
+        self.bytes_gone += run.size_bytes

@@ -1,29 +1,30 @@
 """The outbox: what was published and has no receipt yet. Numbers and bounds here, the ways out elsewhere.
 
-    put ─▶ fresh ──framed──▶ flight ──▶ receipted, forgotten        (`mesh.flight`: go-back-N)
-           records
+    put ─▶ fresh ──framed──▶ flight ──▶ receipted, forgotten        (`mesh.gathering`, `mesh.flight`: go-back-N)
+           runs
     put_ephemeral ─────────▶ express ──▶ sent or dropped            (`mesh.express`)
 
-Any thread puts, under one lock, which makes the order of calls the order of numbers (reentrant, so that a signal
-handler may publish too). Everything else belongs to the I/O thread.
+Any thread puts, and the order of calls is the order of numbers. Everything else belongs to the I/O thread.
 
 With a spool (`mesh.spool`) an event is in the file before it is here, a frame before it can be sent, and what an
-earlier start has left is here from the beginning. A signal handler that publishes while the file is being written
-leaves its event to the call it interrupted.
+earlier start has left is here from the beginning.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
-from mesh.errors import BufferFull, BusClosed, MeshError, SpoolError
+from mesh.errors import MeshError
 from mesh.express import Express
 from mesh.flight import Flight
-from mesh.framed import Framed, make_framed, reject_all, take_run
-from mesh.receipt import Receipt
+from mesh.gathering import Gathering
+from mesh.outgoing import Outgoing
+from mesh.receipt import Answer, Receipt
 from mesh.spool import Spool
 from mesh.spool_records import Kept
 
@@ -32,7 +33,7 @@ FRAMES_PER_TURN = 200
 
 
 class Outbox:
-    """Unreceipted events of one session, bounded by count and bytes. `put` calls `wake` while `asleep` is set."""
+    """Unreceipted events of one session, bounded by count and bytes. Putting calls `wake` while `asleep` is set."""
 
     def __init__(
         self,
@@ -43,98 +44,52 @@ class Outbox:
         spool: Spool | None = None,
     ) -> None:
         self.publisher = publisher
-        self.events_max = events_max
-        self.bytes_max = bytes_max
-        self.asleep = False
-        self.refusal: str | None = None
         self.flight = Flight()
-        self.express = Express(publisher, events_max, self._tell_flushes)
-        self._wake = wake
-        self._lock = threading.RLock()
-        self._fresh: deque[Receipt] = deque()
-        self._numbered = self._framed_to = self._bytes_put = 0
+        self.express = Express(publisher, events_max, bytes_max, wake, self._tell_flushes)
+        self._fresh = Gathering(events_max, bytes_max, wake, _full, spool.keep if spool else None)
+        self._framed_to = 0
+        self._taken: deque[Outgoing] = deque()
         self._flushes: list[tuple[int, int, threading.Event]] = []
         self._spool = spool
-        self._coming: deque[Receipt] = deque()
-        self._spooling = False
+        self.put: Callable[[str, bytes], Receipt] = self._fresh.put
+        """Take one event in: topic, packed record. Raises `BusClosed`, `BufferFull` or `SpoolError`."""
+        self.put_ephemeral: Callable[[str, bytes], Receipt] = self.express.put
+        """Take one event in that is sent now or never. Raises `BusClosed` or `BufferFull`."""
         if spool is not None:
             self._restore(spool.kept)
 
     # ---- any thread
 
-    def put(self, topic: str, record: bytes) -> Receipt:
-        """Take one event in. Raises `BusClosed`, `BufferFull` or `SpoolError`."""
-        receipt, flight = Receipt(topic, record), self.flight
-        with self._lock:
-            if self.refusal is not None:
-                raise BusClosed(self.refusal)
-            if self._numbered - flight.receipted_to >= self.events_max:
-                raise BufferFull(_full(f"{self.events_max} events"))
-            bytes_put = self._bytes_put + len(record)
-            if bytes_put - flight.bytes_gone > self.bytes_max:
-                raise BufferFull(_full(f"{self.bytes_max} bytes"))
-            if self._spool is not None:
-                self._keep(self._spool, receipt)
-            else:
-                self._numbered += 1
-                self._bytes_put = bytes_put
-                self._fresh.append(receipt)
-        if self.asleep:
-            self._wake()
-        return receipt
-
-    def put_ephemeral(self, topic: str, record: bytes) -> Receipt:
-        """Take one event in that is sent now or never. Raises `BusClosed` or `BufferFull`."""
-        receipt = Receipt(topic, record)
-        with self._lock:
-            if self.refusal is not None:
-                raise BusClosed(self.refusal)
-            self.express.put(receipt)
-        if self.asleep:
-            self._wake()
-        return receipt
-
     def flush(self, timeout: float | None) -> bool:
         """Wait until everything put so far has its receipt."""
         gate = threading.Event()
-        with self._lock:
-            target = (self._numbered, self.express.put_count, gate)
+        with self._fresh.lock:
+            target = (self._fresh.count, self.express.coming.count, gate)
             self._flushes.append(target)
         return self._reached(target) or gate.wait(timeout)
 
     def close(self, reason: str) -> None:
         """Take nothing more in; `reason` is what `BusClosed` says."""
-        with self._lock:
-            self.refusal = self.refusal or reason
+        self._fresh.close(reason)
+        self.express.coming.close(reason)
 
     def forked(self, reason: str) -> None:
-        """This is a copy in a child process: another thread may have held the lock when it was made."""
-        self._lock = threading.RLock()
-        self.refusal = reason
+        """This is a copy in a child process: another thread may have held a lock when it was made."""
+        self._fresh.forked(reason)
+        self.express.coming.forked(reason)
         if self._spool is not None:
             self._spool.forked()
 
-    def _keep(self, spool: Spool, receipt: Receipt) -> None:
-        """Put an event into the file, then into the queue; the lock is held."""
-        failed = None
-        self._coming.append(receipt)
-        while self._coming and not self._spooling:
-            self._spooling = True
-            coming = self._coming.popleft()
-            try:
-                spool.keep(self._numbered + 1, coming.topic, coming.record)
-                self._numbered += 1
-                self._bytes_put += len(coming.record)
-                self._fresh.append(coming)
-            except SpoolError as error:
-                coming.reject(error)
-                failed = error if coming is receipt else failed
-            finally:
-                self._spooling = False
-        if failed is not None:
-            raise failed
-
     # ---- the I/O thread
+
+    @property
+    def asleep(self) -> bool:
+        """Whether putting wakes the I/O thread."""
+        return self._fresh.asleep
+
+    @asleep.setter
+    def asleep(self, asleep: bool) -> None:
+        self._fresh.asleep = self.express.coming.asleep = asleep
 
     @property
     def first(self) -> int:
@@ -144,12 +99,12 @@ class Outbox:
     @property
     def ready(self) -> bool:
         """Whether there is something to send."""
-        return bool(self._fresh or self.express or self.flight.next)
+        return bool(self._taken or self._fresh or self.express or self.flight.next)
 
     @property
     def empty(self) -> bool:
         """Whether every event has its receipt."""
-        return self.flight.receipted_to == self._numbered and not self.express
+        return self.flight.receipted_to == self._fresh.count and not self.express
 
     def send(self, take: Callable[[bytes], bool], now: float) -> bool:
         """Hand to `take` what is to be sent, a turn's worth of it; False when it did not take everything it was given.
@@ -158,29 +113,30 @@ class Outbox:
         """
         self.flight.resend_overdue(now)
         for _ in range(FRAMES_PER_TURN):
-            framed = self.express.next()
-            if framed is None:
+            run = self.express.next()
+            if run is None:
                 break
-            self.express.sent(framed, take(framed.data))
+            self.express.sent(run, take(run.data))
         for _ in range(FRAMES_PER_TURN):
-            framed = self.next()
-            if framed is None:
+            run = self.next()
+            if run is None:
                 break
-            if not take(framed.data):
+            if not take(run.data):
                 return False
             self.flight.sent(now)
         return True
 
-    def next(self) -> Framed | None:
+    def next(self) -> Outgoing | None:
         """The frame to send now, made from fresh records if need be; call `flight.sent` once the socket took it.
 
         Raises `SpoolError` when the frame cannot be written down: it can be asked for again.
         """
-        if self.flight.next is None and self._fresh:
-            receipts = take_run(self._fresh)
-            if self._spool is not None:
-                self._note_frame(self._spool, receipts)
-            self._send(receipts)
+        if self.flight.next is None:
+            if not self._taken and self._fresh:
+                self._taken = self._fresh.take()
+            if self._taken:
+                self._frame(self._taken[0])
+                self._taken.popleft()
         return self.flight.next
 
     def attach(self) -> None:
@@ -190,46 +146,57 @@ class Outbox:
 
     def receipts(self, message: dict[str, Any], now: float) -> None:
         """Resolve what a `receipts` message speaks of. `now`: monotonic seconds."""
-        self.flight.receipts(message, now)
+        flight = self.flight
+        flight.receipts(message, now)
+        self._fresh.left(flight.receipted_to, flight.bytes_gone)
         if self._spool is not None:
-            with self._lock:
-                self._spool.receipted(self.flight.receipted_to)
+            with self._fresh.lock:
+                self._spool.receipted(flight.receipted_to)
         self._tell_flushes()
 
     def give_up(self, error: MeshError) -> None:
         """Resolve whatever is left as rejected: this start will not send it any more."""
-        self.express.refuse()
-        reject_all(list(self.flight.pending()), error)
-        reject_all(self._fresh, error)
+        self.express.detach()
+        self.flight.give_up(error)
+        for run in (*self._taken, *self._fresh.take()):
+            run.answers.say_all(Answer("rejected", error=error))
         if self._spool is not None:
-            with self._lock:
+            with self._fresh.lock:
                 self._spool.close()
 
-    def _send(self, receipts: list[Receipt]) -> None:
-        self.flight.add(make_framed(self.publisher, receipts, self._framed_to + 1, 0))
-        self._framed_to += len(receipts)
+    def _frame(self, run: Outgoing) -> None:
+        if self._spool is not None:
+            with self._fresh.lock:
+                self._spool.frame(self._framed_to + 1, len(run.records))
+        self._fly(run)
 
-    def _note_frame(self, spool: Spool, receipts: list[Receipt]) -> None:
-        try:
-            with self._lock:
-                spool.frame(self._framed_to + 1, len(receipts))
-        except SpoolError:
-            self._fresh.extendleft(reversed(receipts))
-            raise
+    def _fly(self, run: Outgoing) -> None:
+        run.frame(self.publisher, self._framed_to + 1, 0)
+        self._framed_to = run.last
+        self.flight.add(run)
 
     def _restore(self, kept: Kept) -> None:
         """Begin with what an earlier start has left: its frames as they were, then what was in none."""
         self._framed_to = kept.first - 1
-        self._numbered = self._framed_to + len(kept.events)
-        self._bytes_put = sum(len(record) for _, record in kept.events)
-        self._fresh.extend(Receipt(topic, record) for topic, record in kept.events)
         self.flight = Flight(self._framed_to)
+        events = iter(kept.events)
         for count in kept.frames:
-            self._send([self._fresh.popleft() for _ in range(count)])
+            (topic, record), *others = islice(events, count)
+            run = Outgoing(topic, record)
+            for _, record in others:
+                run.add(record)
+            self._fly(run)
+        left = Gathering(sys.maxsize, sys.maxsize, bool, _full)
+        for event in events:
+            left.put(*event)
+        self._taken = left.take()
+        self._fresh.count = self._framed_to + left.count
+        self._fresh.size_bytes = sum(len(record) for _, record in kept.events)
+        self._fresh.left(kept.first - 1, 0)
         kept.events.clear()
 
     def _tell_flushes(self) -> None:
-        with self._lock:
+        with self._fresh.lock:
             for flush in [flush for flush in self._flushes if self._reached(flush)]:
                 flush[2].set()
                 self._flushes.remove(flush)

@@ -4,12 +4,14 @@
             ├─▶ duplicate   the same content was announced before, `event_id` names that event
             └─▶ rejected    never stored, `error` says why
 
-A receipt is made by the hundred thousand and waited for by few, so it holds no lock: whoever waits leaves a callback.
-The waiter writes the callback and then reads the status, the resolver writes the status and then reads the callbacks;
-whichever order the threads take, one of the two sees the other.
+    receipt, receipt, receipt …  ──▶ Answers ◀── the node speaks of a whole run of events at once
+       index 0, 1, 2 …               of one run
 
-Until its event is put into a frame the receipt also carries the packed record: one object per event in the outbox
-instead of two, which is a fifth of what publishing costs.
+A receipt is made by the hundred thousand and looked at by few. So it is two words, a place among the answers to the
+run its event travels in, and the node's word about a whole run is one store, however many events that has.
+
+There is no lock: whoever waits leaves a callback. The waiter writes the callback and then reads the answers, the
+resolver writes the answer and then reads the callbacks; whichever order the threads take, one of them sees the other.
 """
 
 from __future__ import annotations
@@ -17,46 +19,116 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Generator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mesh.errors import MeshError
 
 Status = Literal["pending", "accepted", "duplicate", "rejected"]
 
 
+class Answer(NamedTuple):
+    """What is true of one event, or of consecutive ones when `sequence` is given: that is the first one's.
+
+    `name` is `origin/topic/` before a sequence, and a whole event id without one.
+    """
+
+    status: Status
+    name: str = ""
+    sequence: int = 0
+    error: MeshError | None = None
+
+    def event_id(self, offset: int) -> str:
+        """The id of the event `offset` places behind the first."""
+        return f"{self.name}{self.sequence + offset}" if self.sequence else self.name
+
+    def behind(self, offset: int) -> Answer:
+        """The same of the events from the one `offset` places behind the first on."""
+        return self._replace(sequence=self.sequence + offset) if self.sequence and offset else self
+
+
+class Answers:
+    """What was said of a run of events, by index. One thread at a time says, any thread asks."""
+
+    __slots__ = ("_each", "_waiting", "_whole")
+
+    def __init__(self) -> None:
+        self._whole: Answer | None = None
+        self._each: dict[int, tuple[Answer, int]] | None = None
+        self._waiting: list[tuple[int, Callable[[], object]]] = []
+
+    def of(self, index: int) -> tuple[Answer, int] | None:
+        """The answer that holds for an event, and how far behind the first it speaks of this one is."""
+        if self._whole is not None:
+            return self._whole, index
+        return self._each.get(index) if self._each is not None else None
+
+    def say_all(self, answer: Answer) -> None:
+        """The answer to every event of the run; nothing was said of any of them."""
+        self._whole = answer
+        if self._waiting:
+            self._tell()
+
+    def say(self, start: int, stop: int, answer: Answer) -> int:
+        """The answer to the events from index `start` up to `stop`, but for those that have one; returns how many."""
+        if self._whole is not None:
+            return 0
+        each = self._each = self._each or {}
+        news = [index for index in range(start, stop) if index not in each]
+        each.update((index, (answer, index - start)) for index in news)
+        self._tell()
+        return len(news)
+
+    def wait(self, index: int, tell: Callable[[], object]) -> None:
+        """Call `tell` as soon as there is an answer to an event, from whichever thread brings it or from this one."""
+        self._waiting.append((index, tell))
+        if self.of(index) is not None:
+            tell()
+
+    def _tell(self) -> None:
+        for waiting in list(self._waiting):
+            index, tell = waiting
+            if self.of(index) is not None:
+                self._waiting.remove(waiting)
+                tell()
+
+
 class Receipt:
     """What became of one published event: wait for it, await it, or look at `status`."""
 
-    __slots__ = ("_error", "_prefix", "_sequence", "_waiters", "record", "status", "topic")
+    __slots__ = ("_answers", "_index")
 
-    def __init__(self, topic: str = "", record: bytes = b"") -> None:
-        self.status: Status = "pending"
-        self.topic = topic
-        self.record = record
-        self._waiters: list[Callable[[], object]] | None = None
+    def __init__(self, answers: Answers, index: int) -> None:
+        self._answers = answers
+        self._index = index
+
+    @property
+    def status(self) -> Status:
+        """What the node has said."""
+        found = self._answers.of(self._index)
+        return found[0].status if found else "pending"
 
     @property
     def done(self) -> bool:
         """Whether the node has spoken."""
-        return self.status != "pending"
+        return self._answers.of(self._index) is not None
 
     @property
     def event_id(self) -> str:
         """`origin/topic/sequence`; "" while pending, when rejected, and for an ephemeral event."""
-        if self.status == "accepted":
-            return f"{self._prefix}{self._sequence}" if self._sequence else ""
-        return self._prefix if self.status == "duplicate" else ""
+        found = self._answers.of(self._index)
+        return found[0].event_id(found[1]) if found else ""
 
     @property
     def error(self) -> MeshError | None:
         """Why the event was rejected; None otherwise."""
-        return self._error if self.status == "rejected" else None
+        found = self._answers.of(self._index)
+        return found[0].error if found else None
 
     def wait(self, timeout: float | None = None) -> Receipt:
         """Block until the node has spoken, or `timeout` seconds have passed; look at `status` then."""
         if not self.done:
             gate = threading.Event()
-            self._notify(gate.set)
+            self._answers.wait(self._index, gate.set)
             gate.wait(timeout)
         return self
 
@@ -64,59 +136,12 @@ class Receipt:
         if not self.done:
             loop = asyncio.get_running_loop()
             spoken: asyncio.Future[None] = loop.create_future()
-            self._notify(lambda: _tell(loop, spoken))
+            self._answers.wait(self._index, lambda: _tell(loop, spoken))
             yield from spoken.__await__()
         return self
 
-    def accept(self, prefix: str, sequence: int) -> None:
-        """The event is on disk as `prefix` + `sequence`, where prefix is `origin/topic/`."""
-        self._prefix: str = prefix
-        self._sequence: int = sequence
-        self._resolve("accepted")
-
-    def duplicate(self, first_id: str) -> None:
-        """The event's content is known as `first_id`."""
-        self._prefix = first_id
-        self._resolve("duplicate")
-
-    def reject(self, error: MeshError) -> None:
-        """The event will not be stored."""
-        self._error: MeshError = error
-        self._resolve("rejected")
-
-    def _resolve(self, status: Status) -> None:
-        self.status = status
-        if self._waiters is not None:
-            for tell in self._waiters:
-                tell()
-
-    def _notify(self, tell: Callable[[], object]) -> None:
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(tell)
-        if self.done:
-            tell()
-
     def __repr__(self) -> str:
         return f"<Receipt {self.status} {self.event_id or self.error or ''}>".replace(" >", ">")
-
-
-def accept_run(receipts: list[Receipt], prefix: str, sequence: int) -> int:
-    """Accept receipts of consecutive events, the first as `prefix` + `sequence`; returns how many were pending.
-
-    The same as `accept` one by one, in a third of the time: this runs for every event ever published.
-    """
-    resolved = 0
-    for receipt in receipts:
-        if receipt.status == "pending":
-            receipt._prefix = prefix
-            receipt._sequence = sequence
-            receipt.status = "accepted"
-            resolved += 1
-            if receipt._waiters is not None:
-                receipt._resolve("accepted")
-        sequence += 1
-    return resolved
 
 
 def _tell(loop: asyncio.AbstractEventLoop, spoken: asyncio.Future[None]) -> None:

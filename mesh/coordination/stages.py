@@ -28,7 +28,7 @@ from mesh.coordination.event_router import EventName, EventRouter, get_router
 from mesh.event import Event
 from mesh.jobs import Handler
 from mesh.limits import HANDLER_TIMEOUT_S
-from mesh.receipt import Receipt
+from mesh.receipt import Answers, Receipt
 from mesh.subscription import Subscription
 
 TOKEN = "emission"
@@ -66,7 +66,7 @@ class Emission:
     """
 
     def __init__(self, expected: set[str], timeout_s: float) -> None:
-        self.receipt = Receipt()
+        self.receipt = Receipt(Answers(), 0)
         self.timeout_s = timeout_s
         self.handled: list[str] = []
         self.failed: dict[str, str] = {}

@@ -106,6 +106,24 @@ def test_a_batch_with_duplicates_and_refusals_is_resolved_event_by_event():
     assert box.empty
 
 
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
+def test_a_run_of_receipts_may_begin_and_end_inside_a_frame_and_reach_over_several(counts, data):
+    box, given_ = outbox(), []
+    for index, count in enumerate(counts):
+        given_ += put(box, "AB"[index % 2] * count)
+    send_all(box)
+    total, answered = len(given_), set()
+    while not box.empty:
+        first = data.draw(st.integers(1, total))
+        count = data.draw(st.integers(1, total - first + 1))
+        box.receipts(receipts((first, count, "A", 100 + first)), 0.0)
+        answered |= set(range(first, first + count))
+        assert [receipt.done for receipt in given_] == [n in answered for n in range(1, total + 1)]
+        if len(answered) < total and data.draw(st.booleans()):
+            box.flight.go_back()
+    assert [receipt.event_id for receipt in given_] == [f"n.1/A/{100 + n}" for n in range(1, total + 1)]
+
+
 def test_a_receipt_that_comes_twice_changes_nothing():
     box = outbox()
     (receipt,) = put(box, "A")
