@@ -99,8 +99,8 @@ class Greetings:
 
     def hello(self, key: LinkKey, link: Link | None, message: Greeting, turn: Turn) -> list[Heard]:
         """Somebody greets, or answers a greeting."""
-        if link is not None and link.dialled and not link.connected:
-            return []  # the end of what came over a connection that is gone brings no link up
+        if isinstance(key, str) and (link is None or not link.connected):
+            return []  # the end of what came over a connection that is gone, or was let go of, brings no link up
         refusal = objection(self.me, message)
         if refusal:
             return [*self._refuse(key, link, refusal, message, turn), *self._own_rival(refusal, message)]

@@ -187,6 +187,16 @@ def test_a_greeting_that_comes_after_its_connection_is_gone_brings_no_link_up() 
     assert [kind for kind, _ in a.heard if kind != "interest"] == ["up"]
 
 
+def test_a_greeting_that_comes_after_its_connection_was_let_go_of_makes_no_link() -> None:
+    a, _, wire = pair()
+    first = wire.dial("a", "tcp://b")
+    wire.deliver(first, to_acceptor=True)
+    (answer, *_) = first.to_dialler
+    a.links.undial(["tcp://b"], Turn(a.now))
+    wire.tell(a, links=[("tcp://b", answer)])
+    assert (a.links.links, a.heard) == ({}, [])
+
+
 def test_a_silent_peer_is_down_after_ten_seconds_and_up_again_when_it_speaks() -> None:
     a, b, wire = pair()
     connection = wire.dial("a", "tcp://b")
