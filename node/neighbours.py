@@ -64,7 +64,7 @@ class Neighbours:
         self._intake = intake
         self._counts = counts
         self._wanting = wanting
-        self.spreading = Spreading(state, routes, wanting, intake)
+        self.spreading = Spreading(state, routes, wanting, intake, links.me.incarnation)
         self.repair = Repair(state, routes, intake, lost_for_good, counts)
         self.serving = Serving(state)
         self._fetching = Fetching(state, routes)

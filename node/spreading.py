@@ -14,6 +14,9 @@
 A subscription is in force when its node's neighbours have answered: from then on every event is owed. An answer that
 could not wait for all says less, and another one with the same version follows when the rest has answered.
 
+Versions only grow, over all links and lives of a node, so that what comes late, over a connection that is gone, is told
+from what came after it.
+
 The heads of an answer say where streams begin here (`place`): what passed before anybody wanted it is not owed, what a
 consumer has been following is, and shows as a gap.
 """
@@ -39,6 +42,9 @@ ANSWER_WAIT_S = 1.0
 RETELL_S = 3.0
 """What a neighbour has not answered for so long it is told again, as a whole: it may have come on a connection that was
 just being left."""
+
+_VERSION_BITS = 32
+"""Announcements in one life of a node."""
 
 _NOTHING = PatternSet(())
 
@@ -70,9 +76,12 @@ class _Asked:
 
 
 class Spreading:
-    """One node's talk about interest. `carry`: who is asked to carry whom."""
+    """One node's talk about interest. `carry`: who is asked to carry whom.
 
-    def __init__(self, state: State, routes: Routes, wanting: Wanting, intake: Intake) -> None:
+    `life` counts the node's starts.
+    """
+
+    def __init__(self, state: State, routes: Routes, wanting: Wanting, intake: Intake, life: int) -> None:
         self._state = state
         self._routes = routes
         self._wanting = wanting
@@ -81,6 +90,7 @@ class Spreading:
         self._asked: dict[LinkKey, _Asked] = {}
         self._spoken: dict[str, frozenset[str]] = {}
         self._announced = -1
+        self._version = life << _VERSION_BITS
         self._dirty = False
         self._grown = False
         self.carry: dict[LinkKey, tuple[str, ...]] = {}
@@ -114,13 +124,13 @@ class Spreading:
         rekey(self.carry, old, new)
         rekey(self._state.informed, old, new)
         self._dirty = True
-        self._tell_again(new, self._told[new].version, turn)
+        self._tell_again(new, turn)
 
-    def _tell_again(self, key: LinkKey, version: int, turn: Turn) -> None:
-        """Tell a link everything, as the version that follows `version`."""
+    def _tell_again(self, key: LinkKey, turn: Turn, same: bool = False) -> None:
+        """Tell a link everything; where it is but the same, an answer that is on its way counts."""
         told = self._told[key]
-        self._told[key] = _Told(version=version, answered=told.answered, local=told.local)
-        self._tell(key, turn, whole=True)
+        self._told[key] = _Told(version=told.version, answered=told.answered, local=told.local)
+        self._tell(key, turn, whole=True, same=same)
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,7 +150,7 @@ class Spreading:
                 }
         for key, told in list(self._told.items()):
             if told.answered < told.version and turn.now.mono_us - told.sent_us > RETELL_S * 1e6:
-                self._tell_again(key, told.version - 1, turn)  # the same again: an answer on its way counts
+                self._tell_again(key, turn, same=True)
         self._answer_all(turn)
 
     def ask_to_carry(self, carry: dict[LinkKey, tuple[str, ...]]) -> None:
@@ -148,7 +158,7 @@ class Spreading:
         if carry != self.carry:
             self.carry, self._dirty = carry, True
 
-    def _tell(self, key: LinkKey, turn: Turn, whole: bool = False) -> None:
+    def _tell(self, key: LinkKey, turn: Turn, whole: bool = False, same: bool = False) -> None:
         told, lists, carry = self._told[key], self._routes.lists_for(key), self.carry.get(key, ())
         if not whole and lists == told.lists and carry == told.carry:
             self._covers(key, told)
@@ -156,7 +166,9 @@ class Spreading:
         changed = {name: lists.get(name, ()) for name in {**told.lists, **lists}}
         changed = {name: patterns for name, patterns in changed.items() if patterns != told.lists.get(name, ())}
         heads, after = self._heads(key, told, lists, carry), told.version
-        told.lists, told.carry, told.version, told.sent_us = lists, carry, after + 1, turn.now.mono_us
+        self._version += not same
+        told.lists, told.carry, told.sent_us = lists, carry, turn.now.mono_us
+        told.version = after if same else self._version
         self._covers(key, told)
         self._wanting.told(key, told.version, _texts(lists))
         fields = {"version": told.version, "after": after, "lists": changed, "whole": whole}
@@ -192,16 +204,16 @@ class Spreading:
     def interest(self, link: Link, fields: Mapping[str, Any], turn: Turn) -> None:
         """A neighbour says what it wants."""
         lists = {str(name): tuple(map(str, patterns)) for name, patterns in fields["lists"].items()}
-        asked, whole = self._asked[link.key], bool(fields["whole"])
-        if not whole and int(fields["after"]) != asked.version:
-            return  # the change before this one did not arrive: without an answer everything is told again
+        asked, version, whole = self._asked[link.key], int(fields["version"]), bool(fields["whole"])
+        if version < asked.version or (not whole and int(fields["after"]) != asked.version):
+            return  # late, or the change before it did not arrive: without an answer everything is told again
         self._state.interest.announced(link.key, lists, whole)
         self._routes.carry(link.key, [str(name) for name in fields.get("carry", ())])
         for origin, topic, head in fields.get("heads", ()):
             self._resume(link.key, str(origin), str(topic), int(head), turn)
         if fields["whole"]:
             asked.said = {}
-        asked.version, asked.open = int(fields["version"]), True
+        asked.version, asked.open = version, True
         asked.deadline_us = turn.now.later(ANSWER_WAIT_S)
         self._dirty = True
 

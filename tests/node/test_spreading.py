@@ -195,7 +195,11 @@ def test_unknown_words_of_an_interest_are_passed_over_and_wrong_ones_counted(tmp
     town = Town(tmp_path, "pq")
     line = town.link("p", "q")
     node = town.nodes["q"]
-    node.turn(links=[(line.routing_id, b'\x00{"t":"interest","version":9,"lists":{"p":["A"]},"whole":true,"new":1}')])
+    node.turn(
+        links=[
+            (line.routing_id, b'\x00{"t":"interest","version":99999999999,"lists":{"p":["A"]},"whole":true,"new":1}')
+        ]
+    )
     assert node.state.interest.of(line.routing_id) == {"p": ("A",)}
     for bad in (b'{"t":"interest"}', b'{"t":"interest","version":1,"lists":[],"whole":true}', b'{"t":"want","id":1}'):
         node.turn(links=[(line.routing_id, b"\x00" + bad)])
@@ -224,6 +228,29 @@ def test_a_change_that_follows_on_one_that_did_not_arrive_is_not_taken(tmp_path:
     change = {"t": "interest", "version": 9, "after": 8, "lists": {"p": ["B"]}, "whole": False}
     node.turn(links=[(line.routing_id, control(change))])
     assert node.state.interest.of(line.routing_id) == {}
+
+
+@pytest.mark.parametrize("life", ["this life", "the former life"])
+def test_lists_that_come_late_over_a_connection_that_is_gone_do_not_replace_later_ones(
+    tmp_path: Path, life: str
+) -> None:
+    town = Town(tmp_path, "pq")
+    line = town.link("q", "p")
+    town.subscribe("p", "A")
+    key, told = line.address, town.nodes["p"].node._neighbours.spreading._told[line.routing_id]
+    late = {"t": "interest", "version": told.version, "after": 0, "lists": {"p": ["A"]}, "whole": True}
+    if life == "the former life":
+        town.nodes["p"].restart()
+        town.wire.replace(town.nodes["p"])
+        town.wire.connect("q", "tcp://p")
+        town.wire.settle()
+    else:
+        sub, node = 1, town.nodes["p"]
+        town.wire.send(node, node.turn(requests=[town.programs["p"].request("unsubscribe", sub=sub)]))
+        town.wire.settle()
+    assert town.nodes["q"].state.interest.of(key) == {}
+    town.nodes["q"].turn(links=[(key, control(late))])
+    assert town.nodes["q"].state.interest.of(key) == {}
 
 
 def test_a_leaf_is_asked_to_bring_nothing_but_its_own_events(tmp_path: Path) -> None:
