@@ -30,20 +30,28 @@ class Carrying:
     def __init__(self, me: str) -> None:
         self._me = me
         self._reaches: dict[LinkKey, set[str]] = {}
+        self._versions: dict[LinkKey, int] = {}
         self._missed_since_us: dict[str, int] = {}
 
-    def reach(self, link: LinkKey, names: Iterable[str], whole: bool, lost: Iterable[str] = ()) -> None:
-        """A neighbour says whom it is linked with: all of them, or what has changed."""
+    def reach(self, link: LinkKey, version: int, names: Iterable[str], whole: bool, lost: Iterable[str] = ()) -> None:
+        """A neighbour says whom it is linked with: all of them, or what has changed.
+
+        Its versions only grow: what comes late, over a connection that is gone, is passed over.
+        """
+        if version < self._versions.get(link, 0) + (not whole):
+            return
         known = set() if whole else self._reaches.get(link, set())
-        self._reaches[link] = (known | set(names)) - set(lost)
+        self._reaches[link], self._versions[link] = (known | set(names)) - set(lost), version
 
     def forget(self, link: LinkKey) -> None:
         """The link is gone."""
         self._reaches.pop(link, None)
+        self._versions.pop(link, None)
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
         """The link goes on over another connection."""
         rekey(self._reaches, old, new)
+        rekey(self._versions, old, new)
 
     def choose(
         self, neighbours: Mapping[LinkKey, Neighbour], asked: Mapping[LinkKey, Collection[str]], now: Now

@@ -26,7 +26,7 @@ from node.links import Links
 from node.repair import HEARSAY_S, Repair
 from node.routes import Routes
 from node.serving import Serving
-from node.spreading import Spreading
+from node.spreading import VERSION_BITS, Spreading
 from node.state import State
 from node.turn import NONSENSE, LinkKey, Turn
 from node.wanting import Wanting
@@ -71,6 +71,7 @@ class Neighbours:
         self._comparing = Comparing(state, routes)
         self._carrying = Carrying(state.name)
         self._reached: frozenset[str] = frozenset()
+        self._reach_version = links.me.incarnation << VERSION_BITS
         self._look_us = 0
         self._talk: dict[str, Callable[[Link, Fields, Turn], None]] = {
             "up": self._up,
@@ -164,8 +165,9 @@ class Neighbours:
         if reached != self._reached:
             fields = {"names": sorted(reached - self._reached), "lost": sorted(self._reached - reached), "whole": False}
             self._reached = reached
+            self._reach_version += 1
             for key in self.routes.neighbours:
-                turn.control(key, {"t": "reach", **fields})
+                turn.control(key, {"t": "reach", "version": self._reach_version, **fields})
         self.spreading.ask_to_carry(self._carrying.choose(self.routes.neighbours, self.spreading.carry, turn.now))
 
     # ── talk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,7 +178,8 @@ class Neighbours:
         self._say_reached(link.key, turn)
 
     def _say_reached(self, key: LinkKey, turn: Turn) -> None:
-        turn.control(key, {"t": "reach", "names": sorted(self._reached), "lost": [], "whole": True})
+        fields = {"names": sorted(self._reached), "lost": [], "whole": True}
+        turn.control(key, {"t": "reach", "version": self._reach_version, **fields})
 
     def _moved(self, link: Link, fields: Fields, turn: Turn) -> None:
         """A link goes on over another connection: what is known of the far end stands, and it is told all again."""
@@ -222,5 +225,5 @@ class Neighbours:
         self._fetching.want(link.key, fields["ranges"], turn)
 
     def _reach(self, link: Link, fields: Fields, turn: Turn) -> None:
-        names = [str(name) for name in fields["names"]]
-        self._carrying.reach(link.key, names, bool(fields["whole"]), [str(name) for name in fields["lost"]])
+        names, lost = ([str(name) for name in fields[key]] for key in ("names", "lost"))
+        self._carrying.reach(link.key, int(fields["version"]), names, bool(fields["whole"]), lost)

@@ -43,8 +43,8 @@ RETELL_S = 3.0
 """What a neighbour has not answered for so long it is told again, as a whole: it may have come on a connection that was
 just being left."""
 
-_VERSION_BITS = 32
-"""Announcements in one life of a node."""
+VERSION_BITS = 32
+"""Announcements in one life of a node, of interest or of reach: two to the power of this."""
 
 _NOTHING = PatternSet(())
 
@@ -90,7 +90,7 @@ class Spreading:
         self._asked: dict[LinkKey, _Asked] = {}
         self._spoken: dict[str, frozenset[str]] = {}
         self._announced = -1
-        self._version = life << _VERSION_BITS
+        self._version = life << VERSION_BITS
         self._dirty = False
         self._grown = False
         self.carry: dict[LinkKey, tuple[str, ...]] = {}

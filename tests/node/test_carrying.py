@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from node.carrying import MISSED_S, Carrying
 from node.routes import Neighbour
 from node.turn import LinkKey
@@ -15,7 +17,7 @@ def missing(*reached: tuple[str, set[str]]) -> Carrying:
     """A node `me` that has just noticed whom its neighbours reach."""
     carrying = Carrying("me")
     for link, names in reached:
-        carrying.reach(link, names, whole=True)
+        carrying.reach(link, 1, names, whole=True)
     assert carrying.choose(TWO, {}, START) == {}
     return carrying
 
@@ -35,7 +37,7 @@ def test_one_neighbour_carries_and_the_same_as_long_as_it_can() -> None:
     (first,) = carrying.choose(TWO, {}, LATER)
     other = "c" if first == "b" else "b"
     assert carrying.choose(TWO, {other: ("far",)}, LATER) == {other: ("far",)}
-    carrying.reach(other, (), whole=False, lost=["far"])
+    carrying.reach(other, 2, (), whole=False, lost=["far"])
     assert carrying.choose(TWO, {other: ("far",)}, LATER) == {first: ("far",)}
 
 
@@ -50,7 +52,7 @@ def test_many_who_miss_one_member_do_not_all_ask_the_same() -> None:
     for number in range(32):
         carrying = Carrying(f"n{number}")
         for link in TWO:
-            carrying.reach(link, {"far"}, whole=True)
+            carrying.reach(link, 1, {"far"}, whole=True)
         carrying.choose(TWO, {}, START)
         chosen |= set(carrying.choose(TWO, {}, LATER))
     assert chosen == {"b", "c"}
@@ -59,4 +61,14 @@ def test_many_who_miss_one_member_do_not_all_ask_the_same() -> None:
 def test_what_a_neighbour_said_goes_with_its_link() -> None:
     carrying = missing(("b", {"far"}))
     carrying.forget("b")
+    assert carrying.choose(TWO, {}, LATER) == {}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_comes_late_over_a_connection_that_is_gone_changes_nothing(whole: bool) -> None:
+    carrying = missing(("b", {"far"}))
+    carrying.reach("b", 3, {"far", "c"}, whole=True)
+    carrying.reach("b", 2, {"gone"}, whole, lost=["far"])
+    assert carrying.choose(TWO, {}, LATER) == {"b": ("far",)}
+    carrying.reach("b", 4, (), whole=False, lost=["far"])
     assert carrying.choose(TWO, {}, LATER) == {}
