@@ -12,6 +12,7 @@ than a message may be would never be answered, so it has a bound, which the subs
 from __future__ import annotations
 
 import logging
+import math
 
 from mesh.link import Link
 from mesh.requests import Json, refusal
@@ -22,6 +23,9 @@ _log = logging.getLogger("mesh")
 
 REPORT_EVERY_S = 0.02
 """Reports are gathered for so long: a write to the node's disk for every event would be waste."""
+
+REPORT_RELAXED_S = 0.25
+"""The same, where nothing is at stake."""
 
 REFUSED_AGAIN_S = 1.0
 """When a report that was refused is repeated."""
@@ -35,7 +39,8 @@ class Reports:
         self._on_its_way: list[Course] | None = None
         self._unanswered: list[Course] = []
         self._serial = 0
-        self._next_at = 0.0
+        self._sent_at = -math.inf
+        self._not_before = 0.0
 
     def note(self, course: Course) -> None:
         """A subscription may have something to report."""
@@ -47,7 +52,8 @@ class Reports:
 
     def detached(self) -> None:
         """The node is gone; what was on its way is made anew for the next one, unless it says that it was taken in."""
-        self._unanswered, self._on_its_way, self._next_at = self._on_its_way or self._unanswered, None, 0.0
+        self._unanswered, self._on_its_way = self._on_its_way or self._unanswered, None
+        self._sent_at, self._not_before = -math.inf, 0.0
 
     def attached(self, reported: int) -> None:
         """A node is there; `reported` is the serial of the last report it has from this session.
@@ -63,18 +69,26 @@ class Reports:
     @property
     def due_at(self) -> float | None:
         """When there is a report to send; None when there is nothing to say or one is on its way."""
-        return self._next_at if self._on_its_way is None and self._reportable() else None
+        return self._due_at(self._reportable()) if self._on_its_way is None else None
+
+    def _due_at(self, courses: list[Course]) -> float | None:
+        if not courses:
+            return None
+        every_s = REPORT_EVERY_S if any(course.pressing for course in courses) else REPORT_RELAXED_S
+        return max(self._sent_at + every_s, self._not_before)
 
     def send(self, link: Link, now: float) -> None:
         """Report what there is, if it is time and no report is on its way."""
-        if self._on_its_way is not None or now < self._next_at:
+        if self._on_its_way is not None:
             return
         courses = self._reportable()
+        due_at = self._due_at(courses)
+        if due_at is None or now < due_at:
+            return
         parts = self._parts(courses)
-        if parts:
-            self._on_its_way, self._next_at = courses[: len(parts)], now + REPORT_EVERY_S
-            self._serial += 1
-            link.request("report", {"serial": self._serial, "subs": parts}, self._answered, now)
+        self._on_its_way, self._sent_at = courses[: len(parts)], now
+        self._serial += 1
+        link.request("report", {"serial": self._serial, "subs": parts}, self._answered, now)
 
     def _parts(self, courses: list[Course]) -> list[Json]:
         """What the first of the courses have to say, as much as one report holds; they come last in the next one."""
@@ -99,7 +113,7 @@ class Reports:
         courses, self._on_its_way = self._on_its_way or [], None
         if not reply.get("ok"):
             _log.warning("the node refused a report, which will be repeated: %s", refusal(reply))
-            self._next_at = now + REFUSED_AGAIN_S
+            self._not_before = now + REFUSED_AGAIN_S
             return
         for course in courses:
             course.settlement.confirmed()

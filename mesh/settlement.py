@@ -89,9 +89,13 @@ class Ledger:
 
 
 class Settlement:
-    """All streams of one subscription, and the outcomes of its redeliveries."""
+    """All streams of one subscription, and the outcomes of its redeliveries.
+
+    `faulty`: there is more to report than that events were handled well.
+    """
 
     def __init__(self) -> None:
+        self.faulty = False
         self._ledgers: dict[Key, Ledger] = {}
         self._moved: dict[Key, None] = {}
         self._letters: list[Letter] = []
@@ -141,6 +145,7 @@ class Settlement:
     def finish_letter(self, letter: Letter) -> None:
         """The handler is done with a redelivered event."""
         self._letters.append(letter)
+        self.faulty = True
 
     def resume(self) -> list[tuple[str, str, int]]:
         """Every stream with what the node has confirmed: `resume` of a new attachment, and where its reports begin."""
@@ -170,6 +175,9 @@ class Settlement:
                 self._moved.pop(key, None)
         del self._letters[:letters]
         self._told = ({}, 0)
+        if self.faulty:
+            left = (self._ledgers[key] for key in self._moved)
+            self.faulty = bool(self._letters) or any(ledger.failures or ledger.lost for ledger in left)
 
     def _ledger(self, key: Key) -> Ledger:
         if key not in self._ledgers:
@@ -180,3 +188,4 @@ class Settlement:
         ledger.finish(first, last)
         if ledger.settled > ledger.confirmed:
             self._moved[key] = None
+            self.faulty = self.faulty or bool(ledger.failures or ledger.lost)

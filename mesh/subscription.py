@@ -57,6 +57,11 @@ class Course:
         """Whether nothing is queued, running or unreported."""
         return not self.pending and not self.settlement.unreported
 
+    @property
+    def pressing(self) -> bool:
+        """Whether what it has to report should be on the node's disk soon."""
+        return self.options.durable or self.ending or self.settlement.faulty
+
     def subscribe_fields(self, marker: str) -> Json:
         """The fields of its `subscribe` request."""
         options = self.options

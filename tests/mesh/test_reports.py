@@ -5,7 +5,7 @@ import pytest
 
 from mesh.failures import ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX
 from mesh.limits import CONTROL_BYTES_MAX, TOPIC_BYTES_MAX, TRACEBACK_CHARS_MAX
-from mesh.reports import REFUSED_AGAIN_S, REPORT_EVERY_S, Reports
+from mesh.reports import REFUSED_AGAIN_S, REPORT_EVERY_S, REPORT_RELAXED_S, Reports
 from mesh.requests import Failure
 from mesh.settlement import FAULTS_MAX, MOVES_MAX, Settlement
 
@@ -15,9 +15,10 @@ KEY = ("n.1", "A")
 class Course:
     """What reports know of a subscription."""
 
-    def __init__(self, sub: int, state: str = "registered") -> None:
+    def __init__(self, sub: int, state: str = "registered", pressing: bool = True) -> None:
         self.sub = sub
         self.state = state
+        self.pressing = pressing
         self.settlement = Settlement()
 
 
@@ -88,6 +89,21 @@ def test_what_finishes_while_a_report_is_on_its_way_is_the_next_one_and_not_at_o
     assert link.said == [[(1, 1)]]
     reports.send(link, 5.0 + REPORT_EVERY_S)
     assert link.said == [[(1, 1)], [(1, 3)]]
+
+
+def test_where_nothing_is_at_stake_a_report_takes_its_time_and_comes_along_with_a_pressing_one(reports, link):
+    relaxed = Course(1, pressing=False)
+    finish(reports, relaxed, 1)
+    reports.send(link, 5.0)
+    link.answer(5.001)
+    finish(reports, relaxed, 2)
+    assert reports.due_at == 5.0 + REPORT_RELAXED_S
+    reports.send(link, 5.0 + REPORT_EVERY_S)
+    assert link.said == [[(1, 1)]]
+    finish(reports, Course(2), 1)
+    assert reports.due_at == 5.0 + REPORT_EVERY_S
+    reports.send(link, 5.0 + REPORT_EVERY_S)
+    assert link.said == [[(1, 1)], [(1, 2), (2, 1)]]
 
 
 def test_a_report_that_is_refused_is_repeated_after_a_while(reports, link):

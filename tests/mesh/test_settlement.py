@@ -58,6 +58,31 @@ def test_a_failure_is_reported_when_the_cursor_passes_it():
     assert settlement.report()["moves"] == [("n.1", "A", 0, 2, [failure(2)], [])]
 
 
+def test_a_settlement_is_faulty_from_a_failure_that_the_cursor_passes_until_it_is_confirmed():
+    settlement = begun()
+    settlement.finish(KEY, 2, failure(2))
+    assert not settlement.faulty
+    settlement.finish(KEY, 1)
+    assert settlement.faulty
+    settlement.report()
+    settlement.confirmed()
+    settlement.finish(KEY, 3)
+    assert not settlement.faulty
+
+
+def test_a_settlement_is_faulty_while_it_has_lost_ranges_or_outcomes_of_redeliveries_to_tell():
+    settlement = begun()
+    settlement.skip(KEY, 1, 2, Range(1, 2))
+    assert settlement.faulty
+    settlement.report()
+    settlement.finish_letter((1, 2, None))
+    settlement.confirmed()
+    assert settlement.faulty
+    settlement.report()
+    settlement.confirmed()
+    assert not settlement.faulty
+
+
 def test_a_lost_range_waits_for_what_is_before_it():
     settlement = begun()
     settlement.skip(KEY, 2, 4, Range(2, 4))
