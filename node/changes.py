@@ -106,4 +106,4 @@ class Changes:
     vacuum_pages: int = 0
 
     def __bool__(self) -> bool:
-        return any(getattr(self, each.name) for each in fields(self))
+        return bool(self.log) or any(getattr(self, each.name) for each in fields(self))

@@ -19,7 +19,7 @@ the write-ahead log can still be folded into the file, which makes its room free
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import addressof, c_int, c_int64
 from errno import ENOSPC
@@ -89,6 +89,50 @@ _WRITE = {
     "trim": "DELETE FROM log WHERE position < ?",
     "actions": "INSERT INTO actions (at_us, actor, action, letter, detail) VALUES (?, ?, ?, ?, ?)",
 }
+
+
+def _single(value: int) -> Iterable[tuple[int]]:
+    return ((value,),)
+
+
+def _under_a_key(table: dict[Any, tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
+    return [(key, *values) for key, values in table.items()]
+
+
+def _under_keys(table: dict[tuple[Any, ...], Any]) -> Iterable[tuple[Any, ...]]:
+    return [(*keys, value) for keys, value in table.items()]
+
+
+_ROWS: tuple[tuple[str, str, Callable[[Any], Iterable[tuple[Any, ...]]]], ...] = (
+    ("streams", "streams", iter),
+    ("log", "log", iter),
+    ("heads", "heads", dict.items),
+    ("bases", "bases", dict.items),
+    ("reporters", "reporters", _under_a_key),
+    ("publishers", "publishers", _under_a_key),
+    ("books", "books", dict.values),
+    ("cursors", "cursors", _under_keys),
+    ("crashes", "crashes", _under_keys),
+    ("crashes_passed", "crashes_passed", iter),
+    ("losses", "losses", iter),
+    ("holes", "holes", iter),
+    ("holes_before", "holes_before", _single),
+    ("letters", "letters", iter),
+    ("letters_again", "letters_again", iter),
+    ("letters_retried", "letters_retried", iter),
+    ("letters_ended", "letters_ended", iter),
+    ("actions", "actions", iter),
+    ("consumers_forgotten", "consumers_forgotten", iter),
+    ("cursors_forgotten", "consumers_forgotten", iter),
+    ("crashes_forgotten", "consumers_forgotten", iter),
+    ("publishers_forgotten", "publishers_forgotten", iter),
+    ("reporters_forgotten", "publishers_forgotten", iter),
+    ("members", "members", iter),
+    ("members_forgotten", "members_forgotten", iter),
+    ("meta", "meta", dict.items),
+    ("trim", "trim_before", _single),
+)
+"""What a commit writes, in this order: the statement, the field of `Changes`, and how its rows are made of that."""
 
 
 class StoreError(MeshError):
@@ -307,41 +351,13 @@ class Store:
 
     def commit(self, changes: Changes) -> None:
         """Write one turn's changes in one transaction. When this returns they are on disk; when it raises, none is."""
-        rows: dict[str, Iterable[tuple[Any, ...]]] = {
-            "streams": changes.streams,
-            "log": changes.log,
-            "heads": changes.heads.items(),
-            "bases": changes.bases.items(),
-            "reporters": [(key, *value) for key, value in changes.reporters.items()],
-            "publishers": [(key, *value) for key, value in changes.publishers.items()],
-            "books": changes.books.values(),
-            "cursors": [(*key, value) for key, value in changes.cursors.items()],
-            "crashes": [(*key, value) for key, value in changes.crashes.items()],
-            "crashes_passed": changes.crashes_passed,
-            "losses": changes.losses,
-            "holes": changes.holes,
-            "holes_before": [(changes.holes_before,)] if changes.holes_before else (),
-            "letters": changes.letters,
-            "letters_again": changes.letters_again,
-            "letters_retried": changes.letters_retried,
-            "letters_ended": changes.letters_ended,
-            "actions": changes.actions,
-            "consumers_forgotten": changes.consumers_forgotten,
-            "cursors_forgotten": changes.consumers_forgotten,
-            "crashes_forgotten": changes.consumers_forgotten,
-            "publishers_forgotten": changes.publishers_forgotten,
-            "reporters_forgotten": changes.publishers_forgotten,
-            "members": changes.members,
-            "members_forgotten": changes.members_forgotten,
-            "meta": changes.meta.items(),
-            "trim": [(changes.trim_before,)] if changes.trim_before else (),
-        }
         self._unfolded += 1
         with self._transaction():
             self._claim(changes)
-            for name, tuples in rows.items():
-                if tuples:
-                    self._db.executemany(_WRITE[name], tuples)
+            for statement, field, shaped in _ROWS:
+                found = getattr(changes, field)
+                if found:
+                    self._db.executemany(_WRITE[statement], shaped(found))
             if changes.vacuum_pages:
                 self._db.pragma("incremental_vacuum", changes.vacuum_pages)
 
