@@ -70,7 +70,8 @@ _HEADER_BYTES = _HEADER.size
 _unpack_header = _HEADER.unpack_from
 _new = tuple.__new__
 """Makes a named tuple in 0.1 µs instead of 0.17: its own constructor only rearranges the arguments."""
-_COVERED = Struct("!8sQQHB")  # publisher, number, sequence, count, origin_len: what the digest covers of the header
+_pack_covered = Struct("!8sQQHB").pack
+"""publisher, number, sequence, count, origin_len: what the digest covers of the header"""
 RECORD = Struct("!Q16sHI")
 _RECORD_BYTES = RECORD.size
 _LENGTHS = Struct("!24xHI")  # of a record: meta_len and body_len alone, a third faster where nothing else is wanted
@@ -80,8 +81,10 @@ _COUNTING_END = (1 << 63) - 1 - BATCH_EVENTS_MAX
 _ORIGIN = re.compile(r"[!-.0-~]*")
 """Printable ASCII without '/', so that `origin/topic/sequence` reads back as what it was."""
 
-_COPY_BYTES_MAX = 16 << 10
-"""Up to here joining the pieces and hashing once is faster than a second call into blake3 (0.5 µs each)."""
+_COPY_BYTES_MAX = 64 << 10
+"""Up to here joining the pieces and hashing them in one call is faster than a second call into blake3: by 0.5 µs below
+1 KB, by 5 µs above, where blake3 is slower behind a beginning that fills no chunk of its own. From 100 KB on a copy may
+cost more than that, because its memory comes fresh from the system."""
 
 
 class Record(NamedTuple):
@@ -143,7 +146,7 @@ def encode(frame: Frame) -> bytes:
     """The frame's bytes, with its digest. The caller answers for the fields; `decode` checks them."""
     topic, flags, hops, publisher, number, sequence, count, origin_text, events = frame
     wire, origin = check_topic(topic), origin_text.encode()
-    covered = wire + _COVERED.pack(publisher, number, sequence, count, len(origin)) + origin
+    covered = wire + _pack_covered(publisher, number, sequence, count, len(origin)) + origin
     digest = _digest(covered, events)
     header = _HEADER.pack(VERSION, flags, hops, len(origin), count, 0, publisher, number, sequence, digest)
     return b"".join((wire, header, origin, events))
@@ -159,28 +162,52 @@ def encode_published(topic: str, flags: int, publisher: bytes, number: int, coun
 
 def decode(data: bytes) -> Frame:
     """Take a frame apart and check all of it but the content hashes. Raises `MalformedFrame`."""
+    frame = unseal(data)
+    check_records(frame)
+    return frame
+
+
+def unseal(data: bytes) -> Frame:
+    """Take a frame apart and check its header and digest. Raises `MalformedFrame`.
+
+    What its events look like inside is not known yet: `checked_hashes` or `check_records` must follow.
+    """
     start = data.find(b"\x00", 0, TOPIC_BYTES_MAX + 1) + 1
-    if start < 2:
-        _refuse("topic", f"no 0x00 after a topic of 1..{TOPIC_BYTES_MAX} bytes")
-    if len(data) > FRAME_BYTES_MAX:
-        _refuse("size", f"{len(data)} bytes, at most {FRAME_BYTES_MAX} are allowed")
     header_end = start + _HEADER_BYTES
-    if len(data) < header_end:
-        _refuse("truncated", f"{len(data)} bytes end inside the header")
+    if start < 2 or not header_end <= len(data) <= FRAME_BYTES_MAX:
+        _refuse_size(data, start)
     version, flags, hops, origin_len, count, reserved, publisher, number, sequence, digest = _unpack_header(data, start)
     if version != VERSION:
         _refuse("version", f"version {version}, this side speaks {VERSION}")
-    events_start = header_end + origin_len
-    wire, origin, events = data[:start], data[header_end:events_start], data[events_start:]
-    if digest != _digest(wire + _COVERED.pack(publisher, number, sequence, count, len(origin)) + origin, events):
+    wire, rest = data[:start], data[header_end:]
+    if digest != _digest(wire + _pack_covered(publisher, number, sequence, count, origin_len), rest):
         _refuse("digest", "the digest does not match the content")
-    if flags & ~_FLAGS_KNOWN or reserved:
-        _refuse("flags", f"flags {flags:#x}, reserved {reserved}")
-    _check_identity(flags & EPHEMERAL, number, sequence, origin_len)
-    _check_records(events, count)
-    return _new(
-        Frame, (_topic_text(wire), flags, hops, publisher, number, sequence, count, _origin_text(origin), events)
-    )
+    if (
+        flags
+        or reserved
+        or sequence
+        or origin_len
+        or not (0 < number <= _COUNTING_END and 0 < count <= BATCH_EVENTS_MAX)
+    ):
+        _check_header(flags, reserved, number, sequence, count, origin_len)
+    origin = ""
+    if origin_len:
+        origin, rest = _origin_text(rest[:origin_len]), rest[origin_len:]
+    return _new(Frame, (_topic_text(wire), flags, hops, publisher, number, sequence, count, origin, rest))
+
+
+def check_records(frame: Frame) -> None:
+    """Walk the records' lengths: `count` of them fill the section to its last byte. Raises `MalformedFrame`."""
+    events, size, at, lengths = frame.events, len(frame.events), 0, _LENGTHS.unpack_from
+    for _ in range(frame.count):
+        if at + _RECORD_BYTES > size:
+            _refuse("truncated", "an event ends outside the frame")
+        meta_len, body_len = lengths(events, at)
+        if meta_len > META_BYTES_MAX or body_len > PAYLOAD_BYTES_MAX:
+            _refuse("size", f"event with {meta_len} bytes of meta and {body_len} of payload")
+        at += _RECORD_BYTES + meta_len + body_len
+    if at != size:
+        _refuse("truncated", f"events fill {at} bytes, the frame has {size}")
 
 
 def passed_on(data: bytes) -> bytes:
@@ -219,30 +246,26 @@ def _origin_text(origin_wire: bytes) -> str:
     return origin
 
 
-def _check_identity(ephemeral: int, number: int, sequence: int, origin_len: int) -> None:
-    if ephemeral:
+def _refuse_size(data: bytes, start: int) -> NoReturn:
+    if start < 2:
+        _refuse("topic", f"no 0x00 after a topic of 1..{TOPIC_BYTES_MAX} bytes")
+    if len(data) > FRAME_BYTES_MAX:
+        _refuse("size", f"{len(data)} bytes, at most {FRAME_BYTES_MAX} are allowed")
+    _refuse("truncated", f"{len(data)} bytes end inside the header")
+
+
+def _check_header(flags: int, reserved: int, number: int, sequence: int, count: int, origin_len: int) -> None:
+    if flags & ~_FLAGS_KNOWN or reserved:
+        _refuse("flags", f"flags {flags:#x}, reserved {reserved}")
+    if flags & EPHEMERAL:
         if number or sequence:
             _refuse("flags", "an ephemeral frame has neither number nor sequence")
     elif number < 1 or (sequence > 0) != (origin_len > 0):
         _refuse("flags", f"number {number}, sequence {sequence}, origin of {origin_len} bytes")
     elif number > _COUNTING_END or sequence > _COUNTING_END:
         _refuse("count", f"number {number} or sequence {sequence} is at the end of its range")
-
-
-def _check_records(events: bytes, count: int) -> None:
-    """Walk the records' lengths: `count` of them fill the section to its last byte."""
     if not 1 <= count <= BATCH_EVENTS_MAX:
         _refuse("count", f"{count} events, 1..{BATCH_EVENTS_MAX} are allowed")
-    size, at, lengths = len(events), 0, _LENGTHS.unpack_from
-    for _ in range(count):
-        if at + _RECORD_BYTES > size:
-            _refuse("truncated", "an event ends outside the frame")
-        meta_len, body_len = lengths(events, at)
-        if meta_len > META_BYTES_MAX or body_len > PAYLOAD_BYTES_MAX:
-            _refuse("size", f"event with {meta_len} bytes of meta and {body_len} of payload")
-        at += _RECORD_BYTES + meta_len + body_len
-    if at != size:
-        _refuse("truncated", f"events fill {at} bytes, the frame has {size}")
 
 
 def records(frame: Frame) -> list[Record]:
@@ -269,18 +292,31 @@ def hashes(frame: Frame) -> list[bytes]:
 
 
 def checked_hashes(frame: Frame) -> list[bytes]:
-    """The content hashes, each checked against its event's bytes; raises `MalformedFrame` of kind `hash`.
+    """The content hashes of an unsealed frame, each checked against its event's bytes.
 
-    Half of what a node spends on an event is this loop, so it looks at the bytes once and makes nothing but the list.
+    Raises `MalformedFrame`: of kind `hash`, or what `check_records` has to say of the frame.
+    A third of what a node spends on an event of a burst is this loop, so it walks the records and hashes them in one go
+    and makes nothing but the list. (Less 0.12 µs an event of 1.0 against a walk before it and a call for each hash.)
     """
     found, at, unpack, events, topic_wire = [], 0, RECORD.unpack_from, frame.events, check_topic(frame.topic)
+    size, head, hasher, copied_max = len(events), _RECORD_BYTES, blake3, _COPY_BYTES_MAX
     for index in range(frame.count):
+        if at + head > size:
+            break
         _, hash_, meta_len, body_len = unpack(events, at)
-        start = at + _RECORD_BYTES + meta_len
+        start = at + head + meta_len
         at = start + body_len
-        if content_hash(topic_wire, events[start:at]) != hash_:
+        if at > size or meta_len > META_BYTES_MAX or body_len > PAYLOAD_BYTES_MAX:
+            break
+        if body_len <= copied_max:
+            found_hash = hasher(topic_wire + events[start:at]).digest(16)
+        else:
+            found_hash = content_hash(topic_wire, events[start:at])
+        if found_hash != hash_:
             _refuse("hash", f"event {index} of {frame.count} on {frame.topic} does not match its content hash")
         found.append(hash_)
+    if len(found) < frame.count or at != size:
+        check_records(frame)
     return found
 
 
@@ -300,7 +336,7 @@ def single(frame: Frame, index: int, flags: int) -> Frame:
 
 
 def _digest(covered: bytes, events: bytes) -> bytes:
-    """`covered` is what comes before the events: topic, the fields of `_COVERED`, origin."""
+    """`covered` is what comes before the events: topic, what `_pack_covered` packs, origin."""
     if len(events) <= _COPY_BYTES_MAX:
         return blake3(covered + events).digest(HASH_BYTES)
     return blake3(covered).update(events).digest(HASH_BYTES)

@@ -100,7 +100,7 @@ def sealed(
 ):
     """The layout written a second time, from its picture: a frame with any fields one likes and a digest that fits."""
     origin_len = len(origin) if origin_len is None else origin_len
-    covered = topic + publisher + struct.pack("!QQHB", number, sequence, count, len(origin)) + origin + events
+    covered = topic + publisher + struct.pack("!QQHB", number, sequence, count, origin_len) + origin + events
     digest = blake3(covered).digest(16) if digest is None else digest
     head = struct.pack("!BBBBHH", version, flags, hops, origin_len, count, reserved)
     return topic + head + publisher + struct.pack("!QQ", number, sequence) + digest + origin + events
