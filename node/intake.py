@@ -1,6 +1,7 @@
 """The intake: what becomes of every event that arrives, from the relay's verdict to the ways out.
 
-    publisher's frame ─▶ relay.admit ───────────▶ Admitted ─▶ log row ─▶ local subscribers, interested links, receipt
+    publisher's frame ─▶ relay.take ────────────▶ Taken ────▶ relay.admit_taken, with what else the turn took
+                                                              ─▶ Admitted ─▶ log row ─▶ subscribers, links, receipt
                                                   Repeated ─▶ receipt it again
                                                   OutOfTurn ▶ ask for what is missing
                                                   Rejected ─▶ receipt with the reason
@@ -18,11 +19,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from mesh.errors import MalformedFrame
-from mesh.frame import Frame, decode, digest_of, encode, passed_on
+from mesh.frame import Frame, decode, digest_of, encode, passed_on, unseal
 from mesh.limits import HOPS_MAX
 from mesh.requests import POSITION, pack_beacon
 from node.announcements import Announcer
 from node.changes import LogRow
+from node.melting import Taken
 from node.receipts import Receipts
 from node.relay import Admission, Admitted, OutOfTurn, Passing, Rejected, Repeated, Stream, first_stored
 from node.routes import Routes
@@ -75,30 +77,39 @@ class Intake:
 
     def published(self, frames: list[bytes], turn: Turn) -> None:
         """Frames of local publishers."""
+        taken: list[Taken] = []
         for data in frames:
             try:
-                self._publish(decode(data), turn)
+                self._publish(unseal(data), taken, turn)
             except MalformedFrame as error:
                 self._counts[f"malformed {error.kind}"] += 1
             except StoreError as error:
                 self._counts[f"store {error.code}"] += 1  # no receipt: the publisher will send it again
+        self._admit(taken, turn)
         self._note(turn)
         self._receipts.send(turn)
 
-    def _publish(self, frame: Frame, turn: Turn) -> None:
+    def _publish(self, frame: Frame, taken: list[Taken], turn: Turn) -> None:
+        """Put the frame behind what the turn has `taken`, or answer it at once."""
         if frame.origin or frame.sequence:
             raise MalformedFrame("origin", "a publisher's frame has neither origin nor sequence")
         if self._refuses(frame):
             return
-        match self._state.relay.admit(frame, turn.now.mono_us):
-            case Admitted() as admitted:
-                self._admit(frame, admitted, turn)
+        verdict = self._state.relay.take(frame)
+        if isinstance(verdict, Taken):
+            taken.append(verdict)
+        else:
+            self._answer(frame, verdict, taken, turn)
+
+    def _answer(self, frame: Frame, verdict: Admission, taken: list[Taken], turn: Turn) -> None:
+        match verdict:
             case Passing(passing):
                 links = self._routes.onward(passing.topic, passing.origin, None)
                 self._pass(encode(passing), passing.count, links, turn)
             case Repeated(publisher):
                 self._counts["repeated"] += frame.count
                 if publisher is not None:
+                    self._admit(taken, turn)  # it may be among these
                     self._receipts.again(frame, publisher, turn)
             case Rejected(reason):
                 self._counts["rejected"] += frame.count
@@ -109,19 +120,22 @@ class Intake:
                 if first:
                     self._receipts.resend(frame.publisher, first)
 
-    def _admit(self, frame: Frame, admitted: Admitted, turn: Turn) -> None:
-        news, stream, _, runs, duplicates = admitted
-        author = frame.publisher
-        self._heard.add(author)
-        self._receipts.admitted(author)
-        if news is not None and stream is not None:
-            self._state.relay.publishers[author].position = self._state.next_position
-            self._append(news, encode(news), admitted, None, turn)
-            self._receipts.accepted(author, news.topic, runs)
-            self._counts["published"] += news.count
-        if duplicates:
-            self._receipts.duplicates(author, duplicates)
-            self._counts["duplicates"] += len(duplicates)
+    def _admit(self, taken: list[Taken], turn: Turn) -> None:
+        """Admit what was taken, and forget that it waited."""
+        receipts, publishers = self._receipts, self._state.relay.publishers
+        for admitted in self._state.relay.admit_taken(taken, turn.now.mono_us):
+            news, stream, _, runs, duplicates, author = admitted
+            self._heard.add(author)
+            receipts.admitted(author)
+            if news is not None and stream is not None:
+                publishers[author].position = self._state.next_position
+                self._append(news, encode(news), admitted, None, turn)
+                receipts.accepted(author, news.topic, runs)
+                self._counts["published"] += news.count
+            if duplicates:
+                receipts.duplicates(author, duplicates)
+                self._counts["duplicates"] += len(duplicates)
+        taken.clear()
 
     def _note(self, turn: Turn) -> None:
         """Write down how far the publishers that were heard in this turn have come."""

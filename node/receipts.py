@@ -5,11 +5,14 @@
 
 Consecutive frames of one topic melt into one run, so a burst is receipted by a few integers. A frame that was admitted
 before is receipted again from the log, under the origin it got then (the node may have taken a new generation since):
-its row is found by going back from the publisher's last one, once per resend and not once per frame.
+its row is found by going back from the publisher's last one, once per resend and not once per frame. A row that holds
+all numbers of the frame holds them one after the other: several frames that melted into one had no duplicates, and the
+row of a frame that had some is shorter than the frame.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 from mesh.dedup import Sighting
@@ -38,7 +41,7 @@ class Receipts:
     def __init__(self, state: State) -> None:
         self._state = state
         self._messages: dict[tuple[bytes, str], _Message] = {}
-        self._former: dict[bytes, dict[int, LogRow]] = {}
+        self._former: dict[bytes, list[LogRow]] = {}
 
     def accepted(self, publisher: bytes, topic: str, runs: list[tuple[int, int, int]], origin: str = "") -> None:
         """Events got their sequences: (number, count, first sequence), of this node's origin or a former one of it."""
@@ -70,21 +73,23 @@ class Receipts:
     def again(self, frame: Frame, publisher: Publisher, turn: Turn) -> None:
         """Receipt a frame that was admitted before (perhaps in this turn), as it was receipted then."""
         former = self._former.get(frame.publisher)
-        if former is None or frame.number < min(former, default=frame.number + 1):
+        if not former or frame.number < former[0].number:
             rows = self._state.log.receipts(frame.publisher, publisher.position, frame.number)
-            former = self._former[frame.publisher] = {row.number: row for row in rows}
-            former.update((row.number, row) for row in turn.changes.log if row.publisher == frame.publisher)
-        row = former.get(frame.number)
-        if row is not None and row.count == frame.count:
-            run = (frame.number, frame.count, row.sequence)
+            fresh = (row for row in turn.changes.log if row.publisher == frame.publisher)
+            former = self._former[frame.publisher] = sorted([*rows, *fresh], key=_number)
+        at = bisect_right(former, frame.number, key=_number) - 1
+        row = former[at] if at >= 0 else None
+        if row is not None and frame.number + frame.count <= row.number + row.count:
+            run = (frame.number, frame.count, row.sequence + frame.number - row.number)
             self.accepted(frame.publisher, frame.topic, [run], self._origin(row))
         else:
             self._sort_out(frame, former, turn.now.mono_us)
 
-    def _sort_out(self, frame: Frame, former: dict[int, LogRow], now_us: int) -> None:
+    def _sort_out(self, frame: Frame, former: list[LogRow], now_us: int) -> None:
         """Some events of the frame were duplicates then: tell them from the others by their content."""
         numbers = range(frame.number, frame.number + frame.count)
-        row = next((former[number] for number in numbers if number in former), None)
+        at = bisect_left(former, frame.number, key=_number)
+        row = former[at] if at < len(former) and former[at].number in numbers else None
         logged = self._state.log.frame(row) if row else None
         kept = hashes(logged) if logged else []
         sequences = {hash_: row.sequence + index for index, hash_ in enumerate(kept)} if row else {}
@@ -126,6 +131,10 @@ class Receipts:
     def _origin(self, row: LogRow | None) -> str:
         stream = self._state.relay.by_id.get(row.stream) if row else None
         return stream.origin if stream else ""
+
+
+def _number(row: LogRow) -> int:
+    return row.number
 
 
 def _id(sighting: Sighting) -> str:

@@ -1,10 +1,10 @@
 """The relay: `admit`, the one door through which every event enters this node.
 
-    a publisher's frame ──▶ identity ──▶ content ──▶ origin, sequence ──▶ Admitted
-                              │            │
-                              ▼            ▼
-                          Repeated     (cut out of the batch, receipted as duplicates)
-                          OutOfTurn
+    a publisher's frame ──▶ identity ──▶ Taken ──▶ content ──▶ origin, sequence ──▶ Admitted
+                              │                      │
+                              ▼                      ▼
+                          Repeated                (cut out of the batch, receipted as duplicates)
+                          OutOfTurn, Rejected
     a peer's frame ───────▶ what of it is new here? ──▶ Admitted, origin and sequence as they came
                               ├─ ahead of a gap ──▶ held until what is before it has come (`node.repair` asks for it)
                               └─ here already ────▶ Repeated
@@ -12,6 +12,9 @@
 Identity is exact and has no window: a publisher's numbers are admitted strictly one after the other, so a resend is
 told from news by comparing two integers, and a hole (the node was restarted, frames died in a pipe) is answered by
 asking for the rest again, in order. Content has a window per topic and is asked only where events enter the mesh.
+
+What one turn takes is admitted together: frames that follow each other go on as one (`node.melting`). Where anything in
+the turn is known content, every frame goes by itself.
 
 Streams of other nodes are kept without gaps by the rule of `mesh.streams`: what is in the log is all there was from the
 stream's base to its head, except for the holes that are recorded as lost. A stream without a gap has no tracker, so
@@ -24,14 +27,15 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
-from mesh.frame import EPHEMERAL, Frame, checked_hashes, hashes, records, select
+from mesh.frame import EPHEMERAL, Frame, check_records, checked_hashes, hashes, records, select
 from mesh.streams import Range, Run, StreamTracker
 from node.contents import contents, opted_out
+from node.melting import Taken, melted
 
 _new = tuple.__new__
 """Makes a named tuple: the constructor costs nearly twice as much, and every frame comes by here."""
@@ -79,6 +83,7 @@ class Admitted(NamedTuple):
     new_stream: bool
     runs: list[tuple[int, int, int]]
     duplicates: list[tuple[int, Sighting]]
+    publisher: bytes
 
 
 class Repeated(NamedTuple):
@@ -151,21 +156,40 @@ class Relay:
         known.number = max(known.number, first - 1)
 
     def admit(self, frame: Frame, now_us: int) -> Admission:
-        """Decide about a publisher's frame. Raises `MalformedFrame` when an ephemeral one has a wrong content hash."""
+        """Decide about a publisher's frame by itself. Raises like `take`."""
+        taken = self.take(frame)
+        return self._sequence(*taken, now_us) if isinstance(taken, Taken) else taken
+
+    def take(self, frame: Frame) -> Taken | Admission:
+        """Decide whether it is a publisher's frame's turn; what is taken must be given to `admit_taken`, in order.
+
+        Raises `MalformedFrame` when its events are no records, or an ephemeral one has a wrong content hash.
+        """
         if frame.flags & EPHEMERAL:
             checked_hashes(frame)
             return Passing(frame._replace(origin=self.origin))
-        publisher = self.publishers.get(frame.publisher)
+        publisher, number = self.publishers.get(frame.publisher), frame.number
+        if publisher is None or number != publisher.number + 1:
+            check_records(frame)
         if publisher is None:
             return OutOfTurn(0)
-        if frame.number != publisher.number + 1:
-            return Repeated(publisher) if frame.number <= publisher.number else OutOfTurn(publisher.number + 1)
-        publisher.number = frame.number + frame.count - 1
+        if number != publisher.number + 1:
+            return Repeated(publisher) if number <= publisher.number else OutOfTurn(publisher.number + 1)
         try:
             hashes_ = checked_hashes(frame)
         except MalformedFrame as error:
+            if error.kind != "hash":
+                raise
+            publisher.number = number + frame.count - 1
             return Rejected(str(error))
-        return self._sequence(frame, contents(frame, hashes_), now_us)
+        publisher.number = number + frame.count - 1
+        return _new(Taken, (frame, contents(frame, hashes_)))
+
+    def admit_taken(self, taken: Sequence[Taken], now_us: int) -> list[Admitted]:
+        """Decide about frames whose turn it was. The usual case, nothing of it known, is asked of all at once."""
+        if self._repeats([fact for each in taken for fact in each.facts]):
+            return [self._sequence(frame, facts, now_us) for frame, facts in taken]
+        return [self._place(frame, facts, now_us) for frame, facts in melted(taken)]
 
     def admit_forwarded(self, frame: Frame, base: int, now_us: int) -> list[Admission]:
         """Decide about a peer's frame: it keeps its origin and sequence, and what is already here is dropped.
@@ -245,7 +269,8 @@ class Relay:
         stream.head = frame.last
         self.moves += 1
         self.window.remember(frame.origin, frame.topic, frame.sequence, contents(frame, hashes(frame)), now_us)
-        return Admitted(frame, stream, first_stored(stream), [(frame.number, frame.count, frame.sequence)], [])
+        run = (frame.number, frame.count, frame.sequence)
+        return Admitted(frame, stream, first_stored(stream), [run], [], frame.publisher)
 
     def begin_at(self, origin: str, topic: str, head: int) -> Stream | None:
         """Nobody here wanted the stream up to `head`: it begins behind that. None when it is further already."""
@@ -258,27 +283,31 @@ class Relay:
         return stream
 
     def _sequence(self, frame: Frame, facts: list[bytes], now_us: int) -> Admitted:
-        """Cut duplicates out, and give the rest this node's origin and the next sequences. `facts`: see `contents`."""
-        origin, topic = self.origin, frame.topic
-        stream = self.streams.get((origin, topic))
+        """Cut duplicates out, and give the rest its place. `facts`: see `contents`."""
+        if not self._repeats(facts) or not (window_us := self.window_us(frame.topic)):
+            return self._place(frame, facts, now_us)
+        stream = self.streams.get((self.origin, frame.topic))
         first = stream.head + 1 if stream is not None else 1
-        runs: list[tuple[int, int, int]] = [(frame.number, frame.count, first)]
-        duplicates: list[tuple[int, Sighting]] = []
-        if self._repeats(facts) and (window_us := self.window_us(topic)):
-            keep, duplicates = self._split(frame, facts, first, now_us, window_us)
-            if not keep:
-                return Admitted(None, None, False, [], duplicates)
-            runs = _runs(frame.number, keep, first)
-            facts = [facts[index] for index in keep]
-            frame = select(frame, records(frame), keep)._replace(number=frame.number + keep[0])
-        frame = _sequenced(frame, origin, first)
-        if stream is None:
-            stream = self._stream(origin, topic, 0)
-        stream.head = first + frame.count - 1
-        self.entered += frame.count
+        keep, duplicates = self._split(frame, facts, first, now_us, window_us)
+        if not keep:
+            return Admitted(None, None, False, [], duplicates, frame.publisher)
+        kept = select(frame, records(frame), keep)._replace(number=frame.number + keep[0])
+        placed = self._place(kept, [facts[index] for index in keep], now_us)
+        return placed._replace(runs=_runs(frame.number, keep, first), duplicates=duplicates)
+
+    def _place(self, frame: Frame, facts: list[bytes], now_us: int) -> Admitted:
+        """Give a frame this node's origin and the next sequences of its topic."""
+        topic, flags, hops, publisher, number, _, count, _, events = frame
+        origin = self.origin
+        stream = self.streams.get((origin, topic)) or self._stream(origin, topic, 0)
+        first = stream.head + 1
+        stream.head = first + count - 1
+        self.entered += count
         self.moves += 1
         self.window.remember(origin, topic, first, facts, now_us)
-        return _new(Admitted, (frame, stream, not stream.stored and first_stored(stream), runs, duplicates))
+        new_stream = not stream.stored and first_stored(stream)
+        placed = _new(Frame, (topic, flags, hops, publisher, number, first, count, origin, events))
+        return _new(Admitted, (placed, stream, new_stream, [(number, count, first)], [], publisher))
 
     def _repeats(self, facts: list[bytes]) -> bool:
         """Whether any of them was seen before, or comes twice: seldom, and asked of the whole batch at once."""
@@ -315,12 +344,6 @@ def first_stored(stream: Stream) -> bool:
     """Whether the store is about to hear of the stream for the first time."""
     new, stream.stored = not stream.stored, True
     return new
-
-
-def _sequenced(frame: Frame, origin: str, sequence: int) -> Frame:
-    """The frame with its place in the mesh (spelled out: `_replace` costs twice as much, and every frame comes by)."""
-    topic, flags, hops, publisher, number, _, count, _, events = frame
-    return _new(Frame, (topic, flags, hops, publisher, number, sequence, count, origin, events))
 
 
 def _runs(number: int, keep: list[int] | range, first: int) -> list[tuple[int, int, int]]:

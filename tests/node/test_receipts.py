@@ -110,11 +110,22 @@ def test_a_resend_is_looked_up_in_the_log_once_and_not_once_per_frame(
     assert len(asked) == 1
 
 
+def test_a_frame_that_melted_into_others_is_receipted_by_itself_as_it_was(bench: Bench) -> None:
+    author = Author()
+    bench.greet(author)
+    frames = [author.frame("A", value, -value) for value in (1, 2, 3)]
+    first = said(bench, author, *frames)
+    assert list(bench.store.rows("SELECT number, count FROM log")) == [(1, 6)]
+    assert said(bench, author, frames[1]) == {number: first[number] for number in (3, 4)}
+    assert first == {number: f"{bench.origin}/A/{number}" for number in range(1, 7)}
+
+
 def test_an_event_whose_row_was_deleted_is_still_receipted(bench: Bench) -> None:
     author = Author()
     bench.greet(author)
     frames = [author.frame("A", value) for value in range(3)]
-    bench.turn(*frames)
+    for frame in frames:
+        bench.turn(frame)
     bench.store.commit(Changes(trim_before=3))
     told: Json = said(bench, author, *frames)
     assert sorted(told) == [1, 2, 3]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,11 +10,24 @@ from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
 from mesh.frame import EPHEMERAL, Frame, decode
 from mesh.streams import Range
-from node.relay import Admission, Admitted, OutOfTurn, Passing, Publisher, Rejected, Relay, Repeated, first_stored
-from tests.node.workbench import Author, values
+from node.melting import Taken
+from node.relay import (
+    Admission,
+    Admitted,
+    OutOfTurn,
+    Passing,
+    Publisher,
+    Rejected,
+    Relay,
+    Repeated,
+    first_stored,
+)
+from tests.node.workbench import Author, hashes, values
 
 NOW = 1_000_000_000
 WINDOW_US = 60_000_000
+Taking = list[tuple[str, str, list[int], bool]]
+"""author, topic, payloads, whether duplicates are dropped: a frame each"""
 
 
 def relay_of(*authors: Author, window_us: int = WINDOW_US) -> Relay:
@@ -25,6 +40,11 @@ def relay_of(*authors: Author, window_us: int = WINDOW_US) -> Relay:
 def sighting(payload: str) -> bytes | None:
     """Sightings are one fact whenever they were made; anything else counts by its hash."""
     return b"sighting".ljust(16) if payload.startswith("seen") else None
+
+
+def sighting_of(payload: int) -> bytes | None:
+    """Every seventh payload is the same fact as the one after it."""
+    return b"%-16d" % (payload // 2) if payload % 14 in (6, 7) else None
 
 
 def admitted(relay: Relay, frame: Frame, now: int = NOW) -> Admitted:
@@ -348,3 +368,92 @@ def test_every_event_gets_one_sequence_or_one_duplicate_and_sequences_are_dense(
                 assert receipted[number + index] == sequence
         number += len(batch)
     assert sequence == (relay.streams["a.1", "A"].head if batches else 0)
+
+
+# ── what one turn takes from a publisher ─────────────────────────────────────────────────────────────────────────────
+
+
+def take(relay: Relay, *frames: Frame) -> list[Taken]:
+    return [taken for frame in frames if isinstance(taken := relay.take(frame), Taken)]
+
+
+def test_consecutive_frames_of_one_publisher_and_topic_become_one() -> None:
+    author = Author()
+    relay = relay_of(author)
+    (found,) = relay.admit_taken(take(relay, author.at(1, "A", 1), author.at(2, "A", 2, 3), author.at(4, "A", 4)), NOW)
+    assert found.frame == author.at(1, "A", 1, 2, 3, 4)._replace(origin="a.1", sequence=1)
+    assert (found.runs, found.duplicates) == ([(1, 4, 1)], [])
+
+
+def test_frames_of_another_topic_or_publisher_in_between_keep_frames_apart() -> None:
+    one, other = Author("one"), Author("other")
+    relay = relay_of(one, other)
+    frames = [one.at(1, "A", 1), one.at(2, "B", 2), one.at(3, "A", 3), other.at(1, "A", 4), one.at(4, "A", 5)]
+    found = relay.admit_taken(take(relay, *frames), NOW)
+    assert [(each.publisher, each.runs) for each in found] == [
+        (one.id, [(1, 1, 1)]),
+        (one.id, [(2, 1, 1)]),
+        (one.id, [(3, 1, 2)]),
+        (other.id, [(1, 1, 3)]),
+        (one.id, [(4, 1, 4)]),
+    ]
+
+
+def test_nothing_taken_is_nothing_admitted() -> None:
+    assert relay_of().admit_taken([], NOW) == []
+
+
+def each_event(found: list[Admitted]) -> list[tuple[bytes, int, str, int, Any]]:
+    """publisher, number, topic, sequence and payload of what was admitted, in order."""
+    return [
+        (
+            each.publisher,
+            number + i,
+            each.frame.topic,
+            sequence + i,
+            values(each.frame)[sequence + i - each.frame.sequence],
+        )
+        for each in found
+        if each.frame
+        for number, count, sequence in each.runs
+        for i in range(count)
+    ]
+
+
+taking = st.lists(
+    st.tuples(
+        st.sampled_from(["one", "other"]),
+        st.sampled_from("AAAB"),
+        st.lists(st.integers(0, 40), min_size=1, max_size=3),
+        st.sampled_from([True, True, True, False]),
+    ),
+    max_size=12,
+)
+
+
+@given(taking, taking, st.sampled_from([0, WINDOW_US]))
+def test_what_is_admitted_together_is_what_is_admitted_one_by_one(before: Taking, plan: Taking, window_us: int) -> None:
+    authors = {"one": Author("one"), "other": Author("other")}
+    together, singly = (relay_of(*authors.values(), window_us=window_us) for _ in range(2))
+
+    def frames(plan: Taking) -> list[Frame]:
+        return [
+            decode(authors[name].frame(topic, *payloads, dedup=dedup, key=sighting_of))
+            for name, topic, payloads, dedup in plan
+        ]
+
+    for now, made in ((NOW - 5, frames(before)), (NOW, frames(plan))):
+        one_by_one = [admitted(singly, frame, now) for frame in made]
+        at_once = together.admit_taken(take(together, *made), now)
+        assert each_event(at_once) == each_event(one_by_one)
+        assert [each.duplicates for each in at_once if each.duplicates] == [
+            each.duplicates for each in one_by_one if each.duplicates
+        ]
+        assert sum(each.new_stream for each in at_once) == sum(each.new_stream for each in one_by_one)
+    assert {key: stream.head for key, stream in together.streams.items()} == {
+        key: stream.head for key, stream in singly.streams.items()
+    }
+    facts = {fact for made in (before, plan) for frame in frames(made) for fact in hashes(frame)}
+    assert {fact: together.window.find(fact, NOW + 1, WINDOW_US) for fact in facts} == {
+        fact: singly.window.find(fact, NOW + 1, WINDOW_US) for fact in facts
+    }

@@ -157,7 +157,8 @@ def test_a_second_connection_sees_what_was_receipted(bench: Bench, author: Autho
 def test_the_windows_hold_together_as_many_events_as_the_operator_says(
     bench: Bench, author: Author, tmp_path: Path
 ) -> None:
-    bench.turn(author.frame("A", 1), author.frame("A", 2), author.frame("B", 3))
+    for frame in (author.frame("A", 1), author.frame("A", 2), author.frame("B", 3)):
+        bench.turn(frame)
     settings = NodeSettings(data_dir=tmp_path, dedup_events=2)
     fresh = load_state(bench.state.store, Identity("a", "1"), plan_of(settings), lambda: 0.5, bench.now)
     assert len(fresh.relay.window) == 2
