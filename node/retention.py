@@ -35,8 +35,8 @@ LETTERS_STEP = 200
 LETTERS_CHECK_S = 30.0
 PUBLISHER_AGE_S = 7 * 86400.0
 """How long the identity of a publisher that went away is kept: it may come back with what has no receipt yet."""
-_VACUUM_FROM_PAGES = 2000
-_VACUUM_PAGES = 200
+_VACUUM_FROM_PAGES = 1000
+_VACUUM_PAGES = 100
 _VACUUM_STEPS = 25
 """Steps after which the file really is cut: it happens when the write-ahead log is folded into it."""
 

@@ -21,7 +21,7 @@ _names = count(1)
 @pytest.fixture(autouse=True)
 def _small_write_ahead_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fold the write-ahead log into the file every few turns, so that errors meet that too."""
-    monkeypatch.setattr("node.store._WAL_PAGES", 40)
+    monkeypatch.setattr("node.store._WAL_BYTES", 160 << 10)
 
 
 @pytest.fixture

@@ -252,6 +252,24 @@ def test_a_question_with_a_value_sql_does_not_know_is_a_store_error(tmp_path: Pa
     store.close()
 
 
+def test_a_new_file_has_large_pages_and_one_that_is_there_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as formerly:
+        formerly.setattr("node.store._PAGE_BYTES", 4096)
+        Store(tmp_path / "old.db").close()
+    for name, page_bytes, wal_pages in [("old.db", 4096, 4096), ("new.db", 8192, 2048)]:
+        store = Store(tmp_path / name)
+        store.commit(Changes(log=[log_row(1)._replace(frame=bytes(100_000))]))
+        store.close()
+        store = Store(tmp_path / name)
+        store.commit(Changes(log=[log_row(2)._replace(frame=bytes(100_000))]))
+        read = [next(store.rows(f"PRAGMA {about}"))[0] for about in ("page_size", "wal_autocheckpoint")]
+        assert read == [page_bytes, wal_pages]
+        assert [len(row.frame) for row in LogReader(store).tail(10, 10)] == [100_000, 100_000]
+        store.close()
+
+
 def test_free_pages_are_given_back_as_many_as_asked_for(tmp_path: Path) -> None:
     store = Store(tmp_path / "mesh.db")
     page_bytes = next(store.rows("PRAGMA page_size"))[0]
