@@ -7,9 +7,13 @@ Events are taken in stream order; with `concurrency` 1 the next begins when the 
 started when there is work and never before. Coroutine handlers are run by `mesh.pumps` under the same rules.
 
 A worker thread cannot be stopped from outside. One whose handler exceeds its time is given up: the event has failed,
-another thread takes its place, and what the old one returns some day is ignored and counted. Whoever removes a job from
-`_running` first (the worker when the handler returns, or `overdue`) has the right to speak about it; removing from a
-dict is atomic, so there is no lock around handlers.
+another thread takes its place, and what the old one returns some day is ignored and counted. Who has the right to speak
+about an event is decided without a lock around handlers:
+
+    turn  [ (index, since, job) ]     worker: `turn[0] = …` after each event; an IndexError says that it was given up
+                                      overdue: `turn.remove(what it saw)`; a ValueError: the worker has gone on
+
+Each of the two is one step of the interpreter, so one of them comes first, and the other finds it out.
 
 Any exception a handler lets out is a failure of that event, also SystemExit and KeyboardInterrupt: what a handler does
 must not end the machinery that runs it.
@@ -21,9 +25,10 @@ import inspect
 import sys
 import threading
 import traceback
+from collections.abc import Coroutine
 from time import monotonic
+from typing import Any
 
-from mesh.event import Event
 from mesh.failures import failure_of, timeout_failure
 from mesh.jobs import (
     Dropped,
@@ -42,6 +47,10 @@ PIECE_EVENTS = 256
 
 TELL_EVERY_S = 0.005
 """Successes are told together, but not later than this; those of durable consumers at once."""
+
+
+Turn = list[tuple[int, float, Job | None]]
+"""What a worker is at: index into its piece (the end: at none), since when (monotonic s), its job if it is marked."""
 
 
 class Workers:
@@ -70,7 +79,7 @@ class Workers:
         self._filled = threading.Condition(self._inbox.lock)
         self._most = PIECE_EVENTS if concurrency == 1 else 1
         self._idle = self._threads = 0
-        self._running: dict[int, tuple[Piece, int, float, Job | None]] = {}
+        self._running: dict[int, tuple[Piece, Turn]] = {}
 
     @property
     def queued_bytes(self) -> int:
@@ -94,19 +103,24 @@ class Workers:
 
     def overdue(self, now: float) -> None:
         """Fail what has run too long and replace its thread."""
-        for thread, running in list(self._running.items()):
-            piece, index, started, marked = running
-            if now - started > self._timeout_s and self._running.pop(thread, None) is running:
-                if marked is not None:
-                    self._marker.end(marked)
-                job = piece.job(index, started)
-                self._say(piece, index, job, timeout_failure(job, self._timeout_s, _stack_of(thread)))
-                with self._filled:
-                    self._threads -= 1
-                    self._inbox.put_back(piece.part(index + 1, piece.stop))
-                    self._staff()
-                if self._inbox.closed:
-                    self._drop(piece, index + 1)
+        for thread, (piece, turn) in list(self._running.items()):
+            for under_way in tuple(turn):
+                index, started, marked = under_way
+                if index < piece.stop and now - started > self._timeout_s and _gone(turn, under_way):
+                    if marked is not None:
+                        self._marker.end(marked)
+                    self._give_up(thread, piece, index, started)
+
+    def _give_up(self, thread: int, piece: Piece, index: int, started: float) -> None:
+        del self._running[thread]
+        job = piece.job(index, started)
+        self._say(piece, index, job, timeout_failure(job, self._timeout_s, _stack_of(thread)))
+        with self._filled:
+            self._threads -= 1
+            self._inbox.put_back(piece.part(index + 1, piece.stop))
+            self._staff()
+        if self._inbox.closed:
+            self._drop(piece, index + 1)
 
     def close(self) -> int:
         """Start nothing more; returns how many queued events will not be handled."""
@@ -130,37 +144,74 @@ class Workers:
     def _work(self) -> None:
         me = threading.get_ident()
         while (piece := self._take()) is not None:
-            if not self._handle(me, piece):
+            now = monotonic()
+            turn: Turn = [(piece.start, now, None)]
+            self._running[me] = (piece, turn)
+            if not self._handle(piece, turn, now):
                 self.late += 1
                 return
+            del self._running[me]
 
-    def _handle(self, me: int, piece: Piece) -> bool:
-        """Give the piece's events to the handler one by one; False when this thread was given up meanwhile."""
-        marked = self._durable or piece.letter is not None
-        inbox, under_way, attempt, events = self._inbox, self._running, self._attempt, piece.batch.events
-        now = monotonic()
+    def _handle(self, piece: Piece, turn: Turn, now: float) -> bool:
+        """Give the piece's events to the handler one by one; False when this thread was given up meanwhile.
+
+        The handler is called right here, because a function around it would cost as much as all the rest.
+        """
+        alone = piece.letter is not None
+        marked = self._durable or alone
+        inbox, handler, events, job = self._inbox, self._handler, piece.batch.events, None
         tell_at = now + TELL_EVERY_S
         for index in range(piece.start, piece.stop):
             if inbox.closed:
-                self._drop(piece, index)
-                return True
-            job = piece.job(index) if marked else None
-            if job is not None:
-                self._marker.begin(job)
-            under_way[me] = running = (piece, index, now, job)
-            error = attempt(events[index])
+                return self._leave(piece, index, turn)
+            if marked and (job := self._mark(piece, index, now, turn)) is None:
+                return False
+            error: BaseException | None = None
+            try:
+                result = handler(events[index])
+                if result is not None and inspect.iscoroutine(result):
+                    error = _forgotten(result)
+            except BaseException as raised:  # whatever a handler lets out is its event's failure
+                error = raised
+            started, now = now, monotonic()
+            telling = error is not None or marked or now >= tell_at
+            try:
+                turn[0] = (piece.stop if telling else index + 1, now, None)
+            except IndexError:
+                return False
+            if not telling:
+                continue
             if job is not None:
                 self._marker.end(job)
-            if under_way.pop(me, None) is not running:
-                return False
-            started, now = now, monotonic()
-            if error is not None or piece.letter is not None:
+            if error is not None or alone:
                 self._speak(piece, index, started, error)
-            elif self._durable or now >= tell_at:  # should the next one kill the process, this one is not repeated
-                tell_at = now + TELL_EVERY_S
+                error = None  # its traceback holds this frame
+            else:  # should the next one kill the process, this one is not repeated
                 self._tell(piece, index + 1)
+                tell_at = now + TELL_EVERY_S
+            turn[0] = (index + 1, now, None)
         self._tell(piece, piece.stop)
         return True
+
+    def _leave(self, piece: Piece, index: int, turn: Turn) -> bool:
+        """Begin with no more events, from `index` on; False when this thread was given up."""
+        try:
+            turn[0] = (piece.stop, 0.0, None)
+        except IndexError:
+            return False
+        self._drop(piece, index)
+        return True
+
+    def _mark(self, piece: Piece, index: int, since: float, turn: Turn) -> Job | None:
+        """Mark an event before its handler is called; None when this thread was given up."""
+        job = piece.job(index)
+        self._marker.begin(job)
+        try:
+            turn[0] = (index, since, job)
+        except IndexError:
+            self._marker.end(job)
+            return None
+        return job
 
     def _speak(self, piece: Piece, index: int, started: float, error: BaseException | None) -> None:
         """One event of a piece is spoken of by itself, after those before it."""
@@ -196,16 +247,19 @@ class Workers:
                 self._idle -= 1
             return piece
 
-    def _attempt(self, event: Event) -> BaseException | None:
-        """Call the handler; whatever it lets out is its event's failure."""
-        try:
-            result = self._handler(event)
-            if result is not None and inspect.iscoroutine(result):
-                result.close()
-                raise TypeError("the handler returned a coroutine; subscribe the coroutine function itself")
-        except BaseException as error:
-            return error
-        return None
+
+def _gone(turn: Turn, under_way: tuple[int, float, Job | None]) -> bool:
+    """Take from a worker the right to speak about what it has under way; False when it was faster."""
+    try:
+        turn.remove(under_way)
+    except ValueError:
+        return False
+    return True
+
+
+def _forgotten(coroutine: Coroutine[Any, Any, Any]) -> TypeError:
+    coroutine.close()
+    return TypeError("the handler returned a coroutine; subscribe the coroutine function itself")
 
 
 def _stack_of(thread: int) -> str:

@@ -127,6 +127,26 @@ def test_what_runs_too_long_fails_and_the_rest_of_its_piece_goes_on_in_order(tol
     assert len(told.words) == 6
 
 
+@pytest.mark.parametrize("durable", [False, True])
+def test_of_events_that_end_just_when_they_are_given_up_each_is_spoken_of_once_and_in_order(durable, told, tmp_path):
+    timeout_s, count = 0.0005, 600
+
+    def handler(event):
+        until = monotonic() + (timeout_s if event.sequence % 3 == 0 else 0.0)
+        while monotonic() < until:
+            pass
+        if event.sequence % 7 == 0:
+            raise KeyError
+
+    runner = workers(handler, told, tmp_path, timeout_s=timeout_s, durable=durable)
+    for first in range(1, count, 30):
+        runner.put(piece(first, 30))
+    while len(told.words) < count:
+        runner.overdue(monotonic())
+    assert [word[1] for word in told.words] == list(range(1, count + 1))
+    assert {word[0] for word in told.words if word[1] % 7} <= {"ok", "failed"}
+
+
 def test_a_handler_that_runs_too_long_is_no_longer_marked(told, tmp_path):
     marks, gate = Marks(tmp_path / "running" / "session"), Gate(1)
     marks.attached()

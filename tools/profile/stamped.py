@@ -2,7 +2,7 @@
 
     python -m tools.profile.stamped DIR MODULE ARGUMENTS…
 
-    Poll.sleep, Store.commit, Workers._attempt … ──wrapped──▶ (stage, number, ns) ──▶ DIR/stamps.bin, at the end
+    Poll.sleep, Store.commit, Workers.wake … ──wrapped──▶ (stage, number, ns) ──▶ DIR/stamps.bin, at the end
 
 The clock is CLOCK_MONOTONIC, which all processes of one machine share. An event is known by its publisher's number;
 with one publisher and one topic that is its sequence too. The product is as it is: its functions are replaced by ones
@@ -30,7 +30,9 @@ import zmq
 from mesh.arrivals import Arrivals
 from mesh.bus import EventBus
 from mesh.dispatch import Workers
+from mesh.event import Event
 from mesh.frame import Frame
+from mesh.jobs import Handler
 from mesh.link import Link
 from mesh.poll import Poll
 from node.core import Inbox
@@ -175,15 +177,19 @@ def stamp_program(stamps: Stamps) -> None:
         stamps.note_all(HANDED)
         stamps.numbers.clear()
 
-    def entered(_: Workers, event: Any) -> None:
-        stamps.note(ENTERED, event.sequence, monotonic_ns())
+    def entering(workers: Workers, handler: Handler) -> None:
+        def entered(event: Event) -> Any:
+            stamps.note(ENTERED, event.sequence, monotonic_ns())
+            return handler(event)
+
+        workers._handler = entered
 
     wrap(EventBus, "publish", before=published)
     wrap(Poll, "sleep", after=woken)
     wrap(Link, "send_frame", before=sent)
     wrap(Arrivals, "decoded", after=decoded)
     wrap(Workers, "wake", before=handed)
-    wrap(Workers, "_attempt", before=entered)
+    wrap(Workers, "__init__", after=lambda _, workers, handler, *__: entering(workers, handler))
 
 
 def stamp_node(stamps: Stamps) -> None:
