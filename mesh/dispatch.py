@@ -25,7 +25,7 @@ import inspect
 import sys
 import threading
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from time import monotonic
 from typing import Any
 
@@ -88,13 +88,14 @@ class Workers:
 
     def put(self, piece: Piece) -> None:
         """Queue events, and have them handled."""
-        self.queue(piece)
+        self.queue([piece])
         self.wake()
 
-    def queue(self, piece: Piece) -> None:
+    def queue(self, pieces: Iterable[Piece]) -> None:
         """Queue events that are handled from the next `wake` on."""
         with self._inbox.lock:
-            self._inbox.put(piece)
+            for piece in pieces:
+                self._inbox.put(piece)
 
     def wake(self) -> None:
         """See to it that what was queued is handled."""

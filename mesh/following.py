@@ -130,6 +130,17 @@ class Following:
         self._ask_at = now
         return begun
 
+    def goes_on(self, batch: Batch) -> bool:
+        """Take in, if there is room, a frame that is all news and just what its stream lacks; False: `offer` it.
+
+        Nearly every frame is one like that, and this takes a quarter of the time of `offer` and `pieces`.
+        """
+        tracker = self._trackers.get(batch.key)
+        if tracker is None or batch.first != tracker.head + 1 or tracker.known != tracker.head or self._buried:
+            return False
+        tracker.head = tracker.known = batch.first + batch.count - 1
+        return True
+
     def offer(self, batch: Batch, queued: int, now: float, *, light: bool = False) -> list[Run[Batch]]:
         """Take a frame in while `queued` events wait; returns what may be handed on, in order.
 

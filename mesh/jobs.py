@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from mesh.event import Event
@@ -122,7 +122,7 @@ class Inbox:
     def put(self, piece: Piece) -> None:
         """Append events."""
         self._waiting.append(piece)
-        self._count += len(piece)
+        self._count += piece.stop - piece.start
         self.size_bytes += len(piece.batch.frame.events)
 
     def put_back(self, piece: Piece) -> None:
@@ -167,7 +167,7 @@ class Runner(Protocol):
     def put(self, piece: Piece) -> None:
         """Queue events, and have them handled."""
 
-    def queue(self, piece: Piece) -> None:
+    def queue(self, pieces: Iterable[Piece]) -> None:
         """Queue events that are handled from the next `wake` on, which comes soon."""
 
     def wake(self) -> None:

@@ -115,13 +115,14 @@ class Mailbox:
 
     def put(self, piece: Piece) -> None:
         """Take events in, and tell whoever waits for them."""
-        self.queue(piece)
+        self.queue([piece])
         self.wake()
 
-    def queue(self, piece: Piece) -> None:
+    def queue(self, pieces: Iterable[Piece]) -> None:
         """Take events in; `wake` follows."""
         with self._changed:
-            self._inbox.put(piece)
+            for piece in pieces:
+                self._inbox.put(piece)
 
     def wake(self) -> None:
         """Tell whoever waits that events have come."""

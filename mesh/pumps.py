@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Iterable
 from time import monotonic
 
 from mesh.failures import failure_of, timeout_failure, traceback_of
@@ -72,13 +73,14 @@ class Pumps:
 
     def put(self, piece: Piece) -> None:
         """Queue events, and have them handled."""
-        self.queue(piece)
+        self.queue([piece])
         self.wake()
 
-    def queue(self, piece: Piece) -> None:
+    def queue(self, pieces: Iterable[Piece]) -> None:
         """Queue events that are handled from the next `wake` on."""
         with self._inbox.lock:
-            self._inbox.put(piece)
+            for piece in pieces:
+                self._inbox.put(piece)
 
     def wake(self) -> None:
         """See to it that what was queued is handled."""

@@ -45,12 +45,19 @@ class Course:
         self.state: State = "new"
         self.error: RequestRefused | None = None
         self.register_at = 0.0
-        self.warned = self.resuming = self.ending = self.listening = self.fresh = False
+        self.warned = self.resuming = self.ending = self.listening = False
         self.pending = self.failed = self.timed_out = 0
         self.settled = threading.Event()
         self.ended = threading.Event()
         self._early: list[Batch | tuple[Key, int]] = []
         self._letters: set[tuple[int, int]] = set()
+        self._fresh: list[Piece] = []
+        self._fresh_bytes = 0
+
+    @property
+    def fresh(self) -> bool:
+        """Whether something was taken in since the last `wake`."""
+        return bool(self._fresh)
 
     @property
     def quiet(self) -> bool:
@@ -118,6 +125,8 @@ class Course:
                 self._put(batch, 0, batch.count)
         elif self.state != "registered":
             self._keep(batch)
+        elif (self.pending < self.options.queue or self.light) and self.following.goes_on(batch):
+            self._put(batch, 0, batch.count)
         else:
             self._hand_on(self.following.offer(batch, self.pending, now, light=self.light))
 
@@ -127,7 +136,8 @@ class Course:
         A handler's thread that were woken at every frame would take the interpreter from the thread that reads the next
         one, at every frame.
         """
-        self.fresh = False
+        fresh, self._fresh, self._fresh_bytes = self._fresh, [], 0
+        self.runner.queue(fresh)
         self.runner.wake()
 
     def learn(self, key: Key, head: int, now: float) -> None:
@@ -162,7 +172,7 @@ class Course:
     @property
     def light(self) -> bool:
         """Whether so few bytes wait that there is room whatever the number of events."""
-        return self.runner.queued_bytes < QUEUE_BYTES
+        return self._fresh_bytes + self.runner.queued_bytes < QUEUE_BYTES
 
     def passed(self, key: Key | None, first: int, count: int) -> None:
         """A handler is done with `count` events of a stream from sequence `first` on, all of them well."""
@@ -190,6 +200,8 @@ class Course:
         """Take nothing more in and start nothing more; what runs may finish."""
         if not self.ending:
             self.ending = True
+            self.runner.queue(self._fresh)
+            self._fresh.clear()
             self.pending -= self.runner.close()
 
     def _hand_on(self, runs: list[Run[Batch]]) -> None:
@@ -200,8 +212,8 @@ class Course:
 
     def _put(self, batch: Batch, start: int, stop: int) -> None:
         self.pending += stop - start
-        self.fresh = True
-        self.runner.queue(Piece(batch, start, stop, batch.key if batch.first else None, None))
+        self._fresh.append(Piece(batch, start, stop, batch.key if batch.first else None, None))
+        self._fresh_bytes += len(batch.frame.events)
 
     def _keep(self, what: Batch | tuple[Key, int]) -> None:
         if self.state == "registering" and len(self._early) < EARLY_MAX:

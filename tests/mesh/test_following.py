@@ -238,3 +238,40 @@ def test_every_event_of_a_stream_is_handed_on_once_and_in_order(steps):
         pull()
     assert handed == [n for n in range(1, head + 1) if n not in skipped]
     assert not followed.behind
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("frame"), st.integers(1, 20), st.integers(1, 4)),
+            st.tuples(st.just("learn"), st.integers(1, 25), st.just(0)),
+            st.tuples(st.just("bury"), st.integers(1, 20), st.just(0)),
+            st.tuples(st.just("gone"), st.integers(1, 12), st.integers(0, 5)),
+        ),
+        max_size=30,
+    )
+)
+def test_the_short_way_of_a_frame_that_goes_on_leads_where_the_long_one_does(steps):
+    short, long, key = following(("n.1", "A", 1, 0)), following(("n.1", "A", 1, 0)), ("n.1", "A")
+    for step, first, count in steps:
+        if step == "frame":
+            one = batch(first, count)
+            expected = pieces(long, long.offer(one, 0, 1.0))
+            found = [(first, 0, count)] if short.goes_on(one) else pieces(short, short.offer(one, 0, 1.0))
+            assert found == expected
+        elif step == "learn":
+            for each in (short, long):
+                each.learn(key, first, 1.0)
+        elif step == "bury":
+            for each in (short, long):
+                each.bury(key, first)
+        else:
+            skips = [each.gone(key, Range(first, first + count), 1.0) for each in (short, long)]
+            assert skips[0][0] == skips[1][0]
+            assert pieces(short, skips[0][1]) == pieces(long, skips[1][1])
+        assert (short.behind, short.ask_at) == (long.behind, long.ask_at)
+    assert short.ask(0, 99.0) == long.ask(0, 99.0)
+
+
+def pieces(follower: Following, runs: list[Run[Batch]]) -> list[tuple[int, int, int]]:
+    return [(run.item.first, start, stop) for run in runs for start, stop in follower.pieces(run)]

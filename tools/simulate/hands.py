@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Protocol
 
@@ -54,12 +54,13 @@ class Hands:
 
     def put(self, piece: Piece) -> None:
         """Queue events, and have them handled."""
-        self.queue(piece)
+        self.queue([piece])
         self.wake()
 
-    def queue(self, piece: Piece) -> None:
+    def queue(self, pieces: Iterable[Piece]) -> None:
         """Queue events that are handled from the next `wake` on."""
-        self._inbox.put(piece)
+        for piece in pieces:
+            self._inbox.put(piece)
 
     def wake(self) -> None:
         """See to it that what was queued is handled."""
