@@ -155,7 +155,7 @@ def encode(frame: Frame) -> bytes:
 def encode_published(topic: str, flags: int, publisher: bytes, number: int, count: int, events: bytes) -> bytes:
     """A publisher's frame: it has no origin and no sequence yet."""
     wire = check_topic(topic)
-    digest = _digest(wire + _COVERED.pack(publisher, number, 0, count, 0), events)
+    digest = _digest(wire + _pack_covered(publisher, number, 0, count, 0), events)
     header = _HEADER.pack(VERSION, flags, 0, 0, count, 0, publisher, number, 0, digest)
     return b"".join((wire, header, events))
 
