@@ -156,7 +156,10 @@ class Session:
             self._rest(now)
 
     def _rest(self, now: float) -> None:
-        """What a turn does besides reading."""
+        """What a turn does besides reading. Events first: somebody waits for them."""
+        if self._attachment.phase == "attached":
+            assert self._link is not None  # else it would not be attached
+            self._full = not self.outbox.send(self._link.send_frame, now)
         self._advance(now)
         self.courses.outcomes.collect(now)
         self.courses.overdue(now)
@@ -324,6 +327,5 @@ class Session:
         assert self._link is not None  # only called while attached
         self.courses.register(now)
         self.wiring.send(self._link, now)
-        self._full = not self.outbox.send(self._link.send_frame, now)
         self.courses.ask(now)
         self.courses.report(now)

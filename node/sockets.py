@@ -332,8 +332,11 @@ def _socket_dir(data_dir: Path) -> tuple[Path, bool]:
 
 
 def _drain(socket: zmq.Socket[bytes], into: list[bytes], room: int) -> None:
+    """Take what is there. A message is often alone: looking for another takes a third of asking for it in vain."""
     try:
-        for _ in range(_DRAIN_MAX):
+        for at in range(_DRAIN_MAX):
+            if at == 1 and not _more(socket):
+                return
             data = socket.recv(zmq.NOBLOCK)
             into.append(data)
             room -= len(data)
@@ -341,6 +344,10 @@ def _drain(socket: zmq.Socket[bytes], into: list[bytes], room: int) -> None:
                 return
     except zmq.Again:
         pass
+
+
+def _more(socket: zmq.Socket[bytes]) -> bool:
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
 
 def _drain_parts(socket: zmq.Socket[bytes], into: list[list[bytes]]) -> None:

@@ -266,3 +266,16 @@ def test_the_store_rests_in_a_turn_in_which_nothing_came_and_nothing_is_written(
     assert rests == []
     bench.turn()
     assert rests == ["rest"]
+
+
+def test_while_nothing_but_frames_comes_what_is_due_by_time_is_looked_at_every_five_milliseconds(
+    bench: Bench, author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks: list[str] = []
+    bench.turn()
+    monkeypatch.setattr(bench.membership, "tick", lambda turn: ticks.append("tick"))
+    for index in range(10):
+        bench.turn(author.frame("A", index), later_s=0.001)
+    assert len(ticks) == 2
+    bench.turn(later_s=0.001)
+    assert len(ticks) == 3
