@@ -94,7 +94,7 @@ def forwarded(frame: Frame, origin: str, sequence: int) -> bytes:
 class Bench:
     """One node in a directory of its own. `restart` closes the database and reads everything back.
 
-    `announced`: per link, the version of the last announcement of interest on it. `restarts` is its incarnation.
+    `announced`: per link, the version of the last announcement of interest on it. `incarnation` counts its starts.
     """
 
     generation = "00000001"
@@ -120,14 +120,14 @@ class Bench:
         self._window_us = int(window_s * 1e6)
         self._requests = 0
         self.announced: dict[str | bytes, int] = {}
-        self.restarts = 0
+        self.incarnation = 1
         self._open(store or Store(self.path))
 
     def _open(self, store: Store) -> None:
         self.store = store
         windows = (lambda topic: self._window_us, self._window_us)
         plan = Plan((), 1.0, 10.0, self.limits, *windows, self._role, replicate=self._replicate)
-        around = Surroundings("1.0", "", ENDPOINTS, self._take_marks, b"announce", self.restarts)
+        around = Surroundings("1.0", "", ENDPOINTS, self._take_marks, b"announce", self.incarnation)
         self.state = load_state(store, Identity(self.name, self.generation), plan, lambda: self.draw, self.now)
         self.node = assemble(self.state, plan, around, self.now)
         self.links, self.letters, self.sessions = self.node.links, self.node.letters, self.node.sessions
@@ -145,7 +145,7 @@ class Bench:
         """The process dies without a word, and another one starts on the same file."""
         self.store.close()
         self.now = after(self.now, after_s)
-        self.restarts += 1
+        self.incarnation += 1
         self._open(Store(self.path))
 
     def turn(
