@@ -35,6 +35,6 @@ def test_the_mesh_keeps_its_promises_under_every_kind_of_fault(kind: Kind):
 
 
 def test_a_pair_of_peers_that_can_never_be_linked_is_carried_for():
-    course = run(11, "walls", nodes=6)
+    course = run(2, "walls", nodes=6)
     assert [fault.how for fault in course.simulation.faults] == ["both"]
     assert course.violated is None

@@ -8,7 +8,7 @@
     restore    a copy of a node's disk is taken, and later it dies and comes back with that
     clock      a machine's wall clock jumps
     programs   publishers and consumers die and come back, or stand still
-    walls      from the first moment to the last some peers cannot be dialled by some others, and one pair not at all
+    walls      from the first moment to the last some peers cannot dial some others, and some pairs not each other
 
 Every fault but the last kind ends before the faults' time is over. A node whose disk was put back whole cannot know it
 before a peer tells; what it gives out until then may have been given out before, and is not judged.
@@ -17,6 +17,7 @@ before a peer tells; what it gives out until then may have been given out before
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -110,18 +111,33 @@ def _parted(names: list[str], draw: random.Random) -> tuple[str, ...]:
 
 
 def _walls(scenario: Scenario, draw: random.Random, end_s: float) -> list[Fault]:
-    """Pairs of peers of which one cannot dial the other, or neither can. Whoever is told a seed can dial it."""
+    """Pairs of peers of which one cannot dial the other, or neither can. Whoever is told a seed can dial it.
+
+    Two that can never be linked both reach a third: a detour is promised over one peer, and not over two.
+    """
     seeds = {each.name: each.plan.peers for each in scenario.machines if not each.hidden}
     pairs = list(combinations(sorted(seeds), 2))
-    found, walled = list[Fault](), set[str]()
-    for a, b in draw.sample(pairs, len(pairs)):
+    found, apart = list[Fault](), set[frozenset[str]]()
+    for a, b in draw.sample(pairs, min(len(pairs), draw.randint(1, 1 + len(seeds) // 4))):
         seen = [(x, y) for x, y in ((a, b), (b, a)) if address_of(y) not in seeds[x]]
-        if seen and not walled & {a, b} and len(walled) + 2 < len(seeds):
-            apart = len(seen) == 2 and not any(each.how == "both" for each in found)
-            how = "both" if apart and draw.random() < 0.5 else "one way"
-            walled |= {a, b}
-            found.append(Fault(0.0, end_s, "walls", draw.choice(seen) if how == "one way" else (a, b), how))
-    return found[: draw.randint(1, 1 + len(seeds) // 4)]
+        both = len(seen) == 2 and _bridged(apart | {frozenset((a, b))}, seeds) and draw.random() < 0.5
+        if both:
+            apart.add(frozenset((a, b)))
+        if seen:
+            who, how = ((a, b), "both") if both else (draw.choice(seen), "one way")
+            found.append(Fault(0.0, end_s, "walls", who, how))
+    return found
+
+
+def _bridged(apart: Iterable[frozenset[str]], peers: Iterable[str]) -> bool:
+    """Whether any two of these pairs' peers have a third that both reach."""
+    pairs, names = list(apart), list(peers)
+    return all(any(third not in pair and not _cut_off(third, pair, pairs) for third in names) for pair in pairs)
+
+
+def _cut_off(third: str, pair: frozenset[str], pairs: list[frozenset[str]]) -> bool:
+    """Whether one of a pair can never be linked with a third."""
+    return any(frozenset((third, each)) in pairs for each in pair)
 
 
 def directions(fault: Fault, names: list[str]) -> list[tuple[str, str]]:
