@@ -146,6 +146,10 @@ class Links:
             return self._left(link, turn)
         if kind == "use":
             return self._connections.follow(link, turn.now)
+        if kind == "mark":
+            turn.control(link.key, {"t": "took", "put": int(message["put"])})
+        if kind == "took":
+            turn.took.append((link.key, int(message["put"])))
         if kind == "ping":
             return self._pinged(link, message, turn)
         if kind == "pong":

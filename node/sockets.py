@@ -6,8 +6,9 @@
     link  ROUTER bound   ◀─▶ peers that dialled us                   MANDATORY: an unknown or full peer is an error
     link  DEALER, one per dialled peer, each with a monitor that tells when its connection stands and falls
 
-Every link has a queue of its own, bounded in bytes. What a full socket does not take waits there; what the queue does
-not hold is dropped and counted for that link, and no other peer notices. Encryption will be options set in
+Every link has a queue of its own, bounded in bytes together with what its socket took and its peer did not
+(`node.link_queues`). What a full socket does not take waits there; what the queue does not hold is dropped and counted
+for that link, and no other peer notices. Encryption will be options set in
 `_link_socket`.
 """
 
@@ -243,6 +244,7 @@ class Sockets:
 
     def _dealer_event(self, address: str, event: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._queues.begin(address)
             self._events.append((address, "connected", ""))
         else:
             self._queues.forget(address)
@@ -258,6 +260,8 @@ class Sockets:
                 out.send(parts[0], zmq.NOBLOCK)
             else:
                 out.send_multipart(parts, zmq.NOBLOCK)
+        for link, put_bytes in turn.took:
+            self._queues.took(link, put_bytes)
         for link, data in turn.passing_links:
             self._queues.send(link, data)
         for link, data in turn.links:

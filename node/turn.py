@@ -58,6 +58,7 @@ class Turn:
     `passing_out` and `passing_links` depend on nothing that is written: ephemeral frames and talk between nodes. They
     leave the node even when the disk refuses. `closing_links` is talk about what is written, sent behind the frames.
     `moved` are the cursors that reports have moved: (following, stream id).
+    `took` are the marks that peers have come to (`node.link_queues`).
     `dials` and `undials` are addresses of peers to connect to and to let go of.
     """
 
@@ -69,6 +70,7 @@ class Turn:
     passing_out: list[list[bytes]] = field(default_factory=list)
     passing_links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
     closing_links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
+    took: list[tuple[LinkKey, int]] = field(default_factory=list)
     dials: list[str] = field(default_factory=list)
     undials: list[str] = field(default_factory=list)
     moved: dict[tuple[object, int], int] = field(default_factory=dict)
@@ -103,6 +105,7 @@ class Turn:
         self.links += other.links
         self.passing_links += other.passing_links
         self.closing_links += other.closing_links
+        self.took += other.took
         self.dials += other.dials
         self.undials += other.undials
         self.replies += other.replies
@@ -114,6 +117,7 @@ class Turn:
             self.now,
             passing_out=self.passing_out,
             passing_links=self.passing_links,
+            took=self.took,
             dials=self.dials,
             undials=self.undials,
         )

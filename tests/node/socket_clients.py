@@ -23,7 +23,7 @@ def turn(**fields: object) -> Turn:
 
 
 class Heard(Inbox):
-    """Everything a node's sockets heard so far."""
+    """Everything a node's sockets heard so far, without the marks that queues put among frames."""
 
     def __init__(self, sockets: Sockets) -> None:
         super().__init__()
@@ -34,6 +34,7 @@ class Heard(Inbox):
         found = self.sockets.wait(10)
         for name in ("frames", "subscriptions", "requests", "links", "link_events"):
             getattr(self, name).extend(getattr(found, name))
+        self.links = [(key, data) for key, data in self.links if not data.startswith(b'\x00{"t":"mark"')]
 
     def until(self, condition: Callable[[], object]) -> None:
         """Listen until the condition holds."""

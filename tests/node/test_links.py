@@ -45,6 +45,16 @@ def test_a_frame_during_the_greeting_is_not_taken_and_does_not_disturb_it() -> N
     check_agreed(wire, a, b)
 
 
+def test_a_mark_is_said_back_and_one_that_comes_back_is_for_the_queues() -> None:
+    a, _, wire = pair()
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    turn = a.turn(
+        links=[("tcp://b", control({"t": "mark", "put": 700})), ("tcp://b", control({"t": "took", "put": 9}))]
+    )
+    assert (sent(turn, "tcp://b"), turn.took) == ([{"t": "took", "put": 700}], [("tcp://b", 9)])
+
+
 def test_unknown_control_is_passed_over_and_garbage_is_malformed() -> None:
     a, _, wire = pair()
     wire.dial("a", "tcp://b")

@@ -37,7 +37,7 @@ def stream(node: NodeProcess, origin: str) -> Row:
 
 
 def test_what_a_full_queue_dropped_while_a_peer_stood_still_is_repaired(cluster):
-    a, b = two(cluster, link_queue_bytes=str(1 << 20), dead_after_s="60")
+    a, b = two(cluster, link_queue_bytes=str(4 << 20), dead_after_s="60")
     received: list[int] = []
     with mesh.connect(a.data_dir, name="p") as publisher, mesh.connect(b.data_dir, name="s") as subscriber:
         subscriber.subscribe("T", lambda event: received.append(event.payload["i"]))

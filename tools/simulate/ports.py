@@ -62,6 +62,7 @@ class Ports:
     def connected(self, address: str, pipe: Pipe) -> None:
         """What this node dialled stands."""
         self._pipes[address] = pipe
+        self._queues.begin(address)
         self._happened((address, "connected", ""))
 
     def disconnected(self, address: str) -> None:
@@ -146,6 +147,8 @@ class Ports:
         for parts in (*turn.passing_out, *turn.out):
             for line in self.lines:
                 line.publish(parts)
+        for link, put_bytes in turn.took:
+            self._queues.took(link, put_bytes)
         for link, data in in_order((*turn.passing_links, *turn.links, *turn.closing_links)):
             self._queues.send(link, data)
         for request, parts in turn.replies:
