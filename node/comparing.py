@@ -41,6 +41,7 @@ class Comparing:
         self._state = state
         self._routes = routes
         self._pairs: dict[LinkKey, _Pair] = {}
+        self._next_us = 0
 
     def up(self, link: LinkKey, now: Now) -> None:
         """A link came up: compare for the first time when what was under way has arrived."""
@@ -56,10 +57,13 @@ class Comparing:
 
     def tick(self, turn: Turn) -> None:
         """Send the digests that are due."""
+        if turn.now.mono_us < self._next_us:
+            return
         for link, pair in self._pairs.items():
             if turn.now.mono_us >= pair.next_us:
                 pair.next_us = turn.now.later(EVERY_S)
                 turn.control_after(link, {"t": "digest", "buckets": self._numbers(link)})
+        self._next_us = min((pair.next_us for pair in self._pairs.values()), default=turn.now.later(EVERY_S))
 
     def compare(self, link: LinkKey, theirs: list[int], turn: Turn) -> None:
         """A neighbour's digest came: tell it the heads here where it differs. Raises `ValueError` for a wrong shape."""
@@ -85,7 +89,7 @@ class Comparing:
         mine = PatternSet(text for patterns in told.values() for text in patterns)
         theirs = interest.patterns_of(link)
         brought = {self._state.origin, *routes.speaks(link)}
-        bringing = routes.heard.get(link, frozenset())
+        bringing = routes.heard.of(link)
         return [
             stream
             for stream in self._state.relay.streams.values()

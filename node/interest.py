@@ -23,6 +23,7 @@ Lists = dict[str, tuple[str, ...]]
 """Patterns by the name of the member that wants them."""
 
 _CACHED_MAX = 10_000
+_NOTHING = PatternSet(())
 
 
 class Interest(Generic[Key]):
@@ -33,6 +34,9 @@ class Interest(Generic[Key]):
         self._counts: Counter[str] = Counter()
         self._local = PatternSet(())
         self._links: dict[Key, dict[str, PatternSet]] = {}
+        self._whole: dict[Key, PatternSet] = {}
+        self._wanted: Counter[str] = Counter()
+        self._members: dict[str, dict[Key, PatternSet]] = {}
         self._wanting: dict[tuple[str, str], tuple[Key, ...]] = {}
 
     @property
@@ -61,19 +65,40 @@ class Interest(Generic[Key]):
         """A link's lists: all of them, or those that have changed. An empty list ends a member's interest."""
         before = {} if whole else self._links.get(link, {})
         now = {**before, **{name: PatternSet(patterns) for name, patterns in lists.items()}}
-        self._links[link] = {name: patterns for name, patterns in now.items() if patterns}
-        self._wanting.clear()
+        self._put(link, {name: patterns for name, patterns in now.items() if patterns})
 
     def forget(self, link: Key) -> None:
         """The link is gone, and with it what it wanted."""
-        if self._links.pop(link, None) is not None:
-            self._wanting.clear()
+        if link in self._links:
+            self._put(link, {})
+            del self._links[link]
 
     def moved(self, old: Key, new: Key) -> None:
         """What a link wanted, its next connection wants."""
         if old in self._links:
-            self._links[new] = self._links.pop(old)
-            self._wanting.clear()
+            lists = self._links[old]
+            self.forget(old)
+            self._put(new, lists)
+
+    def _put(self, link: Key, lists: dict[str, PatternSet]) -> None:
+        """These are a link's lists from now on."""
+        for name, patterns in self._links.get(link, {}).items():
+            self._count(patterns, -1)
+            del self._members[name][link]
+            if not self._members[name]:
+                del self._members[name]
+        for name, patterns in lists.items():
+            self._count(patterns, 1)
+            self._members.setdefault(name, {})[link] = patterns
+        self._links[link] = lists
+        self._whole.pop(link, None)
+        self._wanting.clear()
+
+    def _count(self, patterns: PatternSet, more: int) -> None:
+        for text in patterns.texts:
+            self._wanted[text] += more
+            if not self._wanted[text]:
+                del self._wanted[text]
 
     def of(self, link: Key) -> Lists:
         """What a link last announced."""
@@ -81,7 +106,24 @@ class Interest(Generic[Key]):
 
     def patterns_of(self, link: Key) -> PatternSet:
         """What a link last announced, whoever wants it."""
-        return PatternSet(text for patterns in self._links.get(link, {}).values() for text in patterns.texts)
+        lists = self._links.get(link)
+        if not lists:
+            return _NOTHING
+        if link not in self._whole:
+            self._whole[link] = PatternSet(text for patterns in lists.values() for text in patterns.texts)
+        return self._whole[link]
+
+    def wanted_beyond(self, link: Key, name: str) -> set[str]:
+        """The patterns that other links than this one announced for other members than `name`.
+
+        Asked for every leaf at every change: it costs as much as there are patterns, and not as there are links.
+        """
+        apart: dict[str, int] = {}
+        mine, elsewhere = self._links.get(link, {}), self._members.get(name, {})
+        for patterns in (*mine.values(), *(each for other, each in elsewhere.items() if other != link)):
+            for text in patterns.texts:
+                apart[text] = apart.get(text, 0) + 1
+        return self._wanted.keys() - {text for text, count in apart.items() if count == self._wanted[text]}
 
     def links_wanting(self, topic: str, origin_name: str = "") -> tuple[Key, ...]:
         """The links with a member, other than `origin_name`, whose interest takes the topic in."""

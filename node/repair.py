@@ -179,9 +179,9 @@ class Repair:
         if now_us < sources.not_before_us:
             return None
         fresh = [link for link in neighbours if sources.barren.get(link, 0) <= now_us]
-        origins = self._routes.heard
+        heard = self._routes.heard
         for link in fresh:
-            if neighbours[link].name == stream.origin.rpartition(".")[0] and stream.origin in origins.get(link, ()):
+            if neighbours[link].name == stream.origin.rpartition(".")[0] and stream.origin in heard.of(link):
                 return link
         further = [link for link in fresh if sources.heads.get(link, 0) >= missing[0].first]
         if further:

@@ -24,7 +24,8 @@ from typing import NamedTuple
 
 from mesh.topic import PatternSet
 from node.interest import Interest, Lists
-from node.turn import LinkKey, rekey
+from node.turn import LinkKey
+from node.voices import Voices
 
 _CACHED_MAX = 20_000
 
@@ -40,7 +41,9 @@ class Neighbour(NamedTuple):
 class Routes:
     """The routes of one node. `me` is its name, `leaf` whether it only dials.
 
-    `heard`: the origins each link speaks for, its far end's own among them. `version` counts the changes.
+    `heard`: the origins each link speaks for, its far end's own among them. `version` counts the changes. Between peers
+    only leaves and those who ask to be carried for are looked at (`_spoken_for`): what is to be said to one peer must
+    not cost as much as there are peers.
     """
 
     def __init__(self, me: str, leaf: bool, interest: Interest[LinkKey]) -> None:
@@ -48,8 +51,10 @@ class Routes:
         self.leaf = leaf
         self._interest = interest
         self.neighbours: dict[LinkKey, Neighbour] = {}
-        self.heard: dict[LinkKey, frozenset[str]] = {}
+        self.heard = Voices()
         self.version = 0
+        self._named: dict[str, LinkKey] = {}
+        self._spoken_for: dict[LinkKey, None] = {}
         self._wanted_at, self._wanted = -1, PatternSet(())
         self._onward: dict[tuple[str, str, LinkKey | None], tuple[LinkKey, ...]] = {}
 
@@ -60,32 +65,49 @@ class Routes:
 
     def up(self, link: LinkKey, name: str, leaf: bool) -> None:
         """A link came up."""
-        self.neighbours[link] = Neighbour(name, leaf)
+        self._put(link, Neighbour(name, leaf))
         self.changed()
+
+    def _put(self, link: LinkKey, neighbour: Neighbour) -> None:
+        self.neighbours[link] = neighbour
+        self._named[neighbour.name] = link
+        self._spoken_for.pop(link, None)
+        if neighbour.leaf or neighbour.carried:
+            self._spoken_for[link] = None
+
+    def _take(self, link: LinkKey) -> Neighbour | None:
+        neighbour = self.neighbours.pop(link, None)
+        if neighbour is not None and self._named.get(neighbour.name) == link:
+            del self._named[neighbour.name]
+        self._spoken_for.pop(link, None)
+        return neighbour
 
     def down(self, link: LinkKey) -> None:
         """A link is gone."""
-        self.heard.pop(link, None)
-        if self.neighbours.pop(link, None) is not None:
+        self.heard.forget(link)
+        if self._take(link) is not None:
             self.changed()
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
         """The link goes on over another connection."""
-        rekey(self.neighbours, old, new)
-        rekey(self.heard, old, new)
+        neighbour = self._take(old)
+        if neighbour is not None:
+            self._put(new, neighbour)
+        self.heard.moved(old, new)
         self.changed()
 
     def carry(self, link: LinkKey, members: Collection[str]) -> None:
         """The far end asks for what comes from these members, and from nobody else that it asked for before."""
-        self.neighbours[link] = self.neighbours[link]._replace(carried=frozenset(members))
-        self.changed()
+        carried = frozenset(members)
+        if self.neighbours[link].carried != carried:
+            self._put(link, self.neighbours[link]._replace(carried=carried))
+            self.changed()
 
     def wanted(self) -> set[str]:
         """Every pattern that this node wants, for itself or on behalf of a leaf or of whom it carries for."""
         found = set(self._interest.patterns)
-        for link, each in self.neighbours.items():
-            if not self.leaf and (each.leaf or each.carried):
-                found.update(self._interest.patterns_of(link).texts)
+        for link in () if self.leaf else self._spoken_for:
+            found.update(self._interest.patterns_of(link).texts)
         return found
 
     def wants(self, topic: str) -> bool:
@@ -94,9 +116,17 @@ class Routes:
             self._wanted_at, self._wanted = self.version, PatternSet(self.wanted())
         return self._wanted.matches(topic)
 
+    def spoken_for(self, link: LinkKey) -> bool:
+        """Whether this node speaks for the far end towards peers: a leaf, or a peer that asks to be carried for."""
+        return link in self._spoken_for
+
+    def leaves(self) -> list[LinkKey]:
+        """The links to leaves."""
+        return [link for link in self._spoken_for if self.neighbours[link].leaf]
+
     def link_to(self, name: str) -> LinkKey | None:
         """The link to a member, if one is up."""
-        return next((link for link, each in self.neighbours.items() if each.name == name), None)
+        return self._named.get(name)
 
     def onward(self, topic: str, origin: str, source: LinkKey | None) -> tuple[LinkKey, ...]:
         """The links an event goes out on. `source` is the link it came in by, None where it entered here."""
@@ -105,12 +135,12 @@ class Routes:
         if found is None:
             name = origin.rpartition(".")[0]
             wanting = self._interest.links_wanting(topic, name)
-            found = tuple(link for link in wanting if link != source and self._passes(source, link, name))
+            found = tuple(link for link in wanting if link != source and self.passes(source, link, name))
             if len(self._onward) < _CACHED_MAX:
                 self._onward[key] = found
         return found
 
-    def _passes(self, source: LinkKey | None, link: LinkKey, origin_name: str) -> bool:
+    def passes(self, source: LinkKey | None, link: LinkKey, origin_name: str = "") -> bool:
         """Whether what came in by one link may go out by another."""
         target = self.neighbours.get(link)
         if target is None or target.name == origin_name:
@@ -126,49 +156,56 @@ class Routes:
         """The links that are told how far a stream reaches: where its events go out, by whichever way they come."""
         if origin.rpartition(".")[0] == self.me:
             return self.onward(topic, origin, None)
-        ways = (link for link, origins in self.heard.items() if origin in origins)
-        return tuple({link: None for way in ways for link in self.onward(topic, origin, way)})
+        return tuple({link: None for way in self.heard.ways(origin) for link in self.onward(topic, origin, way)})
 
     def lists_for(self, link: LinkKey) -> Lists:
         """What a link is to be told: patterns by the name of the member that wants them."""
         to = self.neighbours[link]
-        lists: Lists = {self.me: self._interest.patterns}
-        for other, each in self.neighbours.items():
-            if other != link and not self.leaf and (each.leaf or to.leaf or to.name in each.carried):
-                for name, patterns in self._interest.of(other).items():
-                    if name != to.name:
-                        lists[name] = tuple(sorted({*lists.get(name, ()), *patterns}))
         if to.leaf:
-            lists = {self.me: tuple(sorted({pattern for patterns in lists.values() for pattern in patterns}))}
+            everybody = {*self._interest.patterns, *self._beyond(link, to.name)}
+            return {self.me: tuple(sorted(everybody))} if everybody else {}
+        lists: Lists = {self.me: self._interest.patterns}
+        for other in self.wanting_from(link):
+            for name, patterns in self._interest.of(other).items():
+                if name != to.name:
+                    lists[name] = tuple(sorted({*lists.get(name, ()), *patterns}))
         return {name: patterns for name, patterns in lists.items() if patterns}
+
+    def _beyond(self, link: LinkKey, name: str) -> set[str]:
+        return set() if self.leaf else self._interest.wanted_beyond(link, name)
+
+    def wanting_from(self, link: LinkKey) -> list[LinkKey]:
+        """The links to which is passed on what comes by this one, if they want it."""
+        if self.leaf or self.neighbours[link].leaf:
+            return self._others(link)
+        return [other for other in self._spoken_for if other != link and self.passes(link, other)]
+
+    def bringing_to(self, link: LinkKey) -> list[LinkKey]:
+        """The links from which is passed on to this one what it wants."""
+        to = self.neighbours[link]
+        if self.leaf or to.leaf:
+            return self._others(link)
+        carried = (self._named[name] for name in sorted(to.carried) if name in self._named)
+        return [other for other in dict.fromkeys((*self.leaves(), *carried)) if other != link]
+
+    def _others(self, link: LinkKey) -> list[LinkKey]:
+        """A leaf and everybody else are passed on to each other; a leaf itself passes nothing on."""
+        return [] if self.leaf else [other for other in self.neighbours if other != link]
 
     def speaks(self, link: LinkKey, without: Collection[LinkKey] = ()) -> set[str]:
         """The origins a link can be told about, beside this node's own: those whose events would be passed on to it.
 
         `without`: links that cannot be spoken for yet.
         """
-        to = self.neighbours[link]
-        return {
-            origin
-            for other in self.neighbours
-            if other != link and other not in without and self._passes_on(other, to)
-            for origin in self.heard.get(other, ())
-            if origin.rpartition(".")[0] != to.name
-        }
+        name = self.neighbours[link].name
+        if self.neighbours[link].leaf and not self.leaf:
+            return self.heard.beyond({link, *without}, name)
+        return self.heard.alone((other for other in self.bringing_to(link) if other not in without), name)
 
     def way(self, link: LinkKey, origin: str) -> LinkKey | None:
         """By which link comes what is passed on to another of an origin: the origin's own, if there is one."""
-        to = self.neighbours[link]
         name = origin.rpartition(".")[0]
-        ways = [other for other, origins in self.heard.items() if other != link and origin in origins]
-        ways = (
-            [other for other in ways if other in self.neighbours and self._passes_on(other, to)]
-            if name != to.name
-            else []
-        )
+        if name == self.neighbours[link].name:
+            return None
+        ways = [other for other in self.bringing_to(link) if origin in self.heard.of(other)]
         return min(ways, key=lambda other: self.neighbours[other].name != name, default=None)
-
-    def _passes_on(self, source: LinkKey, to: Neighbour) -> bool:
-        """Whether what comes in by a link is passed on to a neighbour."""
-        each = self.neighbours[source]
-        return not self.leaf and (each.leaf or to.leaf or each.name in to.carried)

@@ -17,13 +17,17 @@ could not wait for all says less, and another one with the same version follows 
 Versions only grow, over all links and lives of a node, so that what comes late, over a connection that is gone, is told
 from what came after it.
 
+What one neighbour wants is news for others only where this node passes on to it what they send: between peers that is
+where one of the two is a leaf, or is carried for. In a mesh of peers a change costs a node one answer, and no look at
+all its other links.
+
 The heads of an answer say where streams begin here (`place`): what passed before anybody wanted it is not owed, what a
 consumer has been following is, and shows as a gap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +35,7 @@ from mesh.topic import PatternSet
 from node.intake import Intake
 from node.interest import Lists
 from node.link import Link
+from node.relay import Stream
 from node.routes import Neighbour, Routes
 from node.state import State
 from node.turn import LinkKey, Turn, rekey
@@ -69,7 +74,6 @@ class _Asked:
     """What one link wants of us. `said`: origin → the patterns under which its streams were named to it."""
 
     version: int = 0
-    open: bool = False
     waiting: dict[LinkKey, int] = field(default_factory=dict)
     deadline_us: int = 0
     said: dict[str, PatternSet] = field(default_factory=dict)
@@ -91,8 +95,10 @@ class Spreading:
         self._spoken: dict[str, frozenset[str]] = {}
         self._announced = -1
         self._version = life << VERSION_BITS
-        self._dirty = False
-        self._grown = False
+        self._dirty = self._dirty_for_leaves = False
+        self._unanswered: dict[LinkKey, None] = {}
+        self._open: dict[LinkKey, None] = {}
+        self._grown: dict[LinkKey, None] = {}
         self.carry: dict[LinkKey, tuple[str, ...]] = {}
 
     # ── links ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -101,18 +107,19 @@ class Spreading:
         """A link came up: tell it everything."""
         self._routes.up(link.key, link.name, link.role == "leaf")
         self._told[link.key], self._asked[link.key] = _Told(), _Asked()
-        self._dirty = True
-        self._tell(link.key, turn, whole=True)
+        self._wait_no_more(link.key)
+        self._tell(link.key, self._far(), turn, whole=True)
 
     def down(self, key: LinkKey) -> None:
         """A link is gone."""
+        self._changed_for_others(key)
         self._routes.down(key)
         self._state.interest.forget(key)
         self._wanting.forget(key)
         self._state.informed.pop(key, None)
-        for table in (self._told, self._asked, self.carry):
+        self._wait_no_more(key)
+        for table in (self._told, self._asked, self.carry, self._unanswered):
             table.pop(key, None)
-        self._dirty = True
 
     def moved(self, old: LinkKey, new: LinkKey, turn: Turn) -> None:
         """A link goes on over another connection: what the far end wants stands, and it is told everything again."""
@@ -123,52 +130,86 @@ class Spreading:
         rekey(self._asked, old, new)
         rekey(self.carry, old, new)
         rekey(self._state.informed, old, new)
-        self._dirty = True
+        rekey(self._unanswered, old, new)
+        is_open = old in self._open
+        self._wait_no_more(old)
+        if is_open:
+            self._open[new] = None
+        self._changed_for_others(new)
+        self._more_is_known(new)
         self._tell_again(new, turn)
+
+    def _wait_no_more(self, key: LinkKey) -> None:
+        """No answer goes or comes by a connection, and what may come under its key later is another's."""
+        self._open.pop(key, None)
+        self._grown.pop(key, None)
+        for asked in self._asked.values():
+            asked.waiting.pop(key, None)
 
     def _tell_again(self, key: LinkKey, turn: Turn, same: bool = False) -> None:
         """Tell a link everything; where it is but the same, an answer that is on its way counts."""
         told = self._told[key]
         self._told[key] = _Told(version=told.version, answered=told.answered, local=told.local)
-        self._tell(key, turn, whole=True, same=same)
+        self._tell(key, self._far(), turn, whole=True, same=same)
+
+    def _changed_for_others(self, key: LinkKey) -> None:
+        """What the far end of a link wants, or to be carried, is something else from now on."""
+        self._dirty |= self._routes.spoken_for(key)
+        self._dirty_for_leaves = True
+
+    def _more_is_known(self, key: LinkKey) -> None:
+        """The far end of a link has answered: whom it brings may be named to others."""
+        origins = self._routes.heard.of(key)
+        for other in self._routes.wanting_from(key):
+            if not origins <= self._asked[other].said.keys():
+                self._grown[other] = None
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def tick(self, turn: Turn) -> None:
         """Tell every neighbour what has changed for it, and answer what can be answered."""
-        if self._dirty or self._announced != self._state.interest.version:
-            self._announced, self._dirty, self._grown = self._state.interest.version, False, True
+        dirty = self._dirty or self._announced != self._state.interest.version
+        if dirty or self._dirty_for_leaves:
+            self._announced, self._dirty, self._dirty_for_leaves = self._state.interest.version, False, False
             self._routes.changed()
-            self._wanting.shrink()
-            for key in self._told:
-                self._tell(key, turn)
-            for key, asked in self._asked.items():
-                asked.waiting |= {
-                    other: told.version
-                    for other, told in self._told.items()
-                    if asked.open and other != key and told.answered < told.version
-                }
-        for key, told in list(self._told.items()):
-            if told.answered < told.version and turn.now.mono_us - told.sent_us > RETELL_S * 1e6:
+            if dirty:
+                self._wanting.shrink()
+            self._pass_on(self._told if dirty else self._routes.leaves(), turn)
+        for key in list(self._unanswered):
+            told = self._told[key]
+            if turn.now.mono_us - told.sent_us > RETELL_S * 1e6:
                 self._tell_again(key, turn, same=True)
         self._answer_all(turn)
+
+    def _pass_on(self, keys: Iterable[LinkKey], turn: Turn) -> None:
+        """Tell these links what has changed for them; who waits for an answer may wait for theirs."""
+        far = self._far()
+        for key in keys:
+            self._tell(key, far, turn)
+        for key in self._open:
+            self._asked[key].waiting |= {
+                other: self._told[other].version
+                for other in self._unanswered
+                if other != key and self._routes.passes(other, key)
+            }
 
     def ask_to_carry(self, carry: dict[LinkKey, tuple[str, ...]]) -> None:
         """Who is asked to carry whom from now on."""
         if carry != self.carry:
             self.carry, self._dirty = carry, True
 
-    def _tell(self, key: LinkKey, turn: Turn, whole: bool = False, same: bool = False) -> None:
+    def _tell(self, key: LinkKey, far: Sequence[Stream], turn: Turn, whole: bool = False, same: bool = False) -> None:
         told, lists, carry = self._told[key], self._routes.lists_for(key), self.carry.get(key, ())
         if not whole and lists == told.lists and carry == told.carry:
             self._covers(key, told)
             return
         changed = {name: lists.get(name, ()) for name in {**told.lists, **lists}}
         changed = {name: patterns for name, patterns in changed.items() if patterns != told.lists.get(name, ())}
-        heads, after = self._heads(key, told, lists, carry), told.version
+        heads, after = self._heads(key, told, lists, carry, far), told.version
         self._version += not same
         told.lists, told.carry, told.sent_us = lists, carry, turn.now.mono_us
         told.version = after if same else self._version
+        self._unanswered[key] = None
         self._covers(key, told)
         self._wanting.told(key, told.version, _texts(lists))
         fields = {"version": told.version, "after": after, "lists": changed, "whole": whole}
@@ -180,13 +221,21 @@ class Spreading:
         if told.answered == told.version:
             self._state.informed[key] = self._state.interest.version
 
-    def _heads(self, key: LinkKey, told: _Told, lists: Lists, carry: tuple[str, ...]) -> list[tuple[str, str, int]]:
+    def _far(self) -> list[Stream]:
+        """The streams of origins that have no link to this node: only those can be brought by others."""
+        mine, link_to = self._state.origin, self._routes.link_to
+        streams = self._state.relay.streams.values()
+        return [each for each in streams if each.origin != mine and link_to(each.origin.rpartition(".")[0]) is None]
+
+    def _heads(
+        self, key: LinkKey, told: _Told, lists: Lists, carry: tuple[str, ...], far: Sequence[Stream]
+    ) -> list[tuple[str, str, int]]:
         """Where this node stands in the streams that the far end is to bring it, is not told of yet, and owes it."""
         to, wanted, before = self._routes.neighbours[key], PatternSet(_texts(lists)), PatternSet(_texts(told.lists))
         carried = {origin for each in set(carry) - set(told.carry) for origin in self._spoken.get(each, ())}
         return [
             (stream.origin, stream.topic, stream.head)
-            for stream in self._state.relay.streams.values()
+            for stream in (self._state.relay.streams.values() if carried else far)
             if wanted.matches(stream.topic)
             and (stream.origin in carried or (not before.matches(stream.topic) and self._brings(to, stream.origin)))
             and self._wanting.owed(stream.origin, stream.topic)
@@ -207,15 +256,24 @@ class Spreading:
         asked, version, whole = self._asked[link.key], int(fields["version"]), bool(fields["whole"])
         if version < asked.version or (not whole and int(fields["after"]) != asked.version):
             return  # late, or the change before it did not arrive: without an answer everything is told again
-        self._state.interest.announced(link.key, lists, whole)
-        self._routes.carry(link.key, [str(name) for name in fields.get("carry", ())])
+        self._announce(link.key, lists, [str(name) for name in fields.get("carry", ())], whole)
         for origin, topic, head in fields.get("heads", ()):
             self._resume(link.key, str(origin), str(topic), int(head), turn)
         if fields["whole"]:
             asked.said = {}
-        asked.version, asked.open = version, True
+        asked.version = version
         asked.deadline_us = turn.now.later(ANSWER_WAIT_S)
-        self._dirty = True
+        self._open[link.key] = None
+
+    def _announce(self, key: LinkKey, lists: Lists, carried: Sequence[str], whole: bool) -> None:
+        """Take in what a neighbour wants; what it said before, said again, changes nothing for others."""
+        interest, routes = self._state.interest, self._routes
+        before = interest.of(key), routes.neighbours[key], routes.spoken_for(key)
+        interest.announced(key, lists, whole)
+        routes.carry(key, carried)
+        if before != (interest.of(key), routes.neighbours[key], routes.spoken_for(key)):
+            self._changed_for_others(key)
+            self._dirty |= before[2]
 
     def _resume(self, key: LinkKey, origin: str, topic: str, head: int, turn: Turn) -> None:
         """A neighbour follows a stream through this node and stands at `head`: it is owed from there."""
@@ -230,22 +288,26 @@ class Spreading:
         self._wanting.resume(key, origin, topic)
 
     def _answer_all(self, turn: Turn) -> None:
-        for key, asked in self._asked.items():
-            asked.waiting = {
-                other: version
-                for other, version in asked.waiting.items()
-                if other in self._told and self._told[other].answered < version
-            }
-            if asked.open:
-                if not asked.waiting or turn.now.mono_us >= asked.deadline_us:
-                    asked.open = False
-                    self._answer(key, asked, turn)
-            elif self._grown and asked.version:
-                self._say_more(key, asked, turn)
-        self._grown = False
+        for key in list(self._open):
+            asked = self._asked[key]
+            self._look_who_answered(asked)
+            if not asked.waiting or turn.now.mono_us >= asked.deadline_us:
+                del self._open[key]
+                self._answer(key, asked, turn)
+                self._grown.pop(key, None)
+        grown = [key for key in self._grown if key not in self._open]
+        self._grown.clear()
+        for key in grown:
+            self._say_more(key, self._asked[key], turn)
+
+    def _look_who_answered(self, asked: _Asked) -> None:
+        asked.waiting = {
+            other: version for other, version in asked.waiting.items() if self._told[other].answered < version
+        }
 
     def _say_more(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
-        if not self._speaks(key, asked) <= asked.said.keys():
+        self._look_who_answered(asked)
+        if asked.version and not self._speaks(key, asked) <= asked.said.keys():
             self._answer(key, asked, turn)
 
     def _speaks(self, key: LinkKey, asked: _Asked) -> set[str]:
@@ -264,12 +326,16 @@ class Spreading:
         asked.said = dict.fromkeys(origins, wanted)
         fields = {"version": asked.version, "origins": sorted(origins), "heads": rows}
         turn.control_after(key, {"t": "interest_ack", **fields})
-        turn.once_failed.append(lambda: _unsaid(asked))
+        turn.once_failed.append(lambda: self._unsaid(key, asked))
+
+    def _unsaid(self, key: LinkKey, asked: _Asked) -> None:
+        """The answer did not leave, because the turn could not be committed."""
+        self._open[key], asked.said = None, {}
 
     @property
     def waiting(self) -> bool:
         """Whether an answer is waited for."""
-        return any(asked.open for asked in self._asked.values())
+        return bool(self._open)
 
     # ── what a neighbour answers ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -282,8 +348,11 @@ class Spreading:
         for origin, topic, head in fields["heads"]:
             self.place((str(origin), str(topic), int(head)), learn, turn)
         told.answered = max(told.answered, version)
-        self._routes.heard[link.key] = self._spoken[link.name] = origins
-        self._grown = True
+        if told.answered == told.version:
+            self._unanswered.pop(link.key, None)
+        self._spoken[link.name] = origins
+        self._routes.heard.put(link.key, origins)
+        self._more_is_known(link.key)
         turn.once_committed.append(lambda: self._wanting.answered(link.key, origins, version))
         told.local = {each: local for each, local in told.local.items() if each >= version}
         self._state.informed[link.key] = max(self._state.informed.get(link.key, 0), told.local[version])
@@ -307,11 +376,6 @@ class Spreading:
             learn(row)
         else:
             self._intake.begin_stream(origin, topic, head, turn)
-
-
-def _unsaid(asked: _Asked) -> None:
-    """The answer did not leave, because the turn could not be committed."""
-    asked.open, asked.said = True, {}
 
 
 def _texts(lists: Lists) -> Iterable[str]:

@@ -79,8 +79,12 @@ class Wanting:
         if patterns is None:
             return
         now = patterns & frozenset(self._wanted_now())
+        made: dict[tuple[str, ...], PatternSet] = {}  # a leaf is answered for everybody, and all know nearly the same
         for origin in origins:
-            self._wanted[origin] = PatternSet(now.union(self._wanted.get(origin, _NOTHING).texts))
+            known = self._wanted.get(origin, _NOTHING).texts
+            if known not in made:
+                made[known] = PatternSet(now.union(known))
+            self._wanted[origin] = made[known]
         self._told[link] = {each: told for each, told in on_their_way.items() if each >= version}
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:

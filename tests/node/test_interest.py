@@ -105,3 +105,18 @@ def test_a_topic_goes_to_the_links_with_a_pattern_for_it_and_no_others(announced
     for topic in TOPICS:
         wanted = {link for link, patterns in announced.items() if wants(patterns, topic)}
         assert set(interest.links_wanting(topic)) == wanted
+
+
+def test_what_is_wanted_beyond_a_link_is_what_others_want_for_others():
+    interest: Interest[str] = Interest()
+    interest.announced("p", {"p": ("A",), "leaf": ("L",)})
+    interest.announced("q", {"q": ("A", "Q"), "leaf": ("L",)})
+    interest.announced("leaf", {"leaf": ("L", "A")})
+    assert interest.wanted_beyond("leaf", "leaf") == {"A", "Q"}
+    assert interest.wanted_beyond("q", "q") == {"A", "L"}
+    interest.moved("q", "other q")
+    interest.forget("p")
+    assert interest.wanted_beyond("leaf", "leaf") == {"A", "Q"}
+    interest.forget("other q")
+    assert interest.wanted_beyond("leaf", "leaf") == set()
+    assert interest.wanted_beyond("", "") == {"A", "L"}

@@ -93,7 +93,8 @@ def test_a_leaf_tells_what_is_wanted_here_and_nothing_else() -> None:
 
 def test_a_node_speaks_on_a_link_for_the_origins_whose_events_it_would_send_there() -> None:
     routes = routes_of()
-    routes.heard = {"p": frozenset({"p.1", "far.1"}), "q": frozenset({"q.1"}), "l": frozenset({"l.1"})}
+    for link, origins in {"p": {"p.1", "far.1"}, "q": {"q.1"}, "l": {"l.1"}}.items():
+        routes.heard.put(link, origins)
     assert routes.speaks("q") == {"l.1"}
     assert routes.speaks("m") == {"p.1", "far.1", "q.1", "l.1"}
     routes.carry("q", ["p"])
@@ -102,7 +103,8 @@ def test_a_node_speaks_on_a_link_for_the_origins_whose_events_it_would_send_ther
 
 def test_how_far_a_stream_reaches_is_told_where_its_events_go() -> None:
     routes = routes_of()
-    routes.heard = {"p": frozenset({"p.1"}), "l": frozenset({"l.1"})}
+    for link, origins in {"p": {"p.1"}, "l": {"l.1"}}.items():
+        routes.heard.put(link, origins)
     assert set(routes.told_of("A", "me.1")) == {"p", "q", "l", "m"}
     assert set(routes.told_of("A", "p.1")) == {"l", "m"}
     assert set(routes.told_of("A", "l.1")) == {"p", "q", "m"}

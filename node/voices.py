@@ -1,0 +1,75 @@
+"""Voices: for which origins each link speaks, and which links speak for an origin. A table kept both ways, no I/O.
+
+    link p ── answered: [p.1, leaf.4] ──▶ p.1 ◀─ p        leaf.4 ◀─ p, q        of "leaf": leaf.4
+    link q ── answered: [q.7, leaf.4] ──▶ q.7 ◀─ q
+
+Who brings a stream is asked for every beacon, and what a leaf can be told whenever anybody answers. From the links
+alone either is a look at everything that was ever said; kept both ways it costs as much as the answer is long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from node.turn import LinkKey
+
+_NONE = frozenset[str]()
+
+
+class Voices:
+    """What the far ends of the links speak for, as they said last; their own origins are among them."""
+
+    def __init__(self) -> None:
+        self._origins: dict[LinkKey, frozenset[str]] = {}
+        self._links: dict[str, dict[LinkKey, None]] = {}
+        self._names: dict[str, set[str]] = {}
+
+    def put(self, link: LinkKey, origins: Iterable[str]) -> None:
+        """The far end speaks for these, and for nobody else that it spoke for before."""
+        self.forget(link)
+        self._origins[link] = frozenset(origins)
+        for origin in self._origins[link]:
+            self._links.setdefault(origin, {})[link] = None
+            self._names.setdefault(_name(origin), set()).add(origin)
+
+    def forget(self, link: LinkKey) -> None:
+        """The link is gone."""
+        for origin in self._origins.pop(link, _NONE):
+            links = self._links[origin]
+            del links[link]
+            if not links:
+                del self._links[origin]
+                self._forget_name(origin)
+
+    def _forget_name(self, origin: str) -> None:
+        name = _name(origin)
+        self._names[name].discard(origin)
+        if not self._names[name]:
+            del self._names[name]
+
+    def moved(self, old: LinkKey, new: LinkKey) -> None:
+        """The link goes on over another connection."""
+        if old in self._origins and old != new:
+            self.put(new, self._origins[old])
+            self.forget(old)
+
+    def of(self, link: LinkKey) -> frozenset[str]:
+        """The origins a link speaks for."""
+        return self._origins.get(link, _NONE)
+
+    def ways(self, origin: str) -> list[LinkKey]:
+        """The links that speak for an origin."""
+        return sorted(self._links.get(origin, ()), key=str)
+
+    def beyond(self, links: Collection[LinkKey], name: str) -> set[str]:
+        """The origins that other links than these speak for, but for those of the member `name`."""
+        silent = {origin for link in links for origin in self.of(link) if self._links[origin].keys() <= set(links)}
+        return self._links.keys() - silent - self._names.get(name, set())
+
+    def alone(self, links: Iterable[LinkKey], name: str) -> set[str]:
+        """The origins that these links speak for, but for those of the member `name`."""
+        return {origin for link in links for origin in self.of(link)} - self._names.get(name, set())
+
+
+def _name(origin: str) -> str:
+    return origin.rpartition(".")[0]
