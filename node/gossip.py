@@ -59,12 +59,17 @@ class Gossip:
 
     def begin(self, link: LinkKey) -> None:
         """A link came up: compare with it first."""
-        self._queue.insert(0, link)
+        self._queue = [link, *(each for each in self._queue if each != link)]
 
     def compare(self, up: set[LinkKey]) -> tuple[LinkKey, Message] | None:
         """The peer to compare with now, and the digest for it."""
-        self._queue = [link for link in self._queue if link in up] or sorted(up, key=str)
-        return (self._queue.pop(0), {"t": "members", "digest": self.digest()}) if self._queue else None
+        known = [link for link in self._queue if link in up]
+        self._queue = known + sorted(up.difference(known), key=str)
+        if not self._queue:
+            return None
+        link = self._queue.pop(0)
+        self._queue.append(link)
+        return link, {"t": "members", "digest": self.digest()}
 
     def news(self, up: set[LinkKey], now_us: int, draw: float) -> list[tuple[LinkKey, Message]]:
         """What has changed since this was last asked, for some of the peers."""
