@@ -35,6 +35,7 @@ def check_topic(topic: str) -> bytes:
     return wire + b"\x00"
 
 
+@lru_cache(maxsize=4096)
 def check_pattern(pattern: str) -> Pattern:
     """Return the compiled pattern; raise `InvalidTopic` if it is none."""
     _check_name(pattern, "pattern")

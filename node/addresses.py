@@ -12,11 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 from node.link import ADDRESSES_MAX
 
 _ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]{1,253}):(\d{1,5})")
+_TEXT_MAX = 300
+"""No address is longer, and nothing longer is remembered."""
+_ADDRESSES_KNOWN = 8192
+"""Addresses of which is remembered what they are: every row that is told of a member brings the same ones again."""
 
 
 def usable(addresses: Iterable[object], own: Iterable[str], seeds: Iterable[str] = ()) -> tuple[str, ...]:
@@ -26,7 +31,9 @@ def usable(addresses: Iterable[object], own: Iterable[str], seeds: Iterable[str]
     """
     mine = set(own)
     at_home = any(is_loopback(each) for each in (*mine, *seeds))
-    found = dict.fromkeys(each for each in addresses if isinstance(each, str) and _names_a_place(each))
+    found = dict.fromkeys(
+        each for each in addresses if isinstance(each, str) and len(each) <= _TEXT_MAX and _names_a_place(each)
+    )
     chosen = [each for each in found if each not in mine and (at_home or not is_loopback(each))]
     return tuple(chosen[:ADDRESSES_MAX])
 
@@ -48,6 +55,7 @@ def untold(listen: str, advertise: Iterable[str]) -> str:
     )
 
 
+@lru_cache(maxsize=_ADDRESSES_KNOWN)
 def is_loopback(address: str) -> bool:
     """Whether an address is this machine, seen from this machine."""
     host = _host(address)
@@ -59,6 +67,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=_ADDRESSES_KNOWN)
 def _names_a_place(address: str) -> bool:
     host, found = _host(address), _ADDRESS.fullmatch(address)
     if host is None or found is None or not 0 < int(found[2]) < 65536:

@@ -60,6 +60,7 @@ class Membership:
         self._repeat_us = 0
         self._kept: dict[str, MemberRow] = {}
         self._kept_version = -1
+        self._rows: dict[str, tuple[Fact, MemberRow]] = {}
 
     def load(self, rows: Iterable[MemberRow], now_us: int) -> None:
         """Begin with the members that were known before the node was started; heard of, not seen."""
@@ -161,12 +162,12 @@ class Membership:
 
     def _tell(self, turn: Turn) -> None:
         """Pass on what is news: about others to some, about this node itself to all."""
-        up = self._links.up()
-        for link, message in self._gossip.news(up, turn.now.mono_us, self._draw()):
-            turn.control(link, message)
+        if self.members.changed:
+            for link, message in self._gossip.news(self._links.up(), turn.now.mono_us, self._draw()):
+                turn.control(link, message)
         if self._said != self.members.me:
             self._said = self.members.me
-            for link in up:
+            for link in self._links.up():
                 turn.control(link, self._gossip.about_me(turn.now.mono_us))
 
     def _beat(self, turn: Turn) -> None:
@@ -217,7 +218,8 @@ class Membership:
 
     def _keep_members(self, turn: Turn) -> None:
         version = self.members.version
-        wanted = {origin: _row_of(row) for origin, row in self.members.rows.items() if _worth_keeping(row)}
+        wanted = {origin: self._row_of(row) for origin, row in self.members.rows.items() if _worth_keeping(row)}
+        self._rows = {origin: self._rows[origin] for origin in wanted}
         turn.changes.members += [row for origin, row in wanted.items() if self._kept.get(origin) != row]
         turn.changes.members_forgotten += [(origin,) for origin in self._kept if origin not in wanted]
 
@@ -225,6 +227,15 @@ class Membership:
             self._kept, self._kept_version = wanted, version
 
         turn.once_committed.append(kept)
+
+    def _row_of(self, row: Member) -> MemberRow:
+        """A member as it is written down; made once for each fact, as every change is a look at all of them."""
+        fact, known = row.fact, self._rows.get(row.fact.origin)
+        if known is None or known[0] is not fact:
+            addresses = json.dumps(fact.addresses)
+            known = fact, MemberRow(fact.origin, fact.name, fact.incarnation, fact.sequence, addresses)
+            self._rows[fact.origin] = known
+        return known[1]
 
     def lost_for_good(self, origin: str) -> bool:
         """Whether an origin will never speak again: its machine has begun anew, or is no longer expected."""
@@ -263,8 +274,3 @@ def _fact_of(links: Links) -> Fact:
 def _worth_keeping(row: Member) -> bool:
     """Peers that can be dialled; also those that are gone, who may be back when this node starts again."""
     return row.fact.role == "peer" and bool(row.fact.addresses)
-
-
-def _row_of(row: Member) -> MemberRow:
-    fact = row.fact
-    return MemberRow(fact.origin, fact.name, fact.incarnation, fact.sequence, json.dumps(fact.addresses))
