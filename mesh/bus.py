@@ -117,7 +117,8 @@ class EventBus:
         topic      a topic, an enum member whose value is one, or an `Event` (then nothing else describes the event)
         payload    any JSON object, at most 1 MiB once serialised
         source     who announces it, free text;  trace: a trace context, a small JSON object
-        ephemeral  not logged, not receipted by the node, lost when nobody listens
+        ephemeral  not logged, not receipted by the node, lost when nobody listens, and to a subscription whose handler
+                   is far behind (`Subscription.missed`)
         dedup      False: keep it even if the same content was announced within the dedup window
         dedup_key  16 bytes, a digest of topic and fact, that stand for the content there; default: the content hash
 

@@ -53,6 +53,11 @@ QUEUE_BYTES: Final = 4 << 20
 """Small events may wait in memory up to this many bytes per subscription, also beyond the bound of events: a burst of
 them is then handled live instead of being read from the log again."""
 
+EPHEMERAL_EVENTS: Final = 200_000
+EPHEMERAL_BYTES: Final = 64 << 20
+"""Ephemeral events may wait for a handler up to both of these. No log has what finds no room, so there is more of it:
+a burst that outruns the handler by 100,000 events a second for two seconds is lost to nobody."""
+
 HANDLER_TIMEOUT_S: Final = 600.0
 """Default time a handler may take for one event."""
 

@@ -9,10 +9,14 @@
 
 Between the moment the socket's filter is in force and the node's reply, frames may come of streams whose start is not
 yet known. They wait (bounded) until the reply is in; what does not fit is a gap and repaired like any other.
+
+Ephemeral events are in no log to be asked for. They wait in memory, many more of them than of others, and what finds no
+room there is lost to this subscription alone: `missed` counts it.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -21,11 +25,13 @@ from typing import Literal
 from mesh.errors import RequestRefused
 from mesh.following import Batch, Following, Key
 from mesh.jobs import Dropped, Job, Piece, Runner, Verdict
-from mesh.limits import QUEUE_BYTES
+from mesh.limits import EPHEMERAL_BYTES, EPHEMERAL_EVENTS, QUEUE_BYTES
 from mesh.options import Options
 from mesh.requests import Json
 from mesh.settlement import Settlement
 from mesh.streams import Range, Run
+
+_log = logging.getLogger("mesh")
 
 EARLY_MAX = 1000
 """Frames and heads kept while the node's reply to a registration is on its way."""
@@ -34,7 +40,10 @@ State = Literal["new", "registering", "registered", "refused"]
 
 
 class Course:
-    """What the I/O thread keeps for one subscription. `pending` counts events queued or in a handler."""
+    """What the I/O thread keeps for one subscription.
+
+    `pending` counts events queued or in a handler, `missed` the ephemeral ones for which there was no room.
+    """
 
     def __init__(self, sub: int, options: Options) -> None:
         self.sub = sub
@@ -46,7 +55,7 @@ class Course:
         self.error: RequestRefused | None = None
         self.register_at = 0.0
         self.warned = self.resuming = self.ending = self.listening = False
-        self.pending = self.failed = self.timed_out = 0
+        self.pending = self.missed = self.failed = self.timed_out = 0
         self.settled = threading.Event()
         self.ended = threading.Event()
         self._early: list[Batch | tuple[Key, int]] = []
@@ -121,8 +130,7 @@ class Course:
         if self.ending:
             return
         if not batch.first:
-            if self.pending < self.options.queue or self.light:
-                self._put(batch, 0, batch.count)
+            self._take_ephemeral(batch)
         elif self.state != "registered":
             self._keep(batch)
         elif (self.pending < self.options.queue or self.light) and self.following.goes_on(batch):
@@ -172,7 +180,11 @@ class Course:
     @property
     def light(self) -> bool:
         """Whether so few bytes wait that there is room whatever the number of events."""
-        return self._fresh_bytes + self.runner.queued_bytes < QUEUE_BYTES
+        return self._waiting_bytes < QUEUE_BYTES
+
+    @property
+    def _waiting_bytes(self) -> int:
+        return self._fresh_bytes + self.runner.queued_bytes
 
     def passed(self, key: Key | None, first: int, count: int) -> None:
         """A handler is done with `count` events of a stream from sequence `first` on, all of them well."""
@@ -215,6 +227,18 @@ class Course:
         self._fresh.append(Piece(batch, start, stop, batch.key if batch.first else None, None))
         self._fresh_bytes += len(batch.frame.events)
 
+    def _take_ephemeral(self, batch: Batch) -> None:
+        if self.pending < EPHEMERAL_EVENTS and self._waiting_bytes < EPHEMERAL_BYTES:
+            self._put(batch, 0, batch.count)
+            return
+        if not self.missed:
+            _log.warning(
+                "subscription %s misses ephemeral events: %d wait for its handler; its `missed` counts them",
+                self.options.consumer,
+                self.pending,
+            )
+        self.missed += batch.count
+
     def _keep(self, what: Batch | tuple[Key, int]) -> None:
         if self.state == "registering" and len(self._early) < EARLY_MAX:
             self._early.append(what)
@@ -246,6 +270,11 @@ class Subscription:
     def error(self) -> RequestRefused | None:
         """Why the node refused it, when it did so after `subscribe` had returned."""
         return self._course.error
+
+    @property
+    def missed(self) -> int:
+        """How many ephemeral events are lost to it, because 200,000 or 64 MiB already waited for its handler."""
+        return self._course.missed
 
     def wait_ready(self, timeout: float | None = None) -> bool:
         """Wait until the node has registered it, at most `timeout` seconds."""

@@ -157,5 +157,5 @@ _CHECKS = "every hop, every event's content"
 MESHBUS = (
     Meshbus("meshbus", Terms(_LOG, "nothing", _CHECKS)),
     Meshbus("meshbus-durable", Terms("log and cursor, before the receipt", "nothing", _CHECKS), durable=True),
-    Meshbus("meshbus-ephemeral", Terms("nothing", "whatever a full queue does not take", _CHECKS), ephemeral=True),
+    Meshbus("meshbus-ephemeral", Terms("nothing", "to a subscriber 64 MiB behind", _CHECKS), ephemeral=True),
 )
