@@ -17,7 +17,7 @@ from mesh.bus import EventBus
 from mesh.cli.asked import Asked
 from mesh.cli.pub_sub import CONSUMER, Receipts, publish_all
 from mesh.errors import EventRejected, MeshError, NodeUnreachable
-from mesh.receipt import Receipt
+from mesh.receipt import Answer, Answers, Receipt
 from node.testing import LocalMesh
 from tests.conditions import eventually
 from tests.mesh.cli.shell import Process, Said, Shell, Terminal
@@ -164,16 +164,18 @@ def receipts(as_json: bool = False, attached: bool = True) -> Receipts:
     return Receipts(Asked(None, as_json), cast(EventBus, FakeBus(attached)), 0.05)
 
 
+def answered(answer: Answer) -> Receipt:
+    answers = Answers()
+    answers.say_all(answer)
+    return Receipt(answers, 0)
+
+
 def rejected() -> Receipt:
-    receipt = Receipt()
-    receipt.reject(EventRejected("the node refused the event (hash): it does not match"))
-    return receipt
+    return answered(Answer("rejected", error=EventRejected("the node refused the event (hash): it does not match")))
 
 
 def accepted(sequence: int) -> Receipt:
-    receipt = Receipt()
-    receipt.accept("n0.1/A/", sequence)
-    return receipt
+    return answered(Answer("accepted", "n0.1/A/", sequence))
 
 
 def test_a_rejected_event_exits_1_and_the_others_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,7 +201,7 @@ def test_a_rejected_event_as_json_has_its_error(capsys: pytest.CaptureFixture[st
 )
 def test_a_receipt_that_does_not_come_is_an_error(attached: bool, kind: type[MeshError], words: str) -> None:
     with pytest.raises(kind, match=words) as raised:
-        publish_all(iter([{}]), lambda value: Receipt(), receipts(attached=attached))
+        publish_all(iter([{}]), lambda value: Receipt(Answers(), 0), receipts(attached=attached))
     assert type(raised.value) is kind
 
 

@@ -156,13 +156,13 @@ def test_recent_events_show_what_was_taken_for_a_duplicate(local):
 
 def test_recent_events_are_those_of_the_window_and_bounded():
     from mesh.coordination.recent_events import RecentEvents
-    from mesh.receipt import Receipt
+    from mesh.receipt import Answers, Receipt
 
     now = [0.0]
     recent = RecentEvents(lambda: now[0], window_s=60.0, events_max=3)
     for moment in (0.0, 10.0, 20.0, 30.0):
         now[0] = moment
-        recent.note(f"T{moment:g}", "", Receipt())
+        recent.note(f"T{moment:g}", "", Receipt(Answers(), 0))
     assert [each.topic for each in recent] == ["T10", "T20", "T30"]
     now[0] = 75.0
     assert [each.topic for each in recent] == ["T20", "T30"]
