@@ -74,6 +74,7 @@ _pack_covered = Struct("!8sQQHB").pack
 """publisher, number, sequence, count, origin_len: what the digest covers of the header"""
 RECORD = Struct("!Q16sHI")
 _RECORD_BYTES = RECORD.size
+_unpack_record = RECORD.unpack_from
 _LENGTHS = Struct("!24xHI")  # of a record: meta_len and body_len alone, a third faster where nothing else is wanted
 _COUNTING_END = (1 << 63) - 1 - BATCH_EVENTS_MAX
 """Numbers and sequences end before 63 bits do, because the log keeps them as SQLite integers, which have a sign."""
@@ -298,24 +299,23 @@ def checked_hashes(frame: Frame) -> list[bytes]:
     A third of what a node spends on an event of a burst is this loop, so it walks the records and hashes them in one go
     and makes nothing but the list. (Less 0.12 µs an event of 1.0 against a walk before it and a call for each hash.)
     """
-    found, at, unpack, events, topic_wire = [], 0, RECORD.unpack_from, frame.events, check_topic(frame.topic)
-    size, head, hasher, copied_max = len(events), _RECORD_BYTES, blake3, _COPY_BYTES_MAX
-    for index in range(frame.count):
-        if at + head > size:
-            break
-        _, hash_, meta_len, body_len = unpack(events, at)
-        start = at + head + meta_len
+    events, topic_wire = frame.events, check_topic(frame.topic)
+    found: list[bytes] = []
+    at, size = 0, len(events)
+    while at + _RECORD_BYTES <= size:
+        _, hash_, meta_len, body_len = _unpack_record(events, at)
+        start = at + _RECORD_BYTES + meta_len
         at = start + body_len
         if at > size or meta_len > META_BYTES_MAX or body_len > PAYLOAD_BYTES_MAX:
             break
-        if body_len <= copied_max:
-            found_hash = hasher(topic_wire + events[start:at]).digest(16)
+        if body_len <= _COPY_BYTES_MAX:
+            found_hash = blake3(topic_wire + events[start:at]).digest(16)
         else:
             found_hash = content_hash(topic_wire, events[start:at])
         if found_hash != hash_:
-            _refuse("hash", f"event {index} of {frame.count} on {frame.topic} does not match its content hash")
+            _refuse("hash", f"event {len(found)} of {frame.count} on {frame.topic} does not match its content hash")
         found.append(hash_)
-    if len(found) < frame.count or at != size:
+    if len(found) != frame.count or at != size:
         check_records(frame)
     return found
 
