@@ -68,7 +68,7 @@ class Intake:
         self._receipts = Receipts(state)
         self._moved: dict[int, tuple[Stream, int]] = {}
         self._passed: dict[bytes, None] = {}
-        self._heard: set[bytes] = set()
+        self._heard: dict[bytes, int] = {}  # in this turn: the position of a publisher's last batch, 0 for none
 
     @property
     def closed(self) -> bool:
@@ -93,7 +93,7 @@ class Intake:
         """Put the frame behind what the turn has `taken`, or answer it at once."""
         if frame.origin or frame.sequence:
             raise MalformedFrame("origin", "a publisher's frame has neither origin nor sequence")
-        if self._refuses(frame):
+        if self._trouble.closed and self._refuses(frame):
             return
         verdict = self._state.relay.take(frame)
         if isinstance(verdict, Taken):
@@ -114,7 +114,7 @@ class Intake:
             case Rejected(reason):
                 self._counts["rejected"] += frame.count
                 self._receipts.rejected(frame.publisher, frame.number, frame.count, "hash", reason)
-                self._heard.add(frame.publisher)
+                self._heard.setdefault(frame.publisher, 0)
             case OutOfTurn(first):
                 self._counts["out of turn"] += frame.count
                 if first:
@@ -122,25 +122,28 @@ class Intake:
 
     def _admit(self, taken: list[Taken], turn: Turn) -> None:
         """Admit what was taken, and forget that it waited."""
-        receipts, publishers = self._receipts, self._state.relay.publishers
-        for admitted in self._state.relay.admit_taken(taken, turn.now.mono_us):
-            news, stream, _, runs, duplicates, author = admitted
-            self._heard.add(author)
-            receipts.admitted(author)
-            if news is not None and stream is not None:
-                publishers[author].position = self._state.next_position
+        state, receipts, published = self._state, self._receipts, 0
+        receipts.admitted(frame.publisher for frame, _ in taken)
+        for admitted in state.relay.admit_taken(taken, turn.now.mono_us):
+            news, _, _, runs, duplicates, author = admitted
+            if news is not None:
+                self._heard[author] = state.next_position
                 self._append(news, encode(news), admitted, None, turn)
                 receipts.accepted(author, news.topic, runs)
-                self._counts["published"] += news.count
+                published += news.count
             if duplicates:
+                self._heard.setdefault(author, 0)
                 receipts.duplicates(author, duplicates)
                 self._counts["duplicates"] += len(duplicates)
+        if published:
+            self._counts["published"] += published
         taken.clear()
 
     def _note(self, turn: Turn) -> None:
         """Write down how far the publishers that were heard in this turn have come."""
-        for key in self._heard:
+        for key, position in self._heard.items():
             publisher = self._state.relay.publishers[key]
+            publisher.position = position or publisher.position
             turn.changes.publishers[key] = (publisher.number, publisher.position, turn.now.wall_us)
         self._heard.clear()
 

@@ -13,6 +13,7 @@ row of a frame that had some is shorter than the frame.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mesh.dedup import Sighting
@@ -65,10 +66,11 @@ class Receipts:
         """Frames before the one that came did not arrive."""
         self._of(publisher).resend = first
 
-    def admitted(self, publisher: bytes) -> None:
-        """The publisher has gone on to news: its former rows need not be kept at hand."""
+    def admitted(self, publishers: Iterable[bytes]) -> None:
+        """The publishers have gone on to news: their former rows need not be kept at hand."""
         if self._former:
-            self._former.pop(publisher, None)
+            for publisher in publishers:
+                self._former.pop(publisher, None)
 
     def again(self, frame: Frame, publisher: Publisher, turn: Turn) -> None:
         """Receipt a frame that was admitted before (perhaps in this turn), as it was receipted then."""
