@@ -80,7 +80,7 @@ class Express:
         while runs:
             run = runs.popleft()
             run.answers.say_all(answer)
-            self._gone(len(run.records), run.size_bytes)
+            self._gone(run.count, len(run.records))
 
     def _gone(self, count: int, size_bytes: int) -> None:
         with self.coming.lock:

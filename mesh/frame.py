@@ -153,7 +153,9 @@ def encode(frame: Frame) -> bytes:
     return b"".join((wire, header, origin, events))
 
 
-def encode_published(topic: str, flags: int, publisher: bytes, number: int, count: int, events: bytes) -> bytes:
+def encode_published(
+    topic: str, flags: int, publisher: bytes, number: int, count: int, events: bytes | bytearray
+) -> bytes:
     """A publisher's frame: it has no origin and no sequence yet."""
     wire = check_topic(topic)
     digest = _digest(wire + _pack_covered(publisher, number, 0, count, 0), events)
@@ -335,7 +337,7 @@ def single(frame: Frame, index: int, flags: int) -> Frame:
     return one._replace(number=number, sequence=sequence, flags=frame.flags | flags)
 
 
-def _digest(covered: bytes, events: bytes) -> bytes:
+def _digest(covered: bytes, events: bytes | bytearray) -> bytes:
     """`covered` is what comes before the events: topic, what `_pack_covered` packs, origin."""
     if len(events) <= _COPY_BYTES_MAX:
         return blake3(covered + events).digest(HASH_BYTES)

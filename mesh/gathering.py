@@ -74,11 +74,11 @@ class Gathering:
             if (
                 run is not None
                 and run.topic == topic
-                and (index := len(run.records)) < BATCH_EVENTS_MAX
-                and (run_bytes := run.size_bytes + size_bytes) <= BATCH_BYTES_MAX
+                and (index := run.count) < BATCH_EVENTS_MAX
+                and len(run.records) + size_bytes <= BATCH_BYTES_MAX
             ):
-                run.records.append(record)
-                run.size_bytes = run_bytes
+                run.records += record
+                run.count = index + 1
                 if self._growing is None:
                     self._growing = run
             else:
@@ -132,11 +132,11 @@ class Gathering:
             run = self._coming.popleft()
             self._keeping = True
             try:
-                self._keep(self.count + 1, run.topic, run.records[0])
+                self._keep(self.count + 1, run.topic, bytes(run.records))
                 self._runs.append(run)
                 self._growing = None
                 self.count += 1
-                self.size_bytes += run.size_bytes
+                self.size_bytes += len(run.records)
             except SpoolError as error:
                 run.answers.say_all(Answer("rejected", error=error))
             finally:

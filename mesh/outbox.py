@@ -167,7 +167,7 @@ class Outbox:
     def _frame(self, run: Outgoing) -> None:
         if self._spool is not None:
             with self._fresh.lock:
-                self._spool.frame(self._framed_to + 1, len(run.records))
+                self._spool.frame(self._framed_to + 1, run.count)
         self._fly(run)
 
     def _fly(self, run: Outgoing) -> None:

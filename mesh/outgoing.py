@@ -13,32 +13,33 @@ from mesh.receipt import Answers
 
 
 class Outgoing:
-    """Consecutive events of one topic. `size_bytes` is of their records; `left` of them are without an answer.
+    """Consecutive events of one topic: `count` records, joined. `left` of the events are without an answer.
 
-    `number`, `count`, `left` and `data` are there once it is framed.
+    `number`, `size_bytes` (of the records), `left` and `data` are there once it is framed. While it waits, it must cost
+    the garbage collector little: a program that is ahead of its node has a hundred thousand of them. So the records are
+    no list of objects but bytes.
     """
 
     __slots__ = ("answers", "count", "data", "left", "number", "records", "size_bytes", "topic")
 
     def __init__(self, topic: str, record: bytes) -> None:
         self.topic = topic
-        self.records = [record]
-        self.size_bytes = len(record)
+        self.records = bytearray(record)
+        self.count = 1
         self.answers = Answers()
 
     def add(self, record: bytes) -> None:
         """One more event."""
-        self.records.append(record)
-        self.size_bytes += len(record)
+        self.records += record
+        self.count += 1
 
     def frame(self, publisher: bytes, number: int, flags: int) -> None:
         """Put the events into a frame; none is added from here on. `number`: of the first, 0 for ephemeral ones."""
-        records = self.records
         self.number = number
-        self.count = self.left = count = len(records)
-        events = b"".join(records) if count > 1 else records[0]
-        self.data = encode_published(self.topic, flags, publisher, number, count, events)
-        records.clear()
+        self.left = self.count
+        self.size_bytes = len(self.records)
+        self.data = encode_published(self.topic, flags, publisher, number, self.count, self.records)
+        del self.records
 
     @property
     def last(self) -> int:

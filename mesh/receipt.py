@@ -10,18 +10,31 @@
 A receipt is made by the hundred thousand and looked at by few. So it is two words, a place among the answers to the
 run its event travels in, and the node's word about a whole run is one store, however many events that has.
 
-There is no lock: whoever waits leaves a callback. The waiter writes the callback and then reads the answers, the
-resolver writes the answer and then reads the callbacks; whichever order the threads take, one of them sees the other.
+Reading and answering take no lock: whoever waits leaves a callback. The waiter writes the callback and then reads the
+answers, the resolver writes the answer and then reads the callbacks; whichever order the threads take, one of them sees
+the other.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Generator
 from typing import Any, Literal, NamedTuple
 
 from mesh.errors import MeshError
+
+_few = threading.RLock()
+"""Held by whoever leaves or takes a callback. They are few, so there is one lock for all of them."""
+
+
+def _forked() -> None:
+    global _few  # noqa: PLW0603  # a child must not wait for a thread of its parent
+    _few = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 Status = Literal["pending", "accepted", "duplicate", "rejected"]
 
@@ -54,7 +67,7 @@ class Answers:
     def __init__(self) -> None:
         self._whole: Answer | None = None
         self._each: dict[int, tuple[Answer, int]] | None = None
-        self._waiting: list[tuple[int, Callable[[], object]]] = []
+        self._waiting: list[tuple[int, Callable[[], object]]] | None = None
 
     def of(self, index: int) -> tuple[Answer, int] | None:
         """The answer that holds for an event, and how far behind the first it speaks of this one is."""
@@ -75,21 +88,29 @@ class Answers:
         each = self._each = self._each or {}
         news = [index for index in range(start, stop) if index not in each]
         each.update((index, (answer, index - start)) for index in news)
-        self._tell()
+        if self._waiting:
+            self._tell()
         return len(news)
 
     def wait(self, index: int, tell: Callable[[], object]) -> None:
         """Call `tell` as soon as there is an answer to an event, from whichever thread brings it or from this one."""
-        self._waiting.append((index, tell))
+        with _few:
+            self._waiting = self._waiting or []
+            self._waiting.append((index, tell))
         if self.of(index) is not None:
             tell()
 
     def _tell(self) -> None:
-        for waiting in list(self._waiting):
-            index, tell = waiting
-            if self.of(index) is not None:
-                self._waiting.remove(waiting)
-                tell()
+        told: list[Callable[[], object]] = []
+        with _few:
+            waiting, self._waiting = self._waiting or (), []
+            for index, tell in waiting:
+                if self.of(index) is not None:
+                    told.append(tell)
+                else:
+                    self._waiting.append((index, tell))
+        for tell in told:
+            tell()
 
 
 class Receipt:
