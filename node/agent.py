@@ -157,8 +157,9 @@ class Agent:
         now = self._clock.now()
         turn = self.node.turn(inbox, now)
         self._note()
-        self._durations.note(self._clock.now().mono_us - now.mono_us)
+        decided_us = self._clock.now().mono_us
         self._sockets.send(turn)
+        self._durations.note(decided_us - now.mono_us)
         if self._http and self._snapshots.due(now):
             self._http.show(self._snapshots.take(self._clock.now()))
         trouble = self.node.lately(now)
