@@ -13,6 +13,7 @@ Said is who is reached, and not who is missed: for the latter one would have to 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from zlib import crc32
 
@@ -30,6 +31,7 @@ class Carrying:
     def __init__(self, me: str) -> None:
         self._me = me
         self._reaches: dict[LinkKey, set[str]] = {}
+        self._reached: Counter[str] = Counter()
         self._versions: dict[LinkKey, int] = {}
         self._missed_since_us: dict[str, int] = {}
 
@@ -41,11 +43,24 @@ class Carrying:
         if version < self._versions.get(link, 0) + (not whole):
             return
         known = set() if whole else self._reaches.get(link, set())
-        self._reaches[link], self._versions[link] = (known | set(names)) - set(lost), version
+        self._put(link, (known | set(names)) - set(lost))
+        self._versions[link] = version
+
+    def _put(self, link: LinkKey, names: set[str]) -> None:
+        """Whom a neighbour reaches now. It is counted, as it is asked twice a second what all together reach."""
+        before = self._reaches.get(link, set())
+        for name in names - before:
+            self._reached[name] += 1
+        for name in before - names:
+            self._reached[name] -= 1
+            if not self._reached[name]:
+                del self._reached[name]
+        self._reaches[link] = names
 
     def forget(self, link: LinkKey) -> None:
         """The link is gone."""
-        self._reaches.pop(link, None)
+        self._put(link, set())
+        del self._reaches[link]
         self._versions.pop(link, None)
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
@@ -58,8 +73,7 @@ class Carrying:
     ) -> dict[LinkKey, tuple[str, ...]]:
         """Who is to carry whom. `asked` is what stands now."""
         linked = {each.name for each in neighbours.values()} | {self._me}
-        reached = {name for link in neighbours for name in self._reaches.get(link, ())}
-        missed = reached - linked
+        missed = self._reached.keys() - linked
         since = self._missed_since_us
         self._missed_since_us = {name: since.get(name, now.mono_us) for name in missed}
         chosen: dict[LinkKey, list[str]] = {}

@@ -54,6 +54,7 @@ class Routes:
         self.heard = Voices()
         self.version = 0
         self._named: dict[str, LinkKey] = {}
+        self._leaves: dict[LinkKey, None] = {}
         self._spoken_for: dict[LinkKey, None] = {}
         self._wanted_at, self._wanted = -1, PatternSet(())
         self._onward: dict[tuple[str, str, LinkKey | None], tuple[LinkKey, ...]] = {}
@@ -72,14 +73,18 @@ class Routes:
         self.neighbours[link] = neighbour
         self._named[neighbour.name] = link
         self._spoken_for.pop(link, None)
+        self._leaves.pop(link, None)
         if neighbour.leaf or neighbour.carried:
             self._spoken_for[link] = None
+        if neighbour.leaf:
+            self._leaves[link] = None
 
     def _take(self, link: LinkKey) -> Neighbour | None:
         neighbour = self.neighbours.pop(link, None)
         if neighbour is not None and self._named.get(neighbour.name) == link:
             del self._named[neighbour.name]
         self._spoken_for.pop(link, None)
+        self._leaves.pop(link, None)
         return neighbour
 
     def down(self, link: LinkKey) -> None:
@@ -122,7 +127,7 @@ class Routes:
 
     def leaves(self) -> list[LinkKey]:
         """The links to leaves."""
-        return [link for link in self._spoken_for if self.neighbours[link].leaf]
+        return list(self._leaves)
 
     def link_to(self, name: str) -> LinkKey | None:
         """The link to a member, if one is up."""
@@ -178,7 +183,8 @@ class Routes:
         """The links to which is passed on what comes by this one, if they want it."""
         if self.leaf or self.neighbours[link].leaf:
             return self._others(link)
-        return [other for other in self._spoken_for if other != link and self.passes(link, other)]
+        name, spoken = self.neighbours[link].name, ((each, self.neighbours[each]) for each in self._spoken_for)
+        return [other for other, to in spoken if other != link and (to.leaf or name in to.carried)]
 
     def bringing_to(self, link: LinkKey) -> list[LinkKey]:
         """The links from which is passed on to this one what it wants."""
@@ -186,7 +192,7 @@ class Routes:
         if self.leaf or to.leaf:
             return self._others(link)
         carried = (self._named[name] for name in sorted(to.carried) if name in self._named)
-        return [other for other in dict.fromkeys((*self.leaves(), *carried)) if other != link]
+        return [other for other in dict.fromkeys((*self._leaves, *carried)) if other != link]
 
     def _others(self, link: LinkKey) -> list[LinkKey]:
         """A leaf and everybody else are passed on to each other; a leaf itself passes nothing on."""

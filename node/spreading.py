@@ -51,6 +51,9 @@ just being left."""
 VERSION_BITS = 32
 """Announcements in one life of a node, of interest or of reach: two to the power of this."""
 
+MORE_S = 0.2
+"""How long who has answered waits for others, so that a leaf is not given a longer answer for each of many peers."""
+
 _NOTHING = PatternSet(())
 
 Row = tuple[str, str, int]
@@ -99,6 +102,7 @@ class Spreading:
         self._unanswered: dict[LinkKey, None] = {}
         self._open: dict[LinkKey, None] = {}
         self._grown: dict[LinkKey, None] = {}
+        self._more_us = 0
         self.carry: dict[LinkKey, tuple[str, ...]] = {}
 
     # ── links ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -186,11 +190,9 @@ class Spreading:
         far = self._far()
         for key in keys:
             self._tell(key, far, turn)
-        for key in self._open:
+        for key in self._open if self._unanswered else ():
             self._asked[key].waiting |= {
-                other: self._told[other].version
-                for other in self._unanswered
-                if other != key and self._routes.passes(other, key)
+                other: self._told[other].version for other in self._routes.bringing_to(key) if other in self._unanswered
             }
 
     def ask_to_carry(self, carry: dict[LinkKey, tuple[str, ...]]) -> None:
@@ -295,10 +297,11 @@ class Spreading:
                 del self._open[key]
                 self._answer(key, asked, turn)
                 self._grown.pop(key, None)
-        grown = [key for key in self._grown if key not in self._open]
-        self._grown.clear()
-        for key in grown:
-            self._say_more(key, self._asked[key], turn)
+        if self._grown and turn.now.mono_us >= self._more_us:
+            self._more_us = turn.now.later(MORE_S)
+            for key in [each for each in self._grown if each not in self._open]:
+                self._say_more(key, self._asked[key], turn)
+            self._grown.clear()
 
     def _look_who_answered(self, asked: _Asked) -> None:
         asked.waiting = {
@@ -334,8 +337,8 @@ class Spreading:
 
     @property
     def waiting(self) -> bool:
-        """Whether an answer is waited for."""
-        return bool(self._open)
+        """Whether an answer is waited for, or is to be completed."""
+        return bool(self._open or self._grown)
 
     # ── what a neighbour answers ─────────────────────────────────────────────────────────────────────────────────────
 

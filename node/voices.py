@@ -26,26 +26,28 @@ class Voices:
 
     def put(self, link: LinkKey, origins: Iterable[str]) -> None:
         """The far end speaks for these, and for nobody else that it spoke for before."""
-        self.forget(link)
-        self._origins[link] = frozenset(origins)
-        for origin in self._origins[link]:
+        before, now = self.of(link), frozenset(origins)
+        self._origins[link] = now
+        for origin in now - before:
             self._links.setdefault(origin, {})[link] = None
             self._names.setdefault(_name(origin), set()).add(origin)
+        for origin in before - now:
+            self._silence(link, origin)
 
     def forget(self, link: LinkKey) -> None:
         """The link is gone."""
         for origin in self._origins.pop(link, _NONE):
-            links = self._links[origin]
-            del links[link]
-            if not links:
-                del self._links[origin]
-                self._forget_name(origin)
+            self._silence(link, origin)
 
-    def _forget_name(self, origin: str) -> None:
-        name = _name(origin)
-        self._names[name].discard(origin)
-        if not self._names[name]:
-            del self._names[name]
+    def _silence(self, link: LinkKey, origin: str) -> None:
+        """A link speaks for an origin no more."""
+        links, names = self._links[origin], self._names[_name(origin)]
+        del links[link]
+        if not links:
+            del self._links[origin]
+            names.discard(origin)
+        if not names:
+            del self._names[_name(origin)]
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
         """The link goes on over another connection."""

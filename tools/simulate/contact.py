@@ -10,7 +10,8 @@ there later is owed even if the way is gone by then; what was published before i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from tools.simulate.actors import Consumer
 from tools.simulate.machine import Machine
@@ -60,7 +61,7 @@ class Contacts:
             self._steady.pop((consumer.wanted.name, name), None)
 
     def _look(self) -> None:
-        up: dict[str, set[str]] = {}
+        up = _Looked(self._said)
         for consumer in self._consumers.values():
             wanted = consumer.wanted
             if wanted.registered_us is None and consumer.registered:
@@ -69,7 +70,7 @@ class Contacts:
                 self._look_for(consumer, up)
         self._world.after(_LOOK_S, self._look)
 
-    def _look_for(self, consumer: Consumer, up: dict[str, set[str]]) -> None:
+    def _look_for(self, consumer: Consumer, up: _Looked) -> None:
         wanted = consumer.wanted
         for name in self._machines:
             if name in wanted.since:
@@ -81,23 +82,17 @@ class Contacts:
             if needed and looks >= needed:
                 wanted.since[name] = self._world.now_us
 
-    def _needed(self, a: str, b: str, up: dict[str, set[str]]) -> int:
+    def _needed(self, a: str, b: str, up: _Looked) -> int:
         """How many looks in a row the best way between two machines needs; 0 when there is none."""
-        if b in self._linked(a, up):
+        if b in up.linked(a):
             return _LINKED_LOOKS
-        peers_a = {a} if not self._machines[a].hidden else self._linked(a, up)
-        peers_b = {b} if not self._machines[b].hidden else self._linked(b, up)
+        peers_a = {a} if not self._machines[a].hidden else up.linked(a)
+        peers_b = {b} if not self._machines[b].hidden else up.linked(b)
         if self._machines[a].hidden or self._machines[b].hidden:
-            ways = peers_a & peers_b or any(peers_b & self._linked(each, up) for each in peers_a)
+            ways = not peers_a.isdisjoint(peers_b) or any(not peers_b.isdisjoint(up.linked(each)) for each in peers_a)
             return _LEAF_LOOKS if ways else 0
-        between = {each for each in self._linked(a, up) & self._linked(b, up) if not self._machines[each].hidden}
+        between = any(not self._machines[each].hidden for each in up.linked(a) & up.linked(b))
         return _CARRIED_LOOKS if between else 0
-
-    def _linked(self, name: str, up: dict[str, set[str]]) -> set[str]:
-        """The machines that one has a working link with, seen from both ends."""
-        if name not in up:
-            up[name] = {each for each in self._said(name) if name in self._said(each)}
-        return up[name]
 
     def _said(self, name: str) -> set[str]:
         machine = self._machines[name]
@@ -105,3 +100,17 @@ class Contacts:
             return set()
         up = {link.name for link in machine.node.links.links.values() if link.state == "up"}
         return {each for each in up if not self._network.apart(name, each)}
+
+
+class _Looked:
+    """The links at one moment, each machine's looked up once. `said` yields those that one machine believes to have."""
+
+    def __init__(self, said: Callable[[str], set[str]]) -> None:
+        self._said = lru_cache(None)(said)
+        self._linked: dict[str, set[str]] = {}
+
+    def linked(self, name: str) -> set[str]:
+        """The machines that one has a working link with, seen from both ends."""
+        if name not in self._linked:
+            self._linked[name] = {each for each in self._said(name) if name in self._said(each)}
+        return self._linked[name]
