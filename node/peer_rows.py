@@ -25,10 +25,12 @@ _LINK_WORDS = {"up": "up", "spare": "up", "connecting": "connecting", "greeting"
 def peer_rows(node: Node, now: Now) -> list[Row]:
     """One row per peer, in the shape of `mesh peers --json`, by name."""
     members, links = node.membership.members, list(node.links.links.values())
-    best = {origin: _best([link for link in links if link.origin == origin]) for origin in members.rows}
+    mine: dict[str, list[Link]] = {}
+    for link in links:
+        mine.setdefault(link.origin, []).append(link)
     present = {row.fact.name for row in members.rows.values() if row.fact.status == "here" or row.linked}
     rows = [
-        _member_row(node, row, best[origin], now)
+        _member_row(node, row, _best(mine.get(origin, [])), now)
         for origin, row in members.rows.items()
         if row.linked or row.fact.status == "here" or row.fact.name not in present
     ]
