@@ -81,17 +81,20 @@ class Network:
         """Let nothing pass in these directions."""
         ways = list(directions)
         self._cuts.update(ways)
-        for connection in list(self.connections):
-            if any(way in connection.ways for way in ways):
-                self.world.after(UNANSWERED_S + connection.draw.random(), connection.unanswered)
+        for connection in self._across(ways):
+            self.world.after(UNANSWERED_S + connection.draw.random(), connection.unanswered)
 
     def heal(self, directions: Iterable[tuple[str, str]]) -> None:
         """Take such a cut back."""
         ways = list(directions)
         self._cuts.subtract(ways)
-        for connection in list(self.connections):
-            if any(way in connection.ways for way in ways):
-                connection.healed()
+        for connection in self._across(ways):
+            connection.healed()
+
+    def _across(self, ways: list[tuple[str, str]]) -> list[Connection]:
+        """The connections that need one of these directions."""
+        needed = set(ways)
+        return [each for each in self.connections if not needed.isdisjoint(each.ways)]
 
     def walled(self, a: str, b: str) -> bool:
         """Whether two machines can never have a connection."""
@@ -112,9 +115,9 @@ class Network:
 
     def took(self, source: str, target: str, data: bytes) -> None:
         """A socket took a message."""
-        kind = "control" if data[:1] == b"\x00" else "frames"
+        kind, size = ("control", "control bytes") if data[:1] == b"\x00" else ("frames", "frames bytes")
         self.counts[kind] += 1
-        self.counts[f"{kind} bytes"] += len(data)
+        self.counts[size] += len(data)
         for tap in self.taps:
             tap(source, target, data)
 
