@@ -39,7 +39,16 @@ class Runners:
         marker = Marker(self._session.marks, course.sub, options.durable)
         if is_async(handler):
             return Pumps(handler, options.concurrency, options.timeout_s, finished, marker, self._loop())
-        return Workers(handler, options.consumer, options.concurrency, options.timeout_s, finished, passed, marker)
+        return Workers(
+            handler,
+            options.consumer,
+            options.concurrency,
+            options.timeout_s,
+            finished,
+            passed,
+            marker,
+            self._session.reading,
+        )
 
     def close(self, timeout: float) -> None:
         """End the bus's own loop, within `timeout` seconds."""

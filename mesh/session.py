@@ -75,6 +75,8 @@ class Session:
         self._address = session_topic(self.id)
         self.data_dir = data_dir
         self.name = name
+        self.reading = threading.Lock()
+        """Held while frames are read: handlers' threads that would begin with something wait for that (`dispatch`)."""
         self.attached = threading.Event()
         self.drained = threading.Event()
         self._left = threading.Event()
@@ -290,10 +292,11 @@ class Session:
             self._greet(link, now)
 
     def _hear(self, link: Link, now: float) -> None:
-        for part, blobs in link.messages(MESSAGES_PER_TURN):
-            self._message(part, blobs, now)
-            if self._link is not link:
-                return
+        with self.reading:
+            for part, blobs in link.messages(MESSAGES_PER_TURN):
+                self._message(part, blobs, now)
+                if self._link is not link:
+                    return
 
     def _message(self, part: bytes, blobs: list[bytes], now: float) -> None:
         first = part[:1]

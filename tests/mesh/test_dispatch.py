@@ -22,7 +22,8 @@ def told():
 
 
 def workers(handler, told, tmp_path, concurrency=1, timeout_s=FOREVER_S, durable=False) -> Workers:
-    return Workers(handler, "x", concurrency, timeout_s, told.finished, told.passed, marker(tmp_path, durable))
+    marks, reading = marker(tmp_path, durable), threading.Lock()
+    return Workers(handler, "x", concurrency, timeout_s, told.finished, told.passed, marks, reading)
 
 
 class Gate:
@@ -65,6 +66,17 @@ def test_of_a_durable_consumer_every_success_is_told_before_the_next_event_begin
     assert told.words == [("ok", 1), ("ok", 2)]
     gate.open.set()
     eventually(lambda: len(told.words) == 5)
+
+
+def test_nothing_is_begun_while_the_io_thread_reads(told, tmp_path):
+    gate, reading = Gate(), threading.Lock()
+    runner = Workers(gate, "x", 1, 10.0, told.finished, told.passed, marker(tmp_path), reading)
+    with reading:
+        runner.put(piece(1, 2))
+        eventually(lambda: runner.queued_bytes == 0)
+        assert gate.began == []
+        runner.overdue(monotonic() + 11.0)
+    eventually(lambda: told.words == [("ok", 1), ("ok", 2)])
 
 
 def test_successes_before_a_failure_are_told_before_it(told, tmp_path):
@@ -150,7 +162,7 @@ def test_of_events_that_end_just_when_they_are_given_up_each_is_spoken_of_once_a
 def test_a_handler_that_runs_too_long_is_no_longer_marked(told, tmp_path):
     marks, gate = Marks(tmp_path / "running" / "session"), Gate(1)
     marks.attached()
-    runner = Workers(gate, "x", 1, 10.0, told.finished, told.passed, Marker(marks, 1, durable=False))
+    runner = Workers(gate, "x", 1, 10.0, told.finished, told.passed, Marker(marks, 1, durable=False), threading.Lock())
     runner.put(piece(1, letter=77))
     eventually(lambda: gate.began == [1])
     assert (tmp_path / "running" / "session").read_bytes().strip(b"\0")
@@ -195,7 +207,7 @@ def test_every_event_is_spoken_of_once_and_in_order_when_one_runs_at_a_time(piec
             raise ValueError
 
     marks = Marker(Marks("unused"), 1, durable)  # type: ignore[arg-type]
-    runner = Workers(handler, "x", concurrency, FOREVER_S, told.finished, told.passed, marks)
+    runner = Workers(handler, "x", concurrency, FOREVER_S, told.finished, told.passed, marks, threading.Lock())
     for count, late in pieces:
         runner.put(piece(first, count))
         first += count
