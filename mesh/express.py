@@ -1,15 +1,17 @@
-"""Express: ephemeral events, sent now or never.
+"""Express: ephemeral events, sent as soon as the socket takes them and never again.
 
-    put ─▶ coming ──next──▶ the socket took it: accepted │ it was full: rejected
+    put ─▶ coming ──next──▶ the socket took it: accepted │ it is full: waits, and whoever puts meets the bound
                 │ no node is attached
                 └──▶ rejected
 
-They have no number and are not kept: framed, sent or dropped in the same turn. Any thread puts; the I/O thread does the
-rest.
+They have no number and no copy is kept. A node that does not read as fast as its programs publish fills the pipe, then
+the bound of what waits here, and then `BufferFull` paces whoever publishes: nothing is dropped on this side while a
+node is attached. Any thread puts; the I/O thread does the rest.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -20,24 +22,28 @@ from mesh.outgoing import Outgoing
 from mesh.receipt import Answer, Receipt
 
 NOT_ATTACHED = "no node is attached, and ephemeral events are not kept; publish without ephemeral=True"
-TOO_FAST = "the node does not keep up, and ephemeral events are not kept; publish without ephemeral=True"
 
 
 class Express:
-    """Ephemeral events of one session. `told` is called when `gone_count` has come nearer to `put_count`."""
+    """Ephemeral events of one session. `told` is called when `gone_count` has come nearer to `coming.count`.
+
+    `sent_at`: monotonic seconds, when the socket last took a frame.
+    """
 
     def __init__(
         self, publisher: bytes, events_max: int, bytes_max: int, wake: Callable[[], object], told: Callable[[], object]
     ) -> None:
         self.gone_count = self._gone_bytes = 0
         self.coming = Gathering(events_max, bytes_max, wake, _full)
+        self.sent_at = -math.inf
         self._attached = False
         self._publisher = publisher
         self._told = told
         self._taken: deque[Outgoing] = deque()
+        self._framed: Outgoing | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._taken or self.coming)
+        return bool(self._framed or self._taken or self.coming)
 
     def put(self, topic: str, record: bytes) -> Receipt:
         """Take one event in. Raises `BusClosed` or `BufferFull`."""
@@ -47,18 +53,21 @@ class Express:
         return receipt
 
     def next(self) -> Outgoing | None:
-        """Events to send now, or None. Say with `sent` what became of them."""
-        if not self._taken and self.coming:
-            self._taken = self.coming.take()
-        if not self._taken:
-            return None
-        run = self._taken.popleft()
-        run.frame(self._publisher, 0, EPHEMERAL)
-        return run
+        """The frame to send now, or None; call `sent` once the socket took it."""
+        if self._framed is None:
+            if not self._taken and self.coming:
+                self._taken = self.coming.take()
+            if self._taken:
+                self._framed = self._taken.popleft()
+                self._framed.frame(self._publisher, 0, EPHEMERAL)
+        return self._framed
 
-    def sent(self, run: Outgoing, taken: bool) -> None:
-        """The socket took a frame, or it was full and the events are lost."""
-        run.answers.say_all(Answer("accepted") if taken else Answer("rejected", error=EventRejected(TOO_FAST)))
+    def sent(self, now: float) -> None:
+        """The socket took what `next` returned. `now`: monotonic seconds."""
+        run, self._framed = self._framed, None
+        assert run is not None  # it was just sent
+        self.sent_at = now
+        run.answers.say_all(Answer("accepted"))
         self._gone(run.count, run.size_bytes)
 
     def attach(self) -> None:
@@ -68,6 +77,9 @@ class Express:
     def detach(self) -> None:
         """The node is gone: events are refused from here on."""
         self._attached = False
+        if self._framed is not None:
+            self._say_refused(self._framed, self._framed.size_bytes)
+            self._framed = None
         self._refuse(self._taken)
         self.refuse()
 
@@ -76,11 +88,13 @@ class Express:
         self._refuse(self.coming.take())
 
     def _refuse(self, runs: deque[Outgoing]) -> None:
-        answer = Answer("rejected", error=EventRejected(NOT_ATTACHED))
         while runs:
             run = runs.popleft()
-            run.answers.say_all(answer)
-            self._gone(run.count, len(run.records))
+            self._say_refused(run, len(run.records))
+
+    def _say_refused(self, run: Outgoing, size_bytes: int) -> None:
+        run.answers.say_all(Answer("rejected", error=EventRejected(NOT_ATTACHED)))
+        self._gone(run.count, size_bytes)
 
     def _gone(self, count: int, size_bytes: int) -> None:
         with self.coming.lock:

@@ -2,7 +2,7 @@
 
     put ─▶ fresh ──framed──▶ flight ──▶ receipted, forgotten        (`mesh.gathering`, `mesh.flight`: go-back-N)
            runs
-    put_ephemeral ─────────▶ express ──▶ sent or dropped            (`mesh.express`)
+    put_ephemeral ─────────▶ express ──▶ sent, forgotten            (`mesh.express`)
 
 Any thread puts, and the order of calls is the order of numbers. Everything else belongs to the I/O thread.
 
@@ -54,7 +54,7 @@ class Outbox:
         self.put: Callable[[str, bytes], Receipt] = self._fresh.put
         """Take one event in: topic, packed record. Raises `BusClosed`, `BufferFull` or `SpoolError`."""
         self.put_ephemeral: Callable[[str, bytes], Receipt] = self.express.put
-        """Take one event in that is sent now or never. Raises `BusClosed` or `BufferFull`."""
+        """Take one event in that is sent once or never. Raises `BusClosed` or `BufferFull`."""
         if spool is not None:
             self._restore(spool.kept)
 
@@ -109,21 +109,21 @@ class Outbox:
     def send(self, take: Callable[[bytes], bool], now: float) -> bool:
         """Hand to `take` what is to be sent, a turn's worth of it; False when it did not take everything it was given.
 
-        What it does not take of ephemeral events is lost, the rest is kept. `now`: monotonic seconds.
+        What it does not take is kept. `now`: monotonic seconds.
         """
         self.flight.resend_overdue(now)
         for _ in range(FRAMES_PER_TURN):
-            run = self.express.next()
-            if run is None:
+            express, run = self.express.next(), self.next()
+            if express is not None:
+                if not take(express.data):
+                    return False
+                self.express.sent(now)
+            if run is not None:
+                if not take(run.data):
+                    return False
+                self.flight.sent(now)
+            if express is run is None:
                 break
-            self.express.sent(run, take(run.data))
-        for _ in range(FRAMES_PER_TURN):
-            run = self.next()
-            if run is None:
-                break
-            if not take(run.data):
-                return False
-            self.flight.sent(now)
         return True
 
     def next(self) -> Outgoing | None:

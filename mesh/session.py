@@ -52,7 +52,8 @@ IDLE_S = 5.0
 """Longest sleep."""
 
 GATHER_S = 0.001
-"""While receipts are on their way, publishers do not wake the thread: what they publish in this time is one batch."""
+"""While receipts are on their way, publishers do not wake the thread: what they publish in this time is one batch.
+Behind a frame of ephemeral events, which has no receipt, it is just this time."""
 
 GATHER_WHILE_S = 0.02
 """A node that has not receipted for so long is waited for in a longer sleep."""
@@ -179,7 +180,11 @@ class Session:
 
     def _sleep(self, now: float) -> list[zmq.Socket[bytes]]:
         self._asleep = True
-        gathering = self._full or now - self.outbox.flight.in_flight_since < GATHER_WHILE_S
+        gathering = (
+            self._full
+            or now - self.outbox.flight.in_flight_since < GATHER_WHILE_S
+            or now - self.outbox.express.sent_at < GATHER_S
+        )
         self.outbox.asleep = self._attachment.phase == "attached" and not gathering
         due = now if self._commands or (self.outbox.asleep and self.outbox.ready) else self._next_at(now)
         if gathering:

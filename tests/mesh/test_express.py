@@ -1,9 +1,9 @@
-"""Ephemeral events: sent now or never, and never in silence."""
+"""Ephemeral events: sent as soon as the socket takes them, and never lost in silence."""
 
 import pytest
 
 from mesh.errors import BufferFull, EventRejected
-from mesh.express import NOT_ATTACHED, TOO_FAST, Express
+from mesh.express import NOT_ATTACHED, Express
 from mesh.frame import EPHEMERAL, decode, pack_event
 from mesh.outbox import Outbox
 from mesh.receipt import Receipt
@@ -30,7 +30,10 @@ def test_events_of_one_topic_are_one_frame_without_a_number():
     express = attached()
     for topic in "AAB":
         put(express, topic)
-    frames = [decode(framed.data) for framed in iter(express.next, None)]
+    frames = []
+    while (framed := express.next()) is not None:
+        frames.append(decode(framed.data))
+        express.sent(0.0)
     assert [(f.topic, f.count, f.number, f.sequence, f.flags, f.publisher) for f in frames] == [
         ("A", 2, 0, 0, EPHEMERAL, PUBLISHER),
         ("B", 1, 0, 0, EPHEMERAL, PUBLISHER),
@@ -38,13 +41,25 @@ def test_events_of_one_topic_are_one_frame_without_a_number():
     assert not express
 
 
-@pytest.mark.parametrize(("taken", "status"), [(True, "accepted"), (False, "rejected")])
-def test_what_the_socket_took_is_accepted_and_what_it_did_not_take_is_lost(taken, status):
+def test_what_the_socket_took_is_accepted_and_what_it_did_not_take_is_next_again():
     express = attached()
     one = put(express, "A")
-    express.sent(express.next(), taken)
-    assert (one.status, one.event_id) == (status, "")
-    assert (str(one.error) == TOO_FAST) is not taken
+    framed = express.next()
+    later = put(express, "A")
+    assert express.next() is framed
+    assert (one.status, later.status) == ("pending", "pending")
+    express.sent(5.0)
+    assert (one.status, one.event_id, later.status) == ("accepted", "", "pending")
+    assert (express.gone_count, express.sent_at) == (1, 5.0)
+
+
+def test_a_frame_the_socket_did_not_take_is_refused_when_the_node_goes():
+    express = attached()
+    both = [put(express, "A"), put(express, "A")]
+    express.next()
+    express.detach()
+    assert [one.status for one in both] == ["rejected", "rejected"]
+    assert (express.gone_count, express.next()) == (2, None)
 
 
 def test_without_a_node_an_event_is_refused_at_once():
@@ -71,7 +86,8 @@ def test_what_waits_to_be_sent_is_bounded():
         put(express, "A")
     with pytest.raises(BufferFull, match="2 events wait to be sent, which is the bound for ephemeral events"):
         put(express, "A")
-    express.sent(express.next(), taken=True)
+    express.next()
+    express.sent(0.0)
     put(express, "A")
 
 
@@ -80,6 +96,27 @@ def test_a_flush_waits_for_ephemeral_events_too():
     box.attach()
     one = put(box.express, "A")
     assert not box.flush(0.0)
-    box.express.sent(box.express.next(), taken=True)
+    assert box.send(lambda data: True, 0.0)
     assert box.flush(0.0)
     assert one.status == "accepted"
+
+
+def test_a_full_pipe_keeps_both_kinds_and_takes_them_in_turn():
+    box = Outbox(PUBLISHER, 10, 1 << 20, lambda: None)
+    box.attach()
+    lasting = [box.put(topic, pack_event(1, check_topic(topic), b"", b"{}")) for topic in "ABC"]
+    passing = [put(box.express, topic) for topic in "ABC"]
+    room, took = 0, []
+
+    def take(data: bytes) -> bool:
+        if len(took) < room:
+            took.append(decode(data))
+            return True
+        return False
+
+    assert not box.send(take, 0.0)
+    for room in (4, 6):
+        assert box.send(take, 0.0) is (room == 6)
+    assert [(frame.topic, frame.ephemeral) for frame in took] == [(t, kind) for t in "ABC" for kind in (True, False)]
+    assert [receipt.status for receipt in passing] == ["accepted"] * 3
+    assert [receipt.status for receipt in lasting] == ["pending"] * 3
