@@ -28,6 +28,7 @@ from mesh.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, SOCKET_PATH_BYTES_MA
 from node.core import Inbox
 from node.link import KEY_REFUSED
 from node.link_queues import LinkQueues
+from node.readable import Readable, more
 from node.trouble import DRAIN_BYTES_MAX
 from node.turn import LinkKey, Turn
 
@@ -65,6 +66,8 @@ class Sockets:
         self._queues = LinkQueues(link_queue_bytes, self._try)
         self._context = zmq.Context()
         self._poller = zmq.Poller()
+        self._dialled: Readable[str] = Readable()
+        self._watched: Readable[str] = Readable()
         self._waker = -1
         self._dir, self._own_dir = _socket_dir(data_dir)
         try:
@@ -93,10 +96,11 @@ class Sockets:
         self._ungreeted: set[int] = set()
         self._failed = 0
         self._dealers: dict[str, zmq.Socket[bytes]] = {}
-        self._monitors: dict[zmq.Socket[bytes], str] = {}
+        self._monitors: dict[str, zmq.Socket[bytes]] = {}
         self._events: list[tuple[LinkKey, str, str]] = []
         self.listen = _bind(self._acceptor, listen) if listen else ""
-        for socket in (self._in, self._out, self._ctl, self._acceptor, self._acceptor_monitor, self._waker):
+        each_turn = (self._in, self._out, self._ctl, self._acceptor, self._acceptor_monitor)
+        for socket in (*each_turn, self._waker, self._dialled.descriptor, self._watched.descriptor):
             self._poller.register(socket, zmq.POLLIN)
 
     def wake(self) -> None:
@@ -162,21 +166,18 @@ class Sockets:
             raise ConfigurationError(
                 f"cannot dial {address}: {os.strerror(error.errno or 0)}; correct the peer's address"
             ) from None
-        self._dealers[address] = dealer
-        self._monitors[monitor] = address
-        self._poller.register(dealer, zmq.POLLIN)
-        self._poller.register(monitor, zmq.POLLIN)
+        self._dealers[address], self._monitors[address] = dealer, monitor
+        self._dialled.add(address, dealer)
+        self._watched.add(address, monitor)
 
     def undial(self, address: str) -> None:
         """End the connection to a peer; what waits for it is dropped, and nothing more is reported of it."""
         dealer = self._dealers.pop(address, None)
         if dealer is None:
             return
-        monitor = next(each for each, dialled in self._monitors.items() if dialled == address)
-        del self._monitors[monitor]
-        self._poller.unregister(dealer)
-        self._poller.unregister(monitor)
-        _end(dealer, monitor)
+        self._dialled.remove(address)
+        self._watched.remove(address)
+        _end(dealer, self._monitors.pop(address))
         self._queues.forget(address)
 
     def _redial(self, turn: Turn) -> None:
@@ -195,7 +196,12 @@ class Sockets:
 
         Of frames, no more than about `bytes_max` from each socket.
         """
-        ready = dict(self._poller.poll(timeout_ms))
+        dialled, watched = self._dialled.ready(), self._watched.ready()
+        ready = dict(self._poller.poll(0 if dialled or watched else timeout_ms))
+        if self._dialled.descriptor in ready:
+            dialled += self._dialled.take()
+        if self._watched.descriptor in ready:
+            watched += self._watched.take()
         inbox = Inbox()
         if self._waker in ready:
             os.eventfd_read(self._waker)
@@ -205,29 +211,29 @@ class Sockets:
             _drain(self._out, inbox.subscriptions, DRAIN_BYTES_MAX)
         if self._ctl in ready:
             _drain_parts(self._ctl, inbox.requests)
-        self._from_monitors(ready, inbox)
+        self._from_monitors(watched, self._acceptor_monitor in ready)
         if self._acceptor in ready:
             parts: list[list[bytes]] = []
             _drain_parts(self._acceptor, parts)
             inbox.links += [(each[0], b"".join(each[1:])) for each in parts]  # of several parts is no message of ours
-        for address, dealer in self._dealers.items():
-            if dealer in ready:
-                found: list[bytes] = []
-                _drain(dealer, found, bytes_max)
-                inbox.links += [(address, data) for data in found]
+        for address in dict.fromkeys(dialled):
+            found: list[bytes] = []
+            if not _drain(self._dealers[address], found, bytes_max):
+                self._dialled.touch(address)
+            inbox.links += [(address, data) for data in found]
         self._queues.flush()
         self._events += [(link, "dropped", str(count)) for link, count in self._queues.dropped()]
         inbox.link_events, self._events = self._events, []
         return inbox
 
-    def _from_monitors(self, ready: dict[object, int], inbox: Inbox) -> None:
-        if self._acceptor_monitor in ready:
+    def _from_monitors(self, watched: list[str], acceptor: bool) -> None:
+        if acceptor:
             for event, descriptor in _monitor_events(self._acceptor_monitor):
                 self._acceptor_event(event, descriptor)
-        for monitor, address in self._monitors.items():
-            if monitor in ready:
-                for event, _ in _monitor_events(monitor):
-                    self._dealer_event(address, event)
+        for address in dict.fromkeys(watched):
+            self._watched.touch(address)  # no more than so many are read at once
+            for event, _ in _monitor_events(self._monitors[address]):
+                self._dealer_event(address, event)
 
     def _acceptor_event(self, event: int, descriptor: int) -> None:
         """Count who came and was no node. Some garbage ends a connection without a word of what failed."""
@@ -280,6 +286,7 @@ class Sockets:
             else:
                 dealer = self._dealers.get(link)
                 if dealer is not None:  # else it was let go of meanwhile
+                    self._dialled.touch(link)
                     dealer.send(data, zmq.NOBLOCK)
         except zmq.Again:
             return False
@@ -301,6 +308,8 @@ class Sockets:
 
     def close(self, linger_ms: int = 0) -> None:
         """Close every socket, giving what is on its way `linger_ms`, and remove the Unix sockets' files."""
+        self._dialled.close()
+        self._watched.close()
         self._context.destroy(linger=linger_ms)
         waker, self._waker = self._waker, -1
         if waker >= 0:
@@ -335,23 +344,23 @@ def _socket_dir(data_dir: Path) -> tuple[Path, bool]:
     return Path(tempfile.mkdtemp(prefix="meshbus-")), True
 
 
-def _drain(socket: zmq.Socket[bytes], into: list[bytes], room: int) -> None:
-    """Take what is there. A message is often alone: looking for another takes a third of asking for it in vain."""
+def _drain(socket: zmq.Socket[bytes], into: list[bytes], room: int) -> bool:
+    """Take what is there, within the bounds; whether that was all.
+
+    A message is often alone: looking for another takes a third of asking for it in vain.
+    """
     try:
         for at in range(_DRAIN_MAX):
-            if at == 1 and not _more(socket):
-                return
+            if at == 1 and not more(socket):
+                return True
             data = socket.recv(zmq.NOBLOCK)
             into.append(data)
             room -= len(data)
             if room <= 0:
-                return
+                return False
     except zmq.Again:
-        pass
-
-
-def _more(socket: zmq.Socket[bytes]) -> bool:
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        return True
+    return False
 
 
 def _drain_parts(socket: zmq.Socket[bytes], into: list[list[bytes]]) -> None:

@@ -53,7 +53,7 @@ def test_what_arrived_before_a_dialled_peer_went_is_heard_also_after_it_went(
     for word in last_words:
         peer.send_multipart([key, word])
     peer.close(linger=5000)
-    (monitor,) = near._monitors
+    (monitor,) = near._monitors.values()
     assert monitor.poll(5000), "the end of the connection"
     heard.until(lambda: len(heard.link_events) == 2)
     heard.listen()
