@@ -2,6 +2,7 @@
 
     tcp://10.0.0.7:7270   tcp://[fd00::7]:7270   tcp://gpu-17.lan:7270      may be dialled
     tcp://0.0.0.0:7270    tcp://*:7270           tcp://gpu-17:0             say nothing: wildcards, no port
+                                                                            (told as the machine's own addresses)
     tcp://127.0.0.1:7270  from a member on another machine                  is this machine, not that one
 
 Nobody can tell from a name or a number alone whether it leads to another machine. Loopback is believed where this
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address
 
+from node.interfaces import Interface
 from node.link import ADDRESSES_MAX
 
 _ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]{1,253}):(\d{1,5})")
@@ -38,19 +40,36 @@ def usable(addresses: Iterable[object], own: Iterable[str], seeds: Iterable[str]
     return tuple(chosen[:ADDRESSES_MAX])
 
 
-def advertised(listen: str, advertise: Iterable[str]) -> tuple[str, ...]:
-    """Where others may dial this node: what the operator says, else where it listens unless that is a wildcard."""
+def advertised(listen: str, advertise: Iterable[str], here: Iterable[Interface] = ()) -> tuple[str, ...]:
+    """Where others may dial this node, the best first: what the operator says, else where it listens.
+
+    Where that is everywhere, the addresses of the machine's interfaces `here`: those on the default route first,
+    bridges last; loopback leads to whoever dials it, and is told to nobody.
+    """
     said = tuple(advertise)
-    return said or ((listen,) if _names_a_place(listen) else ())
+    if said or _names_a_place(listen):
+        return said or (listen,)
+    families = {"tcp://0.0.0.0": (4,), "tcp://[::]": (4, 6)}.get(listen.rpartition(":")[0], ())
+    in_order = sorted(here, key=lambda each: (each.bridge, not each.default))
+    hosts = [ip_address(host) for each in in_order for host in each.hosts]
+    port = listen.rpartition(":")[2]
+    found = [host for host in hosts if host.version in families and not (host.is_loopback or host.is_link_local)]
+    texts = [f"[{host}]" if host.version == 6 else str(host) for host in found]
+    return tuple(dict.fromkeys(f"tcp://{text}:{port}" for text in texts))[:ADDRESSES_MAX]
 
 
-def untold(listen: str, advertise: Iterable[str]) -> str:
+def everywhere(listen: str) -> bool:
+    """Whether a node listens at all addresses of its machine."""
+    return bool(listen) and not _names_a_place(listen)
+
+
+def untold(listen: str, addresses: Iterable[str]) -> str:
     """What an operator is to be told when a node accepts links and tells others no address for it, or ""."""
-    if not listen or advertised(listen, advertise):
+    if not listen or tuple(addresses):
         return ""
     port = listen.rpartition(":")[2]
     return (
-        f"listening at {listen}, which says nothing to others: only who was told an address of this node dials it; "
+        f"listening at {listen}, on a machine that shows no address but loopback: only who was told one dials it; "
         f'set advertise = ["tcp://HOST:{port}"]'
     )
 

@@ -23,7 +23,7 @@ from mesh.errors import ConfigurationError, MeshError
 from mesh.frame import PUBLISHER_BYTES
 from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
-from node.addresses import untold
+from node.addresses import everywhere, untold
 from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Clock
 from node.config import NodeSettings, default_name
@@ -31,6 +31,7 @@ from node.durations import Durations
 from node.heap import Leftovers
 from node.http import HttpServer
 from node.identity import DataDirectory, Progress, begin_life, identify, sign_off
+from node.interfaces import interfaces
 from node.retention import Limits
 from node.snapshot import Snapshots
 from node.sockets import Sockets
@@ -85,7 +86,7 @@ class Agent:
         around = self._surroundings(incarnation)
         self.node = assemble(self.state, plan, around, started)
         _log.debug("%s, incarnation %d; %s", me.origin, incarnation, self.node.membership.limits.described())
-        warning = untold(self._sockets.listen, settings.advertise)
+        warning = untold(self._sockets.listen, self.node.links.me.addresses)
         if warning:
             _log.warning("%s", warning)
         self._durations = Durations()
@@ -109,6 +110,7 @@ class Agent:
             incarnation,
             secrets.token_hex(8),
             self._began_us,
+            tuple(interfaces()) if everywhere(self._sockets.listen) else (),
         )
 
     @property

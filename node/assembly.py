@@ -18,6 +18,7 @@ from node.announcements import Announcer
 from node.clock import Now
 from node.core import Node
 from node.identity import Identity
+from node.interfaces import Interface
 from node.letters import Letters
 from node.link import Identity as Greeting
 from node.link import Role
@@ -59,7 +60,7 @@ class Surroundings(NamedTuple):
     `listen` and `endpoints` are where peers and programs reach it, `take_marks` reads what a program that died was at,
     `announcer` is the random publisher id of the node's own events. `incarnation` counts the starts of this database,
     `life` is a random text that is new with every start, `began_us` the moment at which the process began, on the
-    monotonic clock (None: now).
+    monotonic clock (None: now). `interfaces` are those of the machine, for a node that listens at all of them.
     """
 
     version: str
@@ -70,6 +71,7 @@ class Surroundings(NamedTuple):
     incarnation: int = 1
     life: str = ""
     began_us: int | None = None
+    interfaces: tuple[Interface, ...] = ()
 
 
 def load_state(store: Store, me: Identity, plan: Plan, draw: Callable[[], float], now: Now) -> State:
@@ -89,7 +91,7 @@ def assemble(state: State, plan: Plan, around: Surroundings, now: Now) -> Node:
         around.listen,
         plan.role,
         around.incarnation,
-        addresses=advertised(around.listen, plan.advertise),
+        addresses=advertised(around.listen, plan.advertise, around.interfaces),
         life=around.life,
     )
     state.replicate(plan.replicate)

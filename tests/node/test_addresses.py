@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from node.addresses import advertised, is_loopback, untold, usable
+from node.addresses import advertised, everywhere, is_loopback, untold, usable
+from node.interfaces import Interface
 
 
 @pytest.mark.parametrize(
@@ -60,11 +61,44 @@ def test_a_node_is_dialled_where_its_operator_says_or_where_it_listens(
     assert advertised(listen, advertise) == expected
 
 
-@pytest.mark.parametrize("listen", ["tcp://0.0.0.0:7270", "tcp://[::]:7270"])
-def test_a_node_that_listens_everywhere_and_advertises_nothing_is_told_what_to_set(listen: str) -> None:
-    assert 'set advertise = ["tcp://HOST:7270"]' in untold(listen, ())
-    assert untold(listen, ["tcp://gpu-17:7270"]) == ""
+HERE = (
+    Interface("lo", ("127.0.0.1", "::1")),
+    Interface("br0", ("172.17.0.1",), bridge=True),
+    Interface("eth1", ("192.168.7.4", "fe80::1")),
+    Interface("eth0", ("10.0.0.9", "2001:db8::9"), default=True),
+    Interface("wg0", ()),
+)
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected"),
+    [
+        ("tcp://0.0.0.0:7270", ["10.0.0.9", "192.168.7.4", "172.17.0.1"]),
+        ("tcp://[::]:7270", ["10.0.0.9", "[2001:db8::9]", "192.168.7.4", "172.17.0.1"]),
+    ],
+)
+def test_who_listens_everywhere_is_dialled_at_its_interfaces_the_default_route_first_and_never_at_loopback(
+    listen: str, expected: list[str]
+) -> None:
+    assert advertised(listen, (), HERE) == tuple(f"tcp://{host}:7270" for host in expected)
+    assert advertised(listen, ("tcp://a.example:443",), HERE) == ("tcp://a.example:443",)
+
+
+def test_interfaces_are_asked_only_where_a_node_listens_everywhere() -> None:
+    assert [everywhere(listen) for listen in ("tcp://0.0.0.0:1", "tcp://[::]:1", "tcp://10.0.0.1:1", "")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert advertised("tcp://10.0.0.1:7270", (), HERE) == ("tcp://10.0.0.1:7270",)
+
+
+def test_a_machine_without_an_address_is_told_what_to_set() -> None:
+    only = advertised("tcp://0.0.0.0:7270", (), HERE[:1])
+    assert only == ()
+    assert 'set advertise = ["tcp://HOST:7270"]' in untold("tcp://0.0.0.0:7270", only)
 
 
 def test_who_accepts_no_links_or_says_where_needs_no_telling() -> None:
-    assert (untold("", ()), untold("tcp://10.0.0.1:7270", ())) == ("", "")
+    assert (untold("", ()), untold("tcp://0.0.0.0:7270", ("tcp://10.0.0.1:7270",))) == ("", "")

@@ -14,6 +14,8 @@ import pytest
 import mesh
 from mesh.errors import NodeUnreachable
 from mesh.node_process import NodeProcess
+from node.addresses import advertised
+from node.interfaces import interfaces
 from tests.conditions import elapsed, eventually
 from tests.processes.cluster import Cluster, ask, command, linked, peer
 
@@ -259,3 +261,16 @@ def test_a_whole_directory_put_back_from_a_backup_takes_a_new_generation_when_a_
         published(b, 4)
         eventually(lambda: received == [0, 1, 2, 0, 1, 2, 3])
     assert "takes a new generation" in (b.data_dir / "node.log").read_text()
+
+
+def test_a_node_that_listens_everywhere_is_dialled_at_an_address_of_its_machine_by_who_never_heard_another(cluster):
+    hosts = advertised("tcp://0.0.0.0:1", (), interfaces())
+    if not hosts:
+        pytest.skip("this machine has no address but loopback")
+    z = quick(cluster, "z", listen="tcp://0.0.0.0:0")
+    port = z.listen.rpartition(":")[2]
+    z.listen = f"tcp://127.0.0.1:{port}"
+    b = quick(cluster, "b", z)
+    c = quick(cluster, "c", b)
+    linked(c, z)
+    assert (peer(c, "z")["via"], peer(c, "z")["address"]) == ("dialled", f"{hosts[0].rpartition(':')[0]}:{port}")
