@@ -8,6 +8,7 @@ Every field holds tuples in the column order of the statement of the same name i
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import NamedTuple
 
 
@@ -106,4 +107,8 @@ class Changes:
     vacuum_pages: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.log) or any(getattr(self, each.name) for each in fields(self))
+        return bool(self.log) or any(_everything(self))
+
+
+_everything = attrgetter(*(each.name for each in fields(Changes)))
+"""All fields at once: the question comes with every turn, and most turns have nothing to write."""
