@@ -51,6 +51,9 @@ just being left."""
 VERSION_BITS = 32
 """Announcements in one life of a node, of interest or of reach: two to the power of this."""
 
+LEAVES_S = 0.1
+"""How far apart leaves are told what all others want; nobody is answered for them meanwhile."""
+
 MORE_S = 0.2
 """How long who has answered waits for others, so that a leaf is not given a longer answer for each of many peers."""
 
@@ -102,7 +105,7 @@ class Spreading:
         self._unanswered: dict[LinkKey, None] = {}
         self._open: dict[LinkKey, None] = {}
         self._grown: dict[LinkKey, None] = {}
-        self._more_us = 0
+        self._more_us = self._leaves_us = 0
         self.carry: dict[LinkKey, tuple[str, ...]] = {}
 
     # ── links ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,7 +162,7 @@ class Spreading:
     def _changed_for_others(self, key: LinkKey) -> None:
         """What the far end of a link wants, or to be carried, is something else from now on."""
         self._dirty |= self._routes.spoken_for(key)
-        self._dirty_for_leaves = True
+        self._dirty_for_leaves |= bool(self._routes.leaves())
 
     def _more_is_known(self, key: LinkKey) -> None:
         """The far end of a link has answered: whom it brings may be named to others."""
@@ -172,13 +175,15 @@ class Spreading:
 
     def tick(self, turn: Turn) -> None:
         """Tell every neighbour what has changed for it, and answer what can be answered."""
-        dirty = self._dirty or self._announced != self._state.interest.version
-        if dirty or self._dirty_for_leaves:
+        if self._dirty or self._announced != self._state.interest.version:
             self._announced, self._dirty, self._dirty_for_leaves = self._state.interest.version, False, False
             self._routes.changed()
-            if dirty:
-                self._wanting.shrink()
-            self._pass_on(self._told if dirty else self._routes.leaves(), turn)
+            self._wanting.shrink()
+            self._pass_on(self._told, turn)
+        elif self._dirty_for_leaves and turn.now.mono_us >= self._leaves_us:
+            self._dirty_for_leaves = False
+            self._leaves_us = turn.now.later(LEAVES_S)
+            self._pass_on(self._routes.leaves(), turn)
         for key in list(self._unanswered):
             told = self._told[key]
             if turn.now.mono_us - told.sent_us > RETELL_S * 1e6:
@@ -191,9 +196,13 @@ class Spreading:
         for key in keys:
             self._tell(key, far, turn)
         for key in self._open if self._unanswered else ():
-            self._asked[key].waiting |= {
-                other: self._told[other].version for other in self._routes.bringing_to(key) if other in self._unanswered
-            }
+            self._wait_for_others(key)
+
+    def _wait_for_others(self, key: LinkKey) -> None:
+        """An answer to this link has to wait for those it speaks for, as far as they have not answered themselves."""
+        self._asked[key].waiting |= {
+            other: self._told[other].version for other in self._routes.bringing_to(key) if other in self._unanswered
+        }
 
     def ask_to_carry(self, carry: dict[LinkKey, tuple[str, ...]]) -> None:
         """Who is asked to carry whom from now on."""
@@ -266,6 +275,7 @@ class Spreading:
         asked.version = version
         asked.deadline_us = turn.now.later(ANSWER_WAIT_S)
         self._open[link.key] = None
+        self._wait_for_others(link.key)
 
     def _announce(self, key: LinkKey, lists: Lists, carried: Sequence[str], whole: bool) -> None:
         """Take in what a neighbour wants; what it said before, said again, changes nothing for others."""
@@ -274,6 +284,7 @@ class Spreading:
         interest.announced(key, lists, whole)
         routes.carry(key, carried)
         if before != (interest.of(key), routes.neighbours[key], routes.spoken_for(key)):
+            routes.changed()
             self._changed_for_others(key)
             self._dirty |= before[2]
 
@@ -290,7 +301,7 @@ class Spreading:
         self._wanting.resume(key, origin, topic)
 
     def _answer_all(self, turn: Turn) -> None:
-        for key in list(self._open):
+        for key in () if self._dirty_for_leaves else list(self._open):
             asked = self._asked[key]
             self._look_who_answered(asked)
             if not asked.waiting or turn.now.mono_us >= asked.deadline_us:
@@ -338,7 +349,7 @@ class Spreading:
     @property
     def waiting(self) -> bool:
         """Whether an answer is waited for, or is to be completed."""
-        return bool(self._open or self._grown)
+        return bool(self._open or self._grown or self._dirty_for_leaves)
 
     # ── what a neighbour answers ─────────────────────────────────────────────────────────────────────────────────────
 
