@@ -155,7 +155,9 @@ def test_of_two_that_had_one_name_in_the_halves_of_a_partition_the_elder_stays_a
     linked(right, younger)
     quick(cluster, "bridge", left, right)
     for node in (left, right):
-        eventually(lambda node=node: links_to(node, "c") == {elder.origin: "up", younger.origin: "down"}, 20.0)
+        eventually(
+            lambda node=node: [who for who, link in links_to(node, "c").items() if link == "up"] == [elder.origin]
+        )
     eventually(lambda: "this one is refused by" in conflict(younger) and elder.origin in conflict(younger))
     eventually(lambda: younger.origin in conflict(elder))
     assert {row["link"] for row in ask(younger, "peers")["rows"]} == {"down"}
