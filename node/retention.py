@@ -139,9 +139,16 @@ class Retention:
         self._relief_batches = STEP_BATCHES
 
     def _cut(self, step: int, now: Now) -> int:
-        """The position before which the log is to be deleted, at most `step` batches; 0 for nothing."""
+        """The position before which the log is to be deleted, at most `step` batches; 0 for nothing.
+
+        Mostly the oldest batch of all is within the limits: only when it is not are more of them read.
+        """
         usage = Usage(self._state.next_position, self._state.store.used_bytes())
-        return first_kept(map(Oldest._make, self._state.log.oldest(step)), usage, self._limits, now.wall_us)
+
+        def cut(batches: int) -> int:
+            return first_kept(map(Oldest._make, self._state.log.oldest(batches)), usage, self._limits, now.wall_us)
+
+        return cut(1) and cut(step)
 
     def _trim_log(self, turn: Turn) -> None:
         state = self._state
