@@ -35,9 +35,17 @@ def check_topic(topic: str) -> bytes:
     return wire + b"\x00"
 
 
-@lru_cache(maxsize=4096)
 def check_pattern(pattern: str) -> Pattern:
     """Return the compiled pattern; raise `InvalidTopic` if it is none."""
+    try:
+        return _compiled(pattern)
+    except TypeError:  # it cannot be hashed, so it is no string
+        _check_name(pattern, "pattern")
+        raise
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> Pattern:
     _check_name(pattern, "pattern")
     return Pattern(pattern)
 
