@@ -45,10 +45,10 @@ pages of 4, 8 and 16 KB: 39, 34 and 31 µs for a document of 8 KB, 2.54, 2.43 an
 and 19 for one that is a row of its own. A commit of one small event writes five pages, whatever they hold: 0.12, 0.13
 and 0.15 ms.
 """
-_WAL_BYTES = 16 << 20
+_WAL_BYTES = 8 << 20
 """How long the write-ahead log may get before a commit folds it. That commit takes 1-5 ms instead of 0.15, and what
 arrives meanwhile waits: at 1,000 single events a second with SQLite's 4 MB it was every 60th event."""
-_WAL_ROOM_BYTES = 18 << 20
+_WAL_ROOM_BYTES = 10 << 20
 """What the write-ahead log takes before it is folded, and a turn's rows on top."""
 _FOLD_COMMITS = 50
 """Commits after which an idle moment is used to fold the log."""

@@ -258,7 +258,7 @@ def test_a_new_file_has_large_pages_and_one_that_is_there_keeps_its_own(
     with monkeypatch.context() as formerly:
         formerly.setattr("node.store._PAGE_BYTES", 4096)
         Store(tmp_path / "old.db").close()
-    for name, page_bytes, wal_pages in [("old.db", 4096, 4096), ("new.db", 8192, 2048)]:
+    for name, page_bytes, wal_pages in [("old.db", 4096, 2048), ("new.db", 8192, 1024)]:
         store = Store(tmp_path / name)
         store.commit(Changes(log=[log_row(1)._replace(frame=bytes(100_000))]))
         store.close()

@@ -131,7 +131,7 @@ def in_log(node: NodeProcess) -> dict[int, str]:
 
 def test_a_full_disk_gives_no_receipts_and_no_lies_and_everything_arrives_once_there_is_room(root: Path) -> None:
     log = root / "node.log"
-    with mounted(root / "disk", "-t", "tmpfs", "-o", "size=36m", "tmpfs") as disk, node_on(disk, log) as node:
+    with mounted(root / "disk", "-t", "tmpfs", "-o", "size=20m", "tmpfs") as disk, node_on(disk, log) as node:
         with story(node.data_dir) as told:
             for _ in range(100):
                 told.publish(4000)
@@ -157,7 +157,7 @@ def test_a_full_disk_gives_no_receipts_and_no_lies_and_everything_arrives_once_t
 def test_a_log_over_its_limits_makes_room_for_itself_on_a_full_disk(root: Path) -> None:
     options = {"variables": {"MESH_NODE_LOG_BYTES": str(3 << 20)}}
     with (
-        mounted(root / "disk", "-t", "tmpfs", "-o", "size=36m", "tmpfs") as disk,
+        mounted(root / "disk", "-t", "tmpfs", "-o", "size=20m", "tmpfs") as disk,
         node_on(disk, root / "node.log", **options) as node,
         story(node.data_dir) as told,
     ):
