@@ -286,7 +286,7 @@ def test_a_flipped_bit_in_a_letter_makes_it_dead_and_it_is_never_delivered(root:
         tried.append((event.payload["i"], event.attempt))
         raise ValueError(event.payload["i"])
 
-    options: dict[str, Any] = {"name": "c", "attempts": 2, "backoff": (5.0, 5.0), "durable": True}
+    options: dict[str, Any] = {"name": "c", "attempts": 2, "backoff": (3600.0, 3600.0), "durable": True}
     with node_on(root, log) as node:
         with mesh.connect(node.data_dir) as bus:
             bus.wait_attached(15.0)
@@ -300,6 +300,8 @@ def test_a_flipped_bit_in_a_letter_makes_it_dead_and_it_is_never_delivered(root:
         tried.clear()
         with mesh.connect(node.data_dir) as bus:
             bus.subscribe("T", handler, **options)
+            ids = [row["id"] for row in ask(node, "dlq.list", consumer="c")["rows"]]
+            ask(node, "dlq.retry", ids=ids, actor="test")
             eventually(lambda: {row["state"] for row in ask(node, "dlq.list", consumer="c")["rows"]} == {"dead"})
         rows = ask(node, "dlq.list", consumer="c")["rows"]
         assert [row["error_type"] for row in rows] == ["ValueError", "DamagedLetter", "ValueError"]
