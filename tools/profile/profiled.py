@@ -49,17 +49,24 @@ def end(profiler: cProfile.Profile, place: Path) -> None:
     profiler.dump_stats(place / f"{os.getpid()}-{next(_NUMBERS)}.prof")
 
 
-def main(place: Path, module: str, arguments: list[str]) -> None:
-    """Run the module."""
-    profile_threads(place)
+def run(module: str, arguments: list[str]) -> None:
+    """Run the module as `python -m` does; its threads have a second each to end."""
     sys.argv = [module, *arguments]
-    profiler = begin()
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 thread.join(1.0)
+
+
+def main(place: Path, module: str, arguments: list[str]) -> None:
+    """Run the module."""
+    profile_threads(place)
+    profiler = begin()
+    try:
+        run(module, arguments)
+    finally:
         end(profiler, place)
 
 

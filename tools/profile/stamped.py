@@ -15,9 +15,7 @@ A frame's stages are noted for its first event: at the rates where latency means
 
 from __future__ import annotations
 
-import runpy
 import sys
-import threading
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +37,7 @@ from node.core import Inbox
 from node.intake import Intake
 from node.sockets import Sockets
 from node.store import Store
+from tools.profile.profiled import run
 
 STAGES = (
     "publish() called",
@@ -240,13 +239,9 @@ def main(place: Path, module: str, arguments: list[str]) -> None:
     """Run the module."""
     stamps = Stamps()
     stamp_node(stamps) if module == "node" else stamp_program(stamps)
-    sys.argv = [module, *arguments]
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        run(module, arguments)
     finally:
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread():
-                thread.join(1.0)
         stamps.write(place)
 
 
