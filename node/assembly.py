@@ -78,7 +78,7 @@ def load_state(store: Store, me: Identity, plan: Plan, draw: Callable[[], float]
     """What the node's store holds. `draw` yields numbers in [0, 1) for the jitter of retries. Raises `StoreError`."""
     state = State(me.name, me.generation, store, plan.dedup_window_us, plan.dedup_keep_us, draw, plan.dedup_events)
     state.load(now)
-    store.members()  # read when the node is assembled; damage there shows here, before anything is written
+    state.tables.members()  # read when the node is assembled; damage there shows here, before anything is written
     return state
 
 
@@ -99,7 +99,7 @@ def assemble(state: State, plan: Plan, around: Surroundings, now: Now) -> Node:
     links = Links(greeting, plan.heartbeat_s, plan.dead_after_s, began_us)
     links.dial(plan.peers)
     membership = Membership(state, links, knobs(plan.heartbeat_s, plan.dead_after_s), plan.peers, state.draw)
-    membership.load(state.store.members(), now.mono_us)
+    membership.load(state.tables.members(), now.mono_us)
     letters = Letters(state)
     sessions = Sessions(state, letters, links.up, around.endpoints, around.take_marks, plan.critical)
     retention = Retention(state, plan.limits, sessions.attached)

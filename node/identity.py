@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from mesh.errors import ConfigurationError, DataDirectoryInUse
 from node.store import Durability, Store
+from node.table_reader import TableReader
 
 _FORMER_MAX = 16
 """Generations of a database that are remembered; a note is never older than the last few."""
@@ -131,7 +132,7 @@ def identify(
 def _is_older(store: Store, meta: dict[str, str], noted: Progress) -> bool:
     """Whether the database is a copy of what stood here before."""
     origin = f"{meta['name']}.{meta['generation']}"
-    entered = sum(row.head for row in store.streams() if row.origin == origin)
+    entered = sum(row.head for row in TableReader(store).streams() if row.origin == origin)
     come = Progress(meta["generation"], int(meta.get("incarnation", 0)), entered)
     if noted.generation != come.generation:
         return noted.generation not in _former(meta)

@@ -177,7 +177,7 @@ class Retention:
     def _forget_publishers(self, turn: Turn) -> None:
         """Publishers that are long gone will not come back: only a spool keeps an identity, and not for so long."""
         before_us, here = turn.now.wall_us - int(PUBLISHER_AGE_S * 1e6), self._attached()
-        for publisher in self._state.store.publishers_before(before_us, LETTERS_STEP):
+        for publisher in self._state.tables.publishers_before(before_us, LETTERS_STEP):
             if publisher not in here:
                 turn.changes.publishers_forgotten.append((publisher,))
                 self._state.relay.publishers.pop(publisher, None)

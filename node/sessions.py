@@ -108,7 +108,7 @@ class Sessions:
         known = self.sessions.get(session)
         if known and known.hello and session in self._heard:
             me = {**self._endpoints, "origin": self._state.origin, "node": self._state.name}
-            reported = self._state.store.last_report(session)
+            reported = self._state.tables.last_report(session)
             bounds = {"protocol": PROTOCOL, "payload_bytes_max": PAYLOAD_BYTES_MAX}
             turn.reply(known.hello, {**me, **bounds, "reported": reported})
             known.hello = None

@@ -25,6 +25,7 @@ from node.letter_reader import LetterReader
 from node.log_reader import LogReader
 from node.relay import Relay, Stream
 from node.store import Store
+from node.table_reader import TableReader
 from node.turn import LinkKey, Turn
 
 
@@ -52,6 +53,7 @@ class State:
         self.store = store
         self.log = LogReader(store)
         self.letters = LetterReader(store)
+        self.tables = TableReader(store)
         self.draw = draw
         self.interest: Interest[LinkKey] = Interest()
         self.informed: dict[LinkKey, int] = {}
@@ -71,7 +73,7 @@ class State:
         """
         self.relay = self._new_relay()
         relay = self._new_relay()
-        relay.load(self.store.streams(), self.store.publishers())
+        relay.load(self.tables.streams(), self.tables.publishers())
         self._load_window(relay.window, now)
         self.next_position = self.log.next_position()
         self._load_consumers()
@@ -148,7 +150,7 @@ class State:
             window.forget(seen_us)  # never more than the window may hold
 
     def _load_consumers(self) -> None:
-        found = self.store.consumers()
+        found = self.tables.consumers()
         for name in self.consumers.keys() - {books.name for books in found}:
             self.forget_consumer(name)
         for books in found:
@@ -161,10 +163,10 @@ class State:
                 self.interest.want(books.pattern)
             for following in consumer.followings:
                 following.crashes.clear()
-        for name, stream, sequence in self.store.cursors():
+        for name, stream, sequence in self.tables.cursors():
             for following in self.consumers[name].followings:
                 following.cursors[stream] = sequence
-        for name, stream, sequence, count in self.store.crashes():
+        for name, stream, sequence, count in self.tables.crashes():
             for following in self.consumers[name].followings:
                 following.crashes[stream, sequence] = count
 

@@ -19,19 +19,20 @@ the write-ahead log can still be folded into the file, which makes its room free
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import addressof, c_int, c_int64
 from errno import ENOSPC
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from urllib.parse import quote
 
 import apsw
 
 from mesh.errors import ConfigurationError, MeshError
-from node.changes import Books, Changes, MemberRow
+from node.changes import Changes
+from node.writes import ROWS, WRITE
 
 APPLICATION_ID = 0x4D455348  # "MESH"
 SCHEMA_VERSION = 1
@@ -64,84 +65,6 @@ _WRONG_ROWS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.
 
 Durability = Literal["full", "os"]
 
-_WRITE = {
-    "streams": "INSERT INTO streams (id, origin, topic, base, head) VALUES (?, ?, ?, ?, ?)",
-    "log": "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    "heads": "UPDATE streams SET head = ?2 WHERE id = ?1",
-    "bases": "UPDATE streams SET base = ?2 WHERE id = ?1",
-    "reporters": "INSERT OR REPLACE INTO reporters VALUES (?, ?, ?)",
-    "publishers": "INSERT OR REPLACE INTO publishers VALUES (?, ?, ?, ?)",
-    "books": "INSERT OR REPLACE INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "cursors": "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)",
-    "crashes": "INSERT OR REPLACE INTO crashes VALUES (?, ?, ?, ?)",
-    "crashes_passed": "DELETE FROM crashes WHERE consumer = ? AND stream = ? AND sequence <= ?",
-    "losses": "INSERT INTO losses (consumer, origin, topic, first, last, reason, at_us) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    "holes": "INSERT INTO holes (stream, first, last, at_us) VALUES (?, ?, ?, ?)",
-    "holes_before": "DELETE FROM holes WHERE at_us < ?",
-    "letters": "INSERT INTO letters (consumer, state, origin, topic, sequence, frame, payload, attempts, "
-    "retries, kind, error_type, error, traceback, first_failed_us, last_failed_us, next_attempt_us) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "letters_again": "UPDATE letters SET state = ?1, attempts = ?2, kind = ?3, error_type = ?4, error = ?5, "
-    "traceback = ?6, last_failed_us = ?7, next_attempt_us = ?8 WHERE id = ?9",
-    "letters_retried": "UPDATE letters SET state = 'waiting', retries = retries + 1, next_attempt_us = ?1 "
-    "WHERE id = ?2",
-    "letters_ended": "DELETE FROM letters WHERE id = ?",
-    "consumers_forgotten": "DELETE FROM consumers WHERE name = ?",
-    "cursors_forgotten": "DELETE FROM cursors WHERE consumer = ?",
-    "crashes_forgotten": "DELETE FROM crashes WHERE consumer = ?",
-    "publishers_forgotten": "DELETE FROM publishers WHERE publisher = ?",
-    "reporters_forgotten": "DELETE FROM reporters WHERE session = ?",
-    "members": "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?)",
-    "members_forgotten": "DELETE FROM members WHERE origin = ?",
-    "meta": "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-    "trim": "DELETE FROM log WHERE position < ?",
-    "actions": "INSERT INTO actions (at_us, actor, action, letter, detail) VALUES (?, ?, ?, ?, ?)",
-}
-
-
-def _single(value: int) -> Iterable[tuple[int]]:
-    return ((value,),)
-
-
-def _under_a_key(table: dict[Any, tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
-    return [(key, *values) for key, values in table.items()]
-
-
-def _under_keys(table: dict[tuple[Any, ...], Any]) -> Iterable[tuple[Any, ...]]:
-    return [(*keys, value) for keys, value in table.items()]
-
-
-_ROWS: tuple[tuple[str, str, Callable[[Any], Iterable[tuple[Any, ...]]]], ...] = (
-    ("streams", "streams", iter),
-    ("log", "log", iter),
-    ("heads", "heads", dict.items),
-    ("bases", "bases", dict.items),
-    ("reporters", "reporters", _under_a_key),
-    ("publishers", "publishers", _under_a_key),
-    ("books", "books", dict.values),
-    ("cursors", "cursors", _under_keys),
-    ("crashes", "crashes", _under_keys),
-    ("crashes_passed", "crashes_passed", iter),
-    ("losses", "losses", iter),
-    ("holes", "holes", iter),
-    ("holes_before", "holes_before", _single),
-    ("letters", "letters", iter),
-    ("letters_again", "letters_again", iter),
-    ("letters_retried", "letters_retried", iter),
-    ("letters_ended", "letters_ended", iter),
-    ("actions", "actions", iter),
-    ("consumers_forgotten", "consumers_forgotten", iter),
-    ("cursors_forgotten", "consumers_forgotten", iter),
-    ("crashes_forgotten", "consumers_forgotten", iter),
-    ("publishers_forgotten", "publishers_forgotten", iter),
-    ("reporters_forgotten", "publishers_forgotten", iter),
-    ("members", "members", iter),
-    ("members_forgotten", "members_forgotten", iter),
-    ("meta", "meta", dict.items),
-    ("trim", "trim_before", _single),
-)
-"""What a commit writes, in this order: the statement, the field of `Changes`, and how its rows are made of that."""
-
 
 class StoreError(MeshError):
     """The database refused. `code` is SQLite's name for it.
@@ -153,16 +76,6 @@ class StoreError(MeshError):
         super().__init__(f"the database refused ({code}): {message}")
         self.code = code
         self.disk = disk
-
-
-class StreamRow(NamedTuple):
-    """A stream as the store knows it."""
-
-    id: int
-    origin: str
-    topic: str
-    base: int
-    head: int
 
 
 class Store:
@@ -364,10 +277,10 @@ class Store:
         self._unfolded += 1
         with self._transaction():
             self._claim(changes)
-            for statement, field, shaped in _ROWS:
+            for statement, field, shaped in ROWS:
                 found = getattr(changes, field)
                 if found:
-                    self._db.executemany(_WRITE[statement], shaped(found))
+                    self._db.executemany(WRITE[statement], shaped(found))
             if changes.vacuum_pages:
                 self._db.pragma("incremental_vacuum", changes.vacuum_pages)
 
@@ -392,7 +305,7 @@ class Store:
                 pass  # SQLite has rolled back by itself on such errors
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> Iterator[Any]:
-        """Read. For the readers of one part each: `node.log_reader`, `node.letter_reader`."""
+        """Read. For the readers of one part each: `node.log_reader`, `node.letter_reader`, `node.table_reader`."""
         try:
             yield from self._db.execute(sql, tuple(values))
         except (apsw.Error, *_NO_SQL_VALUE) as error:
@@ -412,45 +325,6 @@ class Store:
                 self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
         finally:
             self._number(f"synchronous = {self._synchronous}")
-
-    # ── what the rules are rebuilt from at start ─────────────────────────────────────────────────────────────────────
-
-    def streams(self) -> list[StreamRow]:
-        """Every stream."""
-        return [StreamRow(*row) for row in self.rows("SELECT id, origin, topic, base, head FROM streams")]
-
-    def publishers(self) -> list[tuple[bytes, int, int]]:
-        """publisher, last number admitted, position of its last batch."""
-        return list(self.rows("SELECT publisher, number, position FROM publishers"))
-
-    def publishers_before(self, seen_us: int, limit: int) -> list[bytes]:
-        """Sessions that last published or reported before a moment."""
-        sql = (
-            "SELECT publisher FROM publishers WHERE seen_us < ?1 "
-            "UNION SELECT session FROM reporters WHERE seen_us < ?1 LIMIT ?2"
-        )
-        return [row[0] for row in self.rows(sql, (seen_us, limit))]
-
-    def last_report(self, session: bytes) -> int:
-        """The serial of the last report taken in from a session, 0 for none."""
-        row = next(self.rows("SELECT serial FROM reporters WHERE session = ?", (session,)), (0,))
-        return int(row[0])
-
-    def consumers(self) -> list[Books]:
-        """Every consumer's books."""
-        return [Books(row[0], row[1], bool(row[2]), *row[3:]) for row in self.rows("SELECT * FROM consumers")]
-
-    def members(self) -> list[MemberRow]:
-        """The peers that were known when this was last written."""
-        return [MemberRow(*row) for row in self.rows("SELECT * FROM members")]
-
-    def crashes(self) -> Iterator[tuple[str, int, int, int]]:
-        """consumer, stream, sequence, deaths in a row."""
-        return self.rows("SELECT consumer, stream, sequence, count FROM crashes")
-
-    def cursors(self) -> Iterator[tuple[str, int, int]]:
-        """consumer, stream, settled sequence, for every durable consumer."""
-        return self.rows("SELECT consumer, stream, sequence FROM cursors")
 
 
 def _lengthen(file: int, end: int) -> None:

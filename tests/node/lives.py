@@ -29,6 +29,7 @@ from node.clock import Now
 from node.identity import begin_life, identify
 from node.retention import Limits
 from node.store import Durability, Store
+from node.table_reader import TableReader
 from node.turn import Turn
 from tests.node.workbench import START, Author, Bench, Program, directed, failure
 
@@ -192,7 +193,7 @@ class Life(Bench):
 
     def _cursors(self) -> dict[tuple[str, str], int]:
         streams = self.state.relay.by_id
-        return {(streams[id_].origin, streams[id_].topic): at for _, id_, at in self.store.cursors()}
+        return {(streams[id_].origin, streams[id_].topic): at for _, id_, at in TableReader(self.store).cursors()}
 
     def _letters(self) -> dict[str, int]:
         rows = self.store.rows("SELECT origin, topic, sequence, attempts FROM letters")

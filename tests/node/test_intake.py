@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mesh.frame import decode, encode, records
 from node.store import Store
+from node.table_reader import TableReader
 from node.turn import Turn
 from tests.node.workbench import Author, Bench, Program, directed, live
 
@@ -115,7 +116,7 @@ def test_a_turn_takes_in_what_as_many_turns_with_a_frame_each_would(plan: list[t
                 events(row[0] for row in bench.store.rows("SELECT frame FROM log ORDER BY position")),
                 events(encode(frame) for turn in turns for frame in live(turn) if not frame.ephemeral),
                 {name: told(turns, author) for name, author in authors.items()},
-                {key: number for key, number, _ in bench.store.publishers()},
+                {key: number for key, number, _ in TableReader(bench.store).publishers()},
                 bench.node.counts,
                 bench.state.next_position,
             )

@@ -13,6 +13,7 @@ from node.changes import Changes
 from node.config import NodeSettings
 from node.identity import Identity
 from node.store import Store
+from node.table_reader import TableReader
 from tests.node.workbench import Author, Bench, Program, directed, failure, forwarded, live, runs, values
 
 
@@ -150,7 +151,7 @@ def test_a_trimmed_log_still_knows_where_it_was(bench: Bench, author: Author) ->
 def test_a_second_connection_sees_what_was_receipted(bench: Bench, author: Author) -> None:
     assert runs(bench.turn(author.frame("A", 1)), author) == [[1, 1, "A", 1]]
     other = Store(bench.path)
-    assert [row.head for row in other.streams()] == [1]
+    assert [row.head for row in TableReader(other).streams()] == [1]
     other.close()
 
 

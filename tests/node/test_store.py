@@ -13,6 +13,7 @@ from node.changes import Books, Changes, LetterRow, LogRow
 from node.letter_reader import LetterReader
 from node.log_reader import LogReader
 from node.store import APPLICATION_ID, SCHEMA_VERSION, Store, StoreError
+from node.table_reader import TableReader
 
 BOOKS = Books("c", "A", True, "{}", 7, 4, 2, 1, 1, 0, 99)
 LETTER = LetterRow("c", "waiting", "a.1", "A", 4, b"frame", "{}", 1, 0, "error", "ValueError", "no", "tb", 10, 10, 20)
@@ -62,10 +63,10 @@ def test_a_store_is_found_again_as_it_was_left(tmp_path: Path) -> None:
     store.write_meta({"name": "a"})
     store.close()
     again = Store(tmp_path / "mesh.db")
-    assert again.streams() == [(1, "a.1", "A", 0, 3)]
-    assert again.publishers() == [(b"p" * 8, 3, 1)]
-    assert again.consumers() == [BOOKS]
-    assert list(again.cursors()) == [("c", 1, 3)]
+    assert TableReader(again).streams() == [(1, "a.1", "A", 0, 3)]
+    assert TableReader(again).publishers() == [(b"p" * 8, 3, 1)]
+    assert TableReader(again).consumers() == [BOOKS]
+    assert list(TableReader(again).cursors()) == [("c", 1, 3)]
     assert again.read_meta()["name"] == "a"
     assert list(LogReader(again).batches(1, 1, 3)) == [log_row(1, 1, 3)]
     letter = LetterReader(again).one(1)
