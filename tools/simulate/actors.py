@@ -92,8 +92,16 @@ class Consumer:
 
     @property
     def registered(self) -> bool:
-        """Whether its subscription is in force at a node that runs."""
-        return not self.machine.busy and self.program.attached and self.course.state == "registered"
+        """Whether its program lives and knows its subscription to be in force, and the node that runs has it so.
+
+        What a program that is dead or stands still has been told was said by a node that may be gone since, and its
+        disk with it: by the design, who is attached is owed.
+        """
+        if self.machine.busy or self.program.dead or self.course.state != "registered":
+            return False
+        known = self.machine.node.state.consumers.get(self.wanted.name)
+        held = (self.program.session, self.course.sub)
+        return known is not None and any(each.attachment == held for each in known.followings)
 
     def kill(self) -> None:
         """Its process dies; what a live consumer was owed ends with it."""
