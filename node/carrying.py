@@ -8,6 +8,9 @@ Every peer says whom it is linked with (`reach`), and every change of it. That i
 a neighbour reaches and this node does not, for longer than linking takes, lives and is cut off from here. One neighbour
 is asked, the same as long as it reaches the member; by a hash, so that many who miss one member do not all ask one.
 
+Asked for is what the member and its leaves publish, and not what others carry to it: whoever misses those, too, asks
+for them by themselves (`node.routes`).
+
 Said is who is reached, and not who is missed: for the latter one would have to know who lives.
 """
 

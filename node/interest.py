@@ -13,7 +13,7 @@ surely as it grows. What a link is to be told is decided in `node.routes`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Generic, TypeVar
 
 from mesh.topic import PatternSet
@@ -103,6 +103,11 @@ class Interest(Generic[Key]):
     def of(self, link: Key) -> Lists:
         """What a link last announced."""
         return {name: patterns.texts for name, patterns in self._links.get(link, {}).items()}
+
+    def takes(self, link: Key, topic: str, without: Collection[str]) -> bool:
+        """Whether a topic is wanted by anybody a link speaks for, but for these members."""
+        lists = self._links.get(link, {})
+        return any(patterns.matches(topic) for name, patterns in lists.items() if name not in without)
 
     def patterns_of(self, link: Key) -> PatternSet:
         """What a link last announced, whoever wants it."""

@@ -13,6 +13,12 @@ Peers are linked with each other as far as they can reach each other, so one hop
 can go in a circle. Where two peers cannot reach each other, one of them asks a neighbour that reaches both to carry:
 the neighbour then tells the far member what the asker wants, and passes on what comes from there (`node.carrying`).
 
+    A ══ B ══ C ══ D      A ─/─ C, so A asks B:  what B tells C of A is a detour, and C does not tell it to D
+                          B ─/─ D, so B asks C:  what C brings B of D is a detour, and B does not bring it to A
+
+A detour leads over one peer, never over two: A has a link with D, or asks somebody else. Wishes and origins that take
+one are marked as such, and go on to nobody but leaves.
+
 What may be told of an origin's streams follows the same paths: a node `speaks` on a link for the origins whose events
 it would send there.
 """
@@ -31,11 +37,15 @@ _CACHED_MAX = 20_000
 
 
 class Neighbour(NamedTuple):
-    """The far end of a link that is up. `carried`: names of members it has asked to be carried for."""
+    """The far end of a link that is up. `carried`: names of members it has asked to be carried for.
+
+    `detoured`: the members it speaks for to this node alone, because they asked it to.
+    """
 
     name: str
     leaf: bool
     carried: frozenset[str] = frozenset()
+    detoured: frozenset[str] = frozenset()
 
 
 class Routes:
@@ -101,19 +111,35 @@ class Routes:
         self.heard.moved(old, new)
         self.changed()
 
-    def carry(self, link: LinkKey, members: Collection[str]) -> None:
-        """The far end asks for what comes from these members, and from nobody else that it asked for before."""
-        carried = frozenset(members)
-        if self.neighbours[link].carried != carried:
-            self._put(link, self.neighbours[link]._replace(carried=carried))
+    def carry(self, link: LinkKey, members: Collection[str], detoured: Collection[str] = ()) -> None:
+        """The far end asks for what comes from these members, and from nobody else that it asked for before.
+
+        What it wants for those that are `detoured` is for this node alone.
+        """
+        before = self.neighbours[link]
+        now = before._replace(carried=frozenset(members), detoured=frozenset(detoured))
+        if before != now:
+            self._put(link, now)
+            self.changed()
+
+    def hear(self, link: LinkKey, origins: Collection[str], detoured: Collection[str] = ()) -> None:
+        """The far end speaks for these origins, and for those that are `detoured` to this node alone."""
+        before = self.heard.detoured(link)
+        self.heard.put(link, origins, detoured)
+        if before != self.heard.detoured(link):
             self.changed()
 
     def wanted(self) -> set[str]:
         """Every pattern that this node wants, for itself or on behalf of a leaf or of whom it carries for."""
         found = set(self._interest.patterns)
         for link in () if self.leaf else self._spoken_for:
-            found.update(self._interest.patterns_of(link).texts)
+            found.update(*(patterns for _, patterns in self._straight(link)))
         return found
+
+    def _straight(self, link: LinkKey) -> list[tuple[str, tuple[str, ...]]]:
+        """What a link announced and may be told to others: by the member that wants it."""
+        detoured = self.neighbours[link].detoured
+        return [(name, texts) for name, texts in self._interest.of(link).items() if name not in detoured]
 
     def wants(self, topic: str) -> bool:
         """Whether the topic is wanted by this node, or on behalf of others."""
@@ -138,24 +164,26 @@ class Routes:
         key = (topic, origin, source)
         found = self._onward.get(key)
         if found is None:
-            name = origin.rpartition(".")[0]
-            wanting = self._interest.links_wanting(topic, name)
-            found = tuple(link for link in wanting if link != source and self.passes(source, link, name))
+            wanting = self._interest.links_wanting(topic, origin.rpartition(".")[0])
+            found = tuple(link for link in wanting if link != source and self._passes(topic, origin, source, link))
             if len(self._onward) < _CACHED_MAX:
                 self._onward[key] = found
         return found
 
-    def passes(self, source: LinkKey | None, link: LinkKey, origin_name: str = "") -> bool:
-        """Whether what came in by one link may go out by another."""
-        target = self.neighbours.get(link)
-        if target is None or target.name == origin_name:
+    def _passes(self, topic: str, origin: str, source: LinkKey | None, link: LinkKey) -> bool:
+        """Whether what came in by one link may go out by another, where it is wanted."""
+        target, name = self.neighbours.get(link), origin.rpartition(".")[0]
+        if target is None or target.name == name:
             return False
         if source is None:
             return True
         came_from = self.neighbours.get(source)
         if came_from is None or self.leaf:
             return False
-        return came_from.leaf or target.leaf or came_from.name in target.carried
+        if came_from.leaf or target.leaf:
+            return True
+        carries = came_from.name in target.carried and origin not in self.heard.detoured(source)
+        return carries and self._interest.takes(link, topic, {name, *target.detoured})
 
     def told_of(self, topic: str, origin: str) -> tuple[LinkKey, ...]:
         """The links that are told how far a stream reaches: where its events go out, by whichever way they come."""
@@ -171,10 +199,19 @@ class Routes:
             return {self.me: tuple(sorted(everybody))} if everybody else {}
         lists: Lists = {self.me: self._interest.patterns}
         for other in self.wanting_from(link):
-            for name, patterns in self._interest.of(other).items():
+            for name, patterns in self._straight(other):
                 if name != to.name:
                     lists[name] = tuple(sorted({*lists.get(name, ()), *patterns}))
         return {name: patterns for name, patterns in lists.items() if patterns}
+
+    def detoured_for(self, link: LinkKey) -> tuple[str, ...]:
+        """The members in a link's lists that are in them because they asked to be carried."""
+        to = self.neighbours[link]
+        askers = [] if to.leaf else [other for other in self.wanting_from(link) if other not in self._leaves]
+        if not askers:
+            return ()
+        behind = {name for leaf in self._leaves for name in self._interest.of(leaf)}
+        return tuple(sorted({name for other in askers for name, _ in self._straight(other)} - behind - {to.name}))
 
     def _beyond(self, link: LinkKey, name: str) -> set[str]:
         return set() if self.leaf else self._interest.wanted_beyond(link, name)
@@ -191,8 +228,11 @@ class Routes:
         to = self.neighbours[link]
         if self.leaf or to.leaf:
             return self._others(link)
-        carried = (self._named[name] for name in sorted(to.carried) if name in self._named)
-        return [other for other in dict.fromkeys((*self._leaves, *carried)) if other != link]
+        return [other for other in dict.fromkeys((*self._leaves, *self._carried(link))) if other != link]
+
+    def _carried(self, link: LinkKey) -> list[LinkKey]:
+        """The links to those whose events are passed on to this one because it asked for them."""
+        return [self._named[name] for name in sorted(self.neighbours[link].carried) if name in self._named]
 
     def _others(self, link: LinkKey) -> list[LinkKey]:
         """A leaf and everybody else are passed on to each other; a leaf itself passes nothing on."""
@@ -208,10 +248,17 @@ class Routes:
             return self.heard.beyond({link, *without}, name)
         return self.heard.alone((other for other in self.bringing_to(link) if other not in without), name)
 
+    def detours(self, link: LinkKey, origins: Collection[str]) -> set[str]:
+        """Those of the origins it is told about that come by somebody who is carried for it, and by no leaf."""
+        carried = self.heard.alone(self._carried(link), "").intersection(origins)
+        return carried - self.heard.alone(self._leaves, "") if carried else carried
+
     def way(self, link: LinkKey, origin: str) -> LinkKey | None:
         """By which link comes what is passed on to another of an origin: the origin's own, if there is one."""
         name = origin.rpartition(".")[0]
         if name == self.neighbours[link].name:
             return None
         ways = [other for other in self.bringing_to(link) if origin in self.heard.of(other)]
+        if not self.neighbours[link].leaf:
+            ways = [other for other in ways if origin not in self.heard.detoured(other)]
         return min(ways, key=lambda other: self.neighbours[other].name != name, default=None)

@@ -6,9 +6,11 @@
 
     interest      version  after  lists {member: patterns}     the lists that changed since version `after`,
                   whole                                        or all of them
+                  detoured [member …]                          whose of all its lists are for the receiver alone
                   carry [member …]                             members whose events are asked for as well
                   heads [[origin topic head] …]                where the sender stands in streams it is to be brought
     interest_ack  version  origins [origin …]                  who knows of it now: the sender, and whom it speaks for
+                  detoured [origin …]                          for which of them to the receiver alone
                   heads [[origin topic head] …]                their streams that have come into view by it
 
 A subscription is in force when its node's neighbours have answered: from then on every event is owed. An answer that
@@ -29,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mesh.topic import PatternSet
 from node.intake import Intake
@@ -68,6 +70,7 @@ class _Told:
     """What one link was told last. `local`: version sent → version of the interest here that it covers."""
 
     lists: Lists = field(default_factory=dict)
+    detoured: tuple[str, ...] = ()
     carry: tuple[str, ...] = ()
     version: int = 0
     answered: int = 0
@@ -77,12 +80,27 @@ class _Told:
 
 @dataclass(slots=True)
 class _Asked:
-    """What one link wants of us. `said`: origin → the patterns under which its streams were named to it."""
+    """What one link wants of us. `said`: origin → the patterns under which its streams were named to it.
+
+    `detoured`: which of these origins were named as such that are spoken for to this link alone.
+    """
 
     version: int = 0
     waiting: dict[LinkKey, int] = field(default_factory=dict)
     deadline_us: int = 0
     said: dict[str, PatternSet] = field(default_factory=dict)
+    detoured: set[str] = field(default_factory=set)
+
+    def knows(self, origins: set[str], detoured: set[str]) -> bool:
+        """Whether it has been told of all these, and of none as detoured that others may hear of, too."""
+        return origins <= self.said.keys() and self.detoured & origins <= detoured
+
+
+class _Spoken(NamedTuple):
+    """For whom a neighbour spoke last. `straight`: to whoever heard it, not to this node alone."""
+
+    origins: frozenset[str]
+    straight: frozenset[str]
 
 
 class Spreading:
@@ -98,7 +116,7 @@ class Spreading:
         self._intake = intake
         self._told: dict[LinkKey, _Told] = {}
         self._asked: dict[LinkKey, _Asked] = {}
-        self._spoken: dict[str, frozenset[str]] = {}
+        self._spoken: dict[str, _Spoken] = {}
         self._announced = -1
         self._version = life << VERSION_BITS
         self._dirty = self._dirty_for_leaves = False
@@ -166,9 +184,9 @@ class Spreading:
 
     def _more_is_known(self, key: LinkKey) -> None:
         """The far end of a link has answered: whom it brings may be named to others."""
-        origins = self._routes.heard.of(key)
+        origins, none = set(self._routes.heard.of(key)), set[str]()
         for other in self._routes.wanting_from(key):
-            if not origins <= self._asked[other].said.keys():
+            if not self._asked[other].knows(origins, none):
                 self._grown[other] = None
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -211,19 +229,21 @@ class Spreading:
 
     def _tell(self, key: LinkKey, far: Sequence[Stream], turn: Turn, whole: bool = False, same: bool = False) -> None:
         told, lists, carry = self._told[key], self._routes.lists_for(key), self.carry.get(key, ())
-        if not whole and lists == told.lists and carry == told.carry:
+        detoured = self._routes.detoured_for(key)
+        if not whole and (lists, detoured, carry) == (told.lists, told.detoured, told.carry):
             self._covers(key, told)
             return
         changed = {name: lists.get(name, ()) for name in {**told.lists, **lists}}
         changed = {name: patterns for name, patterns in changed.items() if patterns != told.lists.get(name, ())}
         heads, after = self._heads(key, told, lists, carry, far), told.version
         self._version += not same
-        told.lists, told.carry, told.sent_us = lists, carry, turn.now.mono_us
+        told.lists, told.detoured, told.carry, told.sent_us = lists, detoured, carry, turn.now.mono_us
         told.version = after if same else self._version
         self._unanswered[key] = None
         self._covers(key, told)
-        self._wanting.told(key, told.version, _texts(lists))
-        fields = {"version": told.version, "after": after, "lists": changed, "whole": whole}
+        straight = {name: patterns for name, patterns in lists.items() if name not in detoured}
+        self._wanting.told(key, told.version, _texts(lists), _texts(straight))
+        fields = {"version": told.version, "after": after, "lists": changed, "whole": whole, "detoured": detoured}
         turn.control(key, {"t": "interest", **fields, "carry": carry, "heads": heads})
 
     def _covers(self, key: LinkKey, told: _Told) -> None:
@@ -243,7 +263,8 @@ class Spreading:
     ) -> list[tuple[str, str, int]]:
         """Where this node stands in the streams that the far end is to bring it, is not told of yet, and owes it."""
         to, wanted, before = self._routes.neighbours[key], PatternSet(_texts(lists)), PatternSet(_texts(told.lists))
-        carried = {origin for each in set(carry) - set(told.carry) for origin in self._spoken.get(each, ())}
+        newly = [self._spoken[each] for each in set(carry) - set(told.carry) if each in self._spoken]
+        carried = {origin for spoken in newly for origin in spoken.straight}
         return [
             (stream.origin, stream.topic, stream.head)
             for stream in (self._state.relay.streams.values() if carried else far)
@@ -257,7 +278,7 @@ class Spreading:
         spoken, member = self._spoken.get(to.name), origin.rpartition(".")[0]
         if to.leaf or member == to.name or origin == self._state.origin or self._routes.link_to(member) is not None:
             return False
-        return self._routes.leaf or spoken is None or origin in spoken
+        return self._routes.leaf or spoken is None or origin in spoken.origins
 
     # ── what a neighbour wants ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -267,7 +288,8 @@ class Spreading:
         asked, version, whole = self._asked[link.key], int(fields["version"]), bool(fields["whole"])
         if version < asked.version or (not whole and int(fields["after"]) != asked.version):
             return  # late, or the change before it did not arrive: without an answer everything is told again
-        self._announce(link.key, lists, [str(name) for name in fields.get("carry", ())], whole)
+        carry, detoured = ([str(name) for name in fields.get(each, ())] for each in ("carry", "detoured"))
+        self._announce(link.key, lists, whole, carry, detoured)
         for origin, topic, head in fields.get("heads", ()):
             self._resume(link.key, str(origin), str(topic), int(head), turn)
         if fields["whole"]:
@@ -277,12 +299,12 @@ class Spreading:
         self._open[link.key] = None
         self._wait_for_others(link.key)
 
-    def _announce(self, key: LinkKey, lists: Lists, carried: Sequence[str], whole: bool) -> None:
+    def _announce(self, key: LinkKey, lists: Lists, whole: bool, carry: Sequence[str], detoured: Sequence[str]) -> None:
         """Take in what a neighbour wants; what it said before, said again, changes nothing for others."""
         interest, routes = self._state.interest, self._routes
         before = interest.of(key), routes.neighbours[key], routes.spoken_for(key)
         interest.announced(key, lists, whole)
-        routes.carry(key, carried)
+        routes.carry(key, carry, detoured)
         if before != (interest.of(key), routes.neighbours[key], routes.spoken_for(key)):
             routes.changed()
             self._changed_for_others(key)
@@ -321,7 +343,8 @@ class Spreading:
 
     def _say_more(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
         self._look_who_answered(asked)
-        if asked.version and not self._speaks(key, asked) <= asked.said.keys():
+        origins = self._speaks(key, asked)
+        if asked.version and not asked.knows(origins, self._routes.detours(key, origins)):
             self._answer(key, asked, turn)
 
     def _speaks(self, key: LinkKey, asked: _Asked) -> set[str]:
@@ -337,9 +360,9 @@ class Spreading:
             and wanted.matches(stream.topic)
             and not asked.said.get(stream.origin, _NOTHING).matches(stream.topic)
         ]
-        asked.said = dict.fromkeys(origins, wanted)
-        fields = {"version": asked.version, "origins": sorted(origins), "heads": rows}
-        turn.control_after(key, {"t": "interest_ack", **fields})
+        asked.said, asked.detoured = dict.fromkeys(origins, wanted), self._routes.detours(key, origins)
+        fields = {"version": asked.version, "origins": sorted(origins), "detoured": sorted(asked.detoured)}
+        turn.control_after(key, {"t": "interest_ack", **fields, "heads": rows})
         turn.once_failed.append(lambda: self._unsaid(key, asked))
 
     def _unsaid(self, key: LinkKey, asked: _Asked) -> None:
@@ -358,16 +381,16 @@ class Spreading:
         version, told = int(fields["version"]), self._told[link.key]
         if version not in told.local:
             return
-        origins = frozenset(str(origin) for origin in fields["origins"])
+        origins, detoured = ([str(each) for each in fields.get(name, ())] for name in ("origins", "detoured"))
         for origin, topic, head in fields["heads"]:
             self.place((str(origin), str(topic), int(head)), learn, turn)
         told.answered = max(told.answered, version)
         if told.answered == told.version:
             self._unanswered.pop(link.key, None)
-        self._spoken[link.name] = origins
-        self._routes.heard.put(link.key, origins)
+        self._spoken[link.name] = _Spoken(frozenset(origins), frozenset(origins).difference(detoured))
+        self._routes.hear(link.key, origins, detoured)
         self._more_is_known(link.key)
-        turn.once_committed.append(lambda: self._wanting.answered(link.key, origins, version))
+        turn.once_committed.append(lambda: self._wanting.answered(link.key, origins, version, detoured))
         told.local = {each: local for each, local in told.local.items() if each >= version}
         self._state.informed[link.key] = max(self._state.informed.get(link.key, 0), told.local[version])
 

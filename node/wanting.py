@@ -13,7 +13,8 @@ node itself had wanted meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 import orjson
 
@@ -29,22 +30,30 @@ _NOTHING = PatternSet(())
 Patterns = frozenset[str]
 
 
+class _Told(NamedTuple):
+    """An announcement on its way. `straight`: what of it those hear, too, whom the peer carries for this node."""
+
+    patterns: Patterns
+    straight: Patterns
+
+
 class Wanting:
     """Per origin: the patterns it knows to be wanted here, as long as they are. `wanted_now`: all that is wanted."""
 
     def __init__(self, state: State, wanted_now: Callable[[], Iterable[str]]) -> None:
         self._state = state
         self._wanted_now = wanted_now
-        self._told: dict[LinkKey, dict[int, Patterns]] = {}
+        self._told: dict[LinkKey, dict[int, _Told]] = {}
         self._kept = _read(state.store.read_meta())
         durable = self._durable()
         self._wanted = {origin: PatternSet(patterns & durable) for origin, patterns in self._kept.items()}
         self._resumed: dict[LinkKey, set[tuple[str, str]]] = {}
         self._next_keep_us = 0
 
-    def told(self, link: LinkKey, version: int, patterns: Iterable[str]) -> None:
-        """An announcement is on its way to a peer."""
-        self._told.setdefault(link, {})[version] = frozenset(patterns)
+    def told(self, link: LinkKey, version: int, patterns: Iterable[str], straight: Iterable[str] | None = None) -> None:
+        """An announcement is on its way to a peer; `straight` is what of it goes on to whom the peer carries."""
+        all_ = frozenset(patterns)
+        self._told.setdefault(link, {})[version] = _Told(all_, all_ if straight is None else frozenset(straight))
 
     def before(self, origin: str, topic: str) -> bool:
         """Whether the origin has known until now that the topic is wanted.
@@ -72,19 +81,23 @@ class Wanting:
         """The far end of a link follows the stream through this node."""
         self._resumed.setdefault(link, set()).add((origin, topic))
 
-    def answered(self, link: LinkKey, origins: Iterable[str], version: int) -> None:
-        """A peer has taken in an announcement, and with it all earlier ones; so have the origins it speaks for."""
+    def answered(self, link: LinkKey, origins: Iterable[str], version: int, detoured: Collection[str] = ()) -> None:
+        """A peer has taken in an announcement, and with it all earlier ones; so have the origins it speaks for.
+
+        Those that are `detoured` were told no more than what goes straight to the peer.
+        """
         on_their_way = self._told.get(link, {})
-        patterns = on_their_way.get(version)
-        if patterns is None:
+        told = on_their_way.get(version)
+        if told is None:
             return
-        now = patterns & frozenset(self._wanted_now())
-        made: dict[tuple[str, ...], PatternSet] = {}  # a leaf is answered for everybody, and all know nearly the same
+        wanted_now = frozenset(self._wanted_now())
+        patterns, straight = told.patterns & wanted_now, told.straight & wanted_now
+        made: dict[tuple[Patterns, tuple[str, ...]], PatternSet] = {}  # a leaf is answered for all, who know the same
         for origin in origins:
-            known = self._wanted.get(origin, _NOTHING).texts
-            if known not in made:
-                made[known] = PatternSet(now.union(known))
-            self._wanted[origin] = made[known]
+            now, known = straight if origin in detoured else patterns, self._wanted.get(origin, _NOTHING).texts
+            if (now, known) not in made:
+                made[now, known] = PatternSet(now.union(known))
+            self._wanted[origin] = made[now, known]
         self._told[link] = {each: told for each, told in on_their_way.items() if each >= version}
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:

@@ -120,3 +120,10 @@ def test_what_is_wanted_beyond_a_link_is_what_others_want_for_others():
     interest.forget("other q")
     assert interest.wanted_beyond("leaf", "leaf") == set()
     assert interest.wanted_beyond("", "") == {"A", "L"}
+
+
+def test_a_link_takes_what_somebody_wants_whom_it_speaks_for_and_who_counts() -> None:
+    interest: Interest[str] = Interest()
+    interest.announced("b", {"b": ("A",), "far": ("gpu.*",)})
+    assert (interest.takes("b", "gpu.1", ()), interest.takes("b", "gpu.1", {"far"})) == (True, False)
+    assert (interest.takes("b", "A", {"far"}), interest.takes("c", "A", ())) == (True, False)

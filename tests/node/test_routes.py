@@ -109,3 +109,45 @@ def test_how_far_a_stream_reaches_is_told_where_its_events_go() -> None:
     assert set(routes.told_of("A", "p.1")) == {"l", "m"}
     assert set(routes.told_of("A", "l.1")) == {"p", "q", "m"}
     assert routes.told_of("A", "unheard.1") == ()
+
+
+def test_what_reaches_a_peer_by_a_detour_is_marked_and_goes_on_from_there_to_leaves_only() -> None:
+    routes = routes_of({"p": (), "q": (), "l": ("L",)})
+    routes.carry("q", ["p"], detoured=["far", "both"])
+    routes._interest.announced("q", {"q": ("Q",), "far": ("FAR",), "both": ("BOTH",)})
+    assert routes.lists_for("p") == {"l": ("L",), "q": ("Q",)}
+    assert routes.detoured_for("p") == ("q",)
+    assert routes.lists_for("l") == {"me": ("BOTH", "FAR", "Q")}
+    assert (routes.wants("Q"), routes.wants("FAR")) == (True, False)
+    assert routes.detoured_for("l") == routes.detoured_for("q") == ()
+
+
+def test_a_leaf_of_this_node_takes_no_detour_though_somebody_who_is_carried_has_it_too() -> None:
+    routes = routes_of({"p": (), "q": (), "l": ("L",)})
+    routes.carry("q", ["p"])
+    routes._interest.announced("q", {"q": ("Q",), "l": ("L",), "p": ("P",), "its": ("I",)})
+    assert routes.detoured_for("p") == ("its", "q")
+    for link, origins in {"p": {"p.1", "l.1", "far.1"}, "l": {"l.1"}}.items():
+        routes.hear(link, origins)
+    assert routes.detours("q", {"me.1", *routes.speaks("q")}) == {"p.1", "far.1"}
+    assert routes.detours("p", {"me.1", *routes.speaks("p")}) == set()
+
+
+def test_an_event_that_took_a_detour_to_this_node_takes_no_second_one() -> None:
+    routes = routes_of()
+    routes.carry("q", ["p"])
+    assert set(routes.onward("A", "far.1", "p")) == {"q", "l", "m"}
+    routes.hear("p", {"p.1", "far.1"}, detoured={"far.1"})
+    assert set(routes.onward("A", "far.1", "p")) == {"l", "m"}
+    assert set(routes.onward("A", "p.1", "p")) == {"q", "l", "m"}
+    assert (routes.speaks("q"), routes.speaks("m")) == ({"p.1"}, {"p.1", "far.1"})
+    assert (routes.way("q", "far.1"), routes.way("q", "p.1"), routes.way("m", "far.1")) == (None, "p", "p")
+
+
+def test_what_somebody_wants_for_others_alone_is_sent_to_it_by_this_node_and_its_leaves() -> None:
+    routes = routes_of({"p": (), "q": (), "l": ()})
+    routes.carry("q", ["p"], detoured=["far"])
+    routes._interest.announced("q", {"far": ("A",)})
+    routes.changed()
+    assert routes.onward("A", "me.1", None) == routes.onward("A", "l.1", "l") == ("q",)
+    assert routes.onward("A", "p.1", "p") == ()

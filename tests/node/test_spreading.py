@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mesh.requests import unpack_control
+from node.interest import Lists
+from node.link import Link
 from node.spreading import ANSWER_WAIT_S, RETELL_S
 from tests.node.wire import Connection, Wire
 from tests.node.workbench import Author, Bench, Program, answer, control, live, sent, values
@@ -168,6 +170,87 @@ def test_two_peers_that_do_not_reach_each_other_are_carried_for_and_let_go_again
     town.publish("a", 4)
     town.wire.run(3.0)
     assert town.received("c") == [3, 4]
+
+
+def ring(path: Path) -> Town:
+    """Peers a, p, q and r in a ring: a asks p to carry q, and p asks q to carry r. l is a leaf of r."""
+    town = Town(path, "apqr", "l")
+    for dialler, acceptor in ("ap", "pq", "qr", "ra", "lr"):
+        town.link(dialler, acceptor)
+    town.wire.run(8.0)
+    assert (carrying(town, "a", "p"), carrying(town, "p", "q")) == (("q",), ("r",))
+    return town
+
+
+def link_of(town: Town, name: str, other: str) -> Link:
+    """A node's link to another."""
+    return next(link for link in town.nodes[name].node.links.links.values() if link.name == other)
+
+
+def carrying(town: Town, asker: str, carrier: str) -> tuple[str, ...]:
+    """Whom one node asks another to carry."""
+    return town.nodes[asker].node._neighbours.spreading.carry[link_of(town, asker, carrier).key]
+
+
+def believed(town: Town, name: str, of: str) -> Lists:
+    """What a node believes that another wants."""
+    return town.nodes[name].state.interest.of(link_of(town, name, of).key)
+
+
+def test_a_detour_leads_over_one_peer_and_never_over_two(tmp_path: Path) -> None:
+    town = ring(tmp_path)
+    town.subscribe("a", "A")
+    town.subscribe("p", "P")
+    assert believed(town, "q", of="p") == {"a": ("A",), "p": ("P",)}
+    assert believed(town, "r", of="q") == {"p": ("P",)}
+    for number, name in enumerate("qrl"):
+        town.publish(name, number, topic="A")
+        town.publish(name, number, topic="P")
+    assert (town.received("a"), town.received("p")) == ([0, 1, 2], [0, 1, 2])
+    assert town.nodes["a"].node.counts["repeated"] == 0
+
+
+def test_a_wish_that_has_ended_does_not_go_round_in_a_ring_of_carriers(tmp_path: Path) -> None:
+    town = Town(tmp_path, "abdgn")
+    for dialler, acceptor in ("ab", "bd", "dg", "ga", "na"):
+        town.link(dialler, acceptor)
+    town.wire.run(8.0)
+    for asker, carrier, member in ("abd", "bdg", "dga", "gab"):
+        assert member in carrying(town, asker, carrier)
+    sub, node = town.subscribe("n"), town.nodes["n"]
+    town.wire.run(1.0)
+    assert believed(town, "g", of="a") == {"n": ("A",)}
+    town.wire.send(node, node.turn(requests=[town.programs["n"].request("unsubscribe", sub=sub)]))
+    town.wire.run(3.0)
+    assert not any(
+        town.nodes[name].state.interest.of(link) for name in "abdg" for link in town.nodes[name].node.links.links
+    )
+
+
+def test_an_origin_knows_nothing_of_what_it_is_not_told_because_of_a_detour(tmp_path: Path) -> None:
+    town = ring(tmp_path)
+    town.subscribe("a", "A")
+    town.subscribe("p", "P")
+    knows = town.nodes["p"].node._neighbours._wanting.before
+    origins = {name: town.nodes[name].origin for name in "qrl"}
+    assert {name: [knows(origin, topic) for topic in "AP"] for name, origin in origins.items()} == {
+        "q": [True, True],
+        "r": [False, True],
+        "l": [False, True],
+    }
+
+
+def test_a_leaf_that_comes_nearer_takes_a_detour_no_longer(tmp_path: Path) -> None:
+    town = ring(tmp_path)
+    town.subscribe("p", "P")
+    heard, to_q = town.nodes["p"].node._neighbours.routes.heard, link_of(town, "p", "q").key
+    assert heard.detoured(to_q) == {town.nodes["r"].origin, town.nodes["l"].origin}
+    town.link("l", "q")
+    town.wire.run(1.0)
+    assert heard.detoured(to_q) == {town.nodes["r"].origin}
+    town.subscribe("a", "A")
+    town.publish("l", 1)
+    assert town.received("a") == [1]
 
 
 def test_an_answer_is_given_again_when_those_it_waited_for_have_answered(tmp_path: Path) -> None:

@@ -40,3 +40,14 @@ def test_a_link_that_moves_goes_on_speaking_and_one_that_is_gone_does_not() -> N
     assert (voices.of("p"), voices.ways("p.1"), voices.ways("q.1")) == (frozenset(), ["other p"], ["q"])
     voices.forget("other p")
     assert voices.beyond((), "") == {"q.1"}
+
+
+def test_what_takes_a_detour_to_this_node_is_brought_like_the_rest_and_spoken_of_to_leaves_alone() -> None:
+    voices = voices_of(p={"p.1", "far.1"})
+    voices.put("p", {"p.1", "far.1"}, detoured={"far.1", "gone.1"})
+    assert (voices.detoured("p"), voices.ways("far.1")) == ({"far.1"}, ["p"])
+    assert (voices.alone(["p"], ""), voices.beyond((), "")) == ({"p.1"}, {"p.1", "far.1"})
+    voices.moved("p", "other p")
+    assert (voices.detoured("p"), voices.detoured("other p")) == (frozenset(), {"far.1"})
+    voices.put("other p", {"p.1", "far.1"})
+    assert voices.detoured("other p") == frozenset()
