@@ -2,7 +2,7 @@
 
     bus.publish ──▶ outbox ──▶ I/O thread ──▶ node ──▶ I/O thread ──▶ queue ──▶ handler of bus.subscribe
 
-Publishing checks, serialises and hashes in the caller's thread, so that a wrong topic or payload is the caller's error
+Publishing checks and serialises in the caller's thread, so that a wrong topic or payload is the caller's error
 at the caller's line; it never waits for the network. Every method may be called from any thread and, because none of
 them blocks but `subscribe`, `flush`, `close` and the `wait…` ones, from coroutines too.
 
@@ -126,10 +126,10 @@ class EventBus:
         """
         if type(topic) is not str:
             topic, payload, source, trace = read_event(topic, payload, source, trace)
-        wire = check_topic(topic)
+        check_topic(topic)
         body = pack_payload(payload)
         meta = pack_meta(source, trace, dedup, dedup_key)
-        record = pack_event(time_ns() // 1000, wire, meta, body)
+        record = pack_event(time_ns() // 1000, meta, body)
         return self._outbox.put_ephemeral(topic, record) if ephemeral else self._outbox.put(topic, record)
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from mesh.errors import InvalidOption, InvalidTopic, NotSerializable, PayloadTooLarge
-from mesh.frame import HASH_BYTES, RECORD, Frame
+from mesh.frame import HASH_BYTES, RECORD, Frame, content_hash
 from mesh.limits import META_BYTES_MAX, PAYLOAD_BYTES_MAX
 from mesh.topic import check_topic
 
@@ -70,11 +70,11 @@ class Event:
 
     __slots__ = (
         "_body",
+        "_hash",
         "_meta",
         "_parsed_meta",
         "_payload",
         "attempt",
-        "hash_bytes",
         "origin",
         "position",
         "replayed",
@@ -94,7 +94,7 @@ class Event:
         self.topic = topic
         self._payload: Mapping[str, Any] | None = {} if payload is None else payload
         self._parsed_meta: dict[str, Any] | None = _meta_fields(source, trace)
-        self._body = self._meta = self.hash_bytes = b""
+        self._body = self._meta = self._hash = b""
         self.origin = ""
         self.sequence = self.position = self.time_us = 0
         self.attempt = 1
@@ -140,8 +140,10 @@ class Event:
 
     @property
     def hash(self) -> str:
-        """The content hash as 32 hex digits ("" before it was published)."""
-        return self.hash_bytes.hex()
+        """The content hash as 32 hex digits ("" before it was published). That of an ephemeral event is made here."""
+        if self._body and not self.sequence:
+            return content_hash(check_topic(self.topic), self._body).hex()
+        return self._hash.hex()
 
     def __repr__(self) -> str:
         return f"<Event {self.id} attempt {self.attempt}>" if self.origin else f"<Event {self.topic}>"
@@ -159,7 +161,7 @@ def received_events(frame: Frame, position: int, attempt: int, replayed: bool) -
     sequence_step, position_step, unpack, record_bytes = bool(sequence), bool(position), RECORD.unpack_from, RECORD.size
     found, at = [new(Event) for _ in range(frame.count)], 0
     for event in found:
-        event.time_us, event.hash_bytes, meta_len, body_len = unpack(events, at)
+        event.time_us, event._hash, meta_len, body_len = unpack(events, at)
         start = at + record_bytes + meta_len
         event._meta = events[start - meta_len : start] if meta_len else b""
         at = start + body_len

@@ -22,7 +22,7 @@ MELTED_BYTES_MAX = 64 << 10
 
 
 class Taken(NamedTuple):
-    """A publisher's frame whose turn it was, its hashes checked. `facts`: what its events count as (`contents`)."""
+    """A publisher's frame whose turn it was, its hashes filled in. `facts`: what its events count as (`contents`)."""
 
     frame: Frame
     facts: list[bytes]

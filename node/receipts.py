@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 
 from mesh.dedup import Sighting
 from mesh.event import EventId
-from mesh.frame import Frame, hashes
+from mesh.frame import Frame, content_hash, hashes, records
+from mesh.topic import check_topic
 from node.changes import LogRow
 from node.contents import contents
 from node.relay import Publisher
@@ -96,7 +97,8 @@ class Receipts:
         kept = hashes(logged) if logged else []
         sequences = {hash_: row.sequence + index for index, hash_ in enumerate(kept)} if row else {}
         window = self._state.relay.window
-        own = hashes(frame)
+        topic_wire = check_topic(frame.topic)
+        own = [content_hash(topic_wire, record.body) for record in records(frame)]
         for number, hash_, fact in zip(numbers, own, contents(frame, own), strict=True):
             sequence = sequences.pop(hash_, None)
             if sequence is not None:

@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
-from mesh.frame import EPHEMERAL, Frame, check_records, checked_hashes, hashes, records, select
+from mesh.frame import EPHEMERAL, Frame, check_records, hashes, records, select, with_hashes
 from mesh.streams import Range, Run, StreamTracker
 from node.contents import contents, opted_out
 from node.melting import Taken, melted
@@ -99,7 +99,7 @@ class OutOfTurn(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """The frame can never be taken: its publisher's content hashes are wrong."""
+    """The frame can never be taken: its publisher has filled in content hashes that are wrong."""
 
     reason: str
 
@@ -163,10 +163,10 @@ class Relay:
     def take(self, frame: Frame) -> Taken | Admission:
         """Decide whether it is a publisher's frame's turn; what is taken must be given to `admit_taken`, in order.
 
-        Raises `MalformedFrame` when its events are no records, or an ephemeral one has a wrong content hash.
+        Raises `MalformedFrame` when its events are no records.
         """
         if frame.flags & EPHEMERAL:
-            checked_hashes(frame)
+            check_records(frame)
             return Passing(frame._replace(origin=self.origin))
         publisher, number = self.publishers.get(frame.publisher), frame.number
         if publisher is None or number != publisher.number + 1:
@@ -176,14 +176,14 @@ class Relay:
         if number != publisher.number + 1:
             return Repeated(publisher) if number <= publisher.number else OutOfTurn(publisher.number + 1)
         try:
-            hashes_ = checked_hashes(frame)
+            hashed, hashes_ = with_hashes(frame)
         except MalformedFrame as error:
             if error.kind != "hash":
                 raise
             publisher.number = number + frame.count - 1
             return Rejected(str(error))
         publisher.number = number + frame.count - 1
-        return _new(Taken, (frame, contents(frame, hashes_)))
+        return _new(Taken, (hashed, contents(frame, hashes_)))
 
     def admit_taken(self, taken: Sequence[Taken], now_us: int) -> list[Admitted]:
         """Decide about frames whose turn it was. The usual case, nothing of it known, is asked of all at once."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import InvalidOption, InvalidTopic, NotSerializable, PayloadTooLarge
 from mesh.event import Event, EventId, check_event_topic, pack_meta, pack_payload, received_events
-from mesh.frame import Frame, pack_record
+from mesh.frame import Frame, content_hash, pack_record
 from mesh.limits import META_BYTES_MAX, PAYLOAD_BYTES_MAX
 
 NAN, INF = math.nan, math.inf
@@ -309,6 +309,9 @@ class TestEvent:
         assert (event.payload, event.source, event.trace) == ({"a": [1]}, "me", {"id": "7"})
         assert (event.position, event.attempt, event.replayed) == (9, 2, True)
         assert repr(event) == "<Event n.1/A/42 attempt 2>"
+
+    def test_the_hash_of_an_ephemeral_event_is_made_when_it_is_asked_for(self):
+        assert received("A", "n.1", 0, 0, b"", b"", b"{}").hash == content_hash(b"A\0", b"{}").hex()
 
     def test_the_json_is_decoded_when_it_is_first_read_and_once(self):
         event = received("A", "n.1", 1, 0, b"", b"no json", b'{"a":1}')

@@ -9,18 +9,20 @@ from mesh.errors import InvalidTopic, MalformedFrame
 from mesh.frame import (
     DIRECTED,
     EPHEMERAL,
+    NO_HASH,
     REPLAYED,
     Frame,
     Record,
-    checked_hashes,
     content_hash,
     decode,
     encode,
     hashes,
+    pack_event,
     pack_record,
     records,
     select,
     single,
+    with_hashes,
 )
 from mesh.limits import BATCH_BYTES_MAX, FRAME_BYTES_MAX, META_BYTES_MAX, PAYLOAD_BYTES_MAX
 from mesh.topic import check_topic
@@ -136,7 +138,7 @@ class TestLayout:
         assert encode(LITERAL_FRAME._replace(events=events)) == LITERAL
 
     def test_the_content_hashes_of_the_literal_frame_are_right(self):
-        assert checked_hashes(LITERAL_FRAME) == hashes(LITERAL_FRAME)
+        assert with_hashes(LITERAL_FRAME) == (LITERAL_FRAME, hashes(LITERAL_FRAME))
 
     @given(frames())
     def test_a_frame_made_from_the_picture_is_the_frame_that_encode_makes(self, frame):
@@ -153,7 +155,8 @@ class TestRoundTrip:
     def test_its_events_come_back_with_hashes_that_fit(self, topic, events):
         frame = frame_of(*(event(topic, body, meta, time_us) for time_us, meta, body in events), topic=topic)
         taken = records(decode(encode(frame)))
-        assert checked_hashes(frame) == hashes(frame) == [record.hash for record in taken]
+        assert with_hashes(frame) == (frame, hashes(frame))
+        assert hashes(frame) == [record.hash for record in taken]
         assert [(record.time_us, record.meta, record.body) for record in taken] == events
 
     def test_the_largest_frame_there_can_be_is_a_frame(self):
@@ -188,13 +191,28 @@ class TestContentHash:
         assume((topic, body) != (other_topic, other_body))
         assert content_hash(check_topic(topic), body) != content_hash(check_topic(other_topic), other_body)
 
+    @given(topics, st.lists(st.tuples(bodies, st.booleans()), min_size=1, max_size=5))
+    def test_it_is_filled_in_where_the_publisher_left_it_out_and_nothing_else_changes(self, topic, events):
+        whole = [event(topic, body, meta, time_us) for (time_us, meta, body), _ in events]
+        packed = [pack_event(*each) if bare else full for full, (each, bare) in zip(whole, events, strict=True)]
+        frame = frame_of(*whole, topic=topic)
+        assert with_hashes(frame_of(*packed, topic=topic)) == (frame, hashes(frame))
+
+    def test_a_publisher_packs_an_event_without_one(self):
+        assert pack_event(7, b"{}", b'{"a":1}') == pack_record(7, NO_HASH, b"{}", b'{"a":1}')
+
+    @pytest.mark.parametrize("size", [1000, 16_384, 100_000])
+    def test_it_is_filled_in_whatever_the_size(self, size):
+        frame = frame_of(*2 * [event("A", b"x" * size)])
+        assert with_hashes(frame_of(*2 * [pack_event(1, b"", b"x" * size)])) == (frame, hashes(frame))
+
     @pytest.mark.parametrize("index", [0, 1, 2])
     def test_one_wrong_hash_in_a_batch_is_named(self, index):
         bad = [event("A"), event("A"), event("A")]
         bad[index] = event("B")
         frame = decode(encode(frame_of(*bad)))
         with pytest.raises(MalformedFrame) as caught:
-            checked_hashes(frame)
+            with_hashes(frame)
         assert caught.value.kind == "hash"
         assert caught.value.detail == f"event {index} of 3 on A does not match its content hash"
 

@@ -133,7 +133,7 @@ def test_a_publisher_that_never_said_hello_is_not_taken(bench: Bench) -> None:
 
 def test_a_rejected_frame_is_receipted_with_its_reason_also_after_a_restart(bench: Bench, author: Author) -> None:
     good = author.at(1, "A", "x")
-    wrong = encode(good._replace(events=good.events[:8] + bytes(16) + good.events[24:]))
+    wrong = encode(good._replace(events=good.events[:8] + b"w" * 16 + good.events[24:]))
     (message,) = directed(bench.turn(wrong), author.id)
     assert [row[:3] for row in message["rejected"]] == [[1, 1, "hash"]]
     bench.restart()

@@ -40,7 +40,7 @@ def ephemeral(payload: int) -> Act:
 def with_a_wrong_hash(topic: str) -> Act:
     def make(author: Author, sent: Sent) -> bytes:
         frame = decode(author.frame(topic, "wrong"))
-        return encode(frame._replace(events=frame.events[:8] + bytes(16) + frame.events[24:]))
+        return encode(frame._replace(events=frame.events[:8] + b"w" * 16 + frame.events[24:]))
 
     return make
 

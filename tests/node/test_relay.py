@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
-from mesh.frame import EPHEMERAL, Frame, decode
+from mesh.frame import EPHEMERAL, NO_HASH, Frame, decode
 from mesh.streams import Range
 from node.melting import Taken
 from node.relay import (
@@ -227,10 +227,30 @@ def test_a_wrong_content_hash_rejects_the_frame_and_takes_no_sequence() -> None:
     author = Author()
     relay = relay_of(author)
     frame = author.at(1, "A", "x")
-    wrong = frame._replace(events=frame.events[:8] + bytes(16) + frame.events[24:])
+    wrong = frame._replace(events=frame.events[:8] + b"w" * 16 + frame.events[24:])
     assert isinstance(relay.admit(wrong, NOW), Rejected)
     assert relay.streams == {}
     assert admitted(relay, author.at(2, "A", "y")).runs == [(2, 1, 1)]
+
+
+def bare(frame: Frame) -> Frame:
+    """The frame, with one event, as a publisher makes it: without the content hash."""
+    return frame._replace(events=frame.events[:8] + NO_HASH + frame.events[24:])
+
+
+def test_a_hash_that_the_publisher_left_out_is_made_here() -> None:
+    author = Author()
+    frame = author.at(1, "A", "x")
+    found = admitted(relay_of(author), bare(frame))
+    assert found.frame == frame._replace(origin="a.1", sequence=1)
+
+
+def test_an_event_is_known_by_its_content_whoever_made_the_hash() -> None:
+    author = Author()
+    relay = relay_of(author)
+    admitted(relay, author.at(1, "A", "x"))
+    found = admitted(relay, bare(author.at(2, "A", "x")))
+    assert (found.frame, found.duplicates) == (None, [(2, Sighting("a.1", "A", 1, NOW))])
 
 
 def test_an_ephemeral_frame_passes_with_the_origin_and_leaves_no_trace() -> None:
@@ -241,10 +261,15 @@ def test_an_ephemeral_frame_passes_with_the_origin_and_leaves_no_trace() -> None
     assert (relay.streams, len(relay.window)) == ({}, 0)
 
 
-def test_an_ephemeral_frame_with_a_wrong_hash_is_malformed() -> None:
+def test_an_ephemeral_frame_passes_without_hashes_too() -> None:
+    frame = bare(Author().at(0, "A", "x")._replace(flags=EPHEMERAL))
+    assert relay_of().admit(frame, NOW) == Passing(frame._replace(origin="a.1"))
+
+
+def test_an_ephemeral_frame_whose_events_are_no_records_is_malformed() -> None:
     frame = Author().at(0, "A", "x")._replace(flags=EPHEMERAL)
-    with pytest.raises(MalformedFrame, match="hash"):
-        relay_of().admit(frame._replace(events=frame.events[:8] + bytes(16) + frame.events[24:]), NOW)
+    with pytest.raises(MalformedFrame, match="truncated"):
+        relay_of().admit(frame._replace(events=frame.events[:-1]), NOW)
 
 
 # ── a peer's frames ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -152,7 +152,7 @@ class Meshbus:
 
 
 _LOG = "log, before its receipt"
-_CHECKS = "every hop, every event's content"
+_CHECKS = "every frame at every hop"
 
 MESHBUS = (
     Meshbus("meshbus", Terms(_LOG, "nothing", _CHECKS)),
