@@ -16,6 +16,7 @@ from typing import Any
 
 from mesh.errors import MalformedFrame
 from mesh.frame import REPLAYED, passed_on
+from node.beginnings import Beginnings
 from node.carrying import Carrying
 from node.clock import Now
 from node.comparing import Comparing
@@ -64,7 +65,8 @@ class Neighbours:
         self._intake = intake
         self._counts = counts
         self._wanting = wanting
-        self.spreading = Spreading(state, routes, wanting, intake, links.me.incarnation)
+        self._beginnings = Beginnings(state, routes, wanting, intake)
+        self.spreading = Spreading(state, routes, wanting, self._beginnings, links.me.incarnation)
         self.repair = Repair(state, routes, intake, lost_for_good, counts)
         self.serving = Serving(state)
         self._fetching = Fetching(state, routes)
@@ -213,7 +215,7 @@ class Neighbours:
             return
         known = self._state.relay.streams.get((origin, topic))
         if known is None or known.head == known.base:
-            self.spreading.place((origin, topic, head), lambda row: None, turn)
+            self._beginnings.place((origin, topic, head), lambda row: None, turn)
         self.repair.learn(origin, topic, head, link.key, not_before_us)
 
     def _compare(self, link: Link, fields: Fields, turn: Turn) -> None:

@@ -23,22 +23,22 @@ What one neighbour wants is news for others only where this node passes on to it
 where one of the two is a leaf, or is carried for. In a mesh of peers a change costs a node one answer, and no look at
 all its other links.
 
-The heads of an answer say where streams begin here (`place`): what passed before anybody wanted it is not owed, what a
-consumer has been following is, and shows as a gap.
+The heads of an answer say where streams begin here, those of an announcement from where they are owed to the far end:
+`node.beginnings`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from mesh.topic import PatternSet
-from node.intake import Intake
+from node.beginnings import Beginnings, Row
 from node.interest import Lists
 from node.link import Link
 from node.relay import Stream
-from node.routes import Neighbour, Routes
+from node.routes import Routes
 from node.state import State
 from node.turn import LinkKey, Turn, rekey
 from node.wanting import Wanting
@@ -60,9 +60,6 @@ MORE_S = 0.2
 """How long who has answered waits for others, so that a leaf is not given a longer answer for each of many peers."""
 
 _NOTHING = PatternSet(())
-
-Row = tuple[str, str, int]
-"""origin, topic, head"""
 
 
 @dataclass(slots=True)
@@ -96,27 +93,19 @@ class _Asked:
         return origins <= self.said.keys() and self.detoured & origins <= detoured
 
 
-class _Spoken(NamedTuple):
-    """For whom a neighbour spoke last. `straight`: to whoever heard it, not to this node alone."""
-
-    origins: frozenset[str]
-    straight: frozenset[str]
-
-
 class Spreading:
     """One node's talk about interest. `carry`: who is asked to carry whom.
 
     `life` counts the node's starts.
     """
 
-    def __init__(self, state: State, routes: Routes, wanting: Wanting, intake: Intake, life: int) -> None:
+    def __init__(self, state: State, routes: Routes, wanting: Wanting, beginnings: Beginnings, life: int) -> None:
         self._state = state
         self._routes = routes
         self._wanting = wanting
-        self._intake = intake
+        self._beginnings = beginnings
         self._told: dict[LinkKey, _Told] = {}
         self._asked: dict[LinkKey, _Asked] = {}
-        self._spoken: dict[str, _Spoken] = {}
         self._announced = -1
         self._version = life << VERSION_BITS
         self._dirty = self._dirty_for_leaves = False
@@ -133,7 +122,7 @@ class Spreading:
         self._routes.up(link.key, link.name, link.role == "leaf")
         self._told[link.key], self._asked[link.key] = _Told(), _Asked()
         self._wait_no_more(link.key)
-        self._tell(link.key, self._far(), turn, whole=True)
+        self._tell(link.key, self._beginnings.far(), turn, whole=True)
 
     def down(self, key: LinkKey) -> None:
         """A link is gone."""
@@ -175,7 +164,7 @@ class Spreading:
         """Tell a link everything; where it is but the same, an answer that is on its way counts."""
         told = self._told[key]
         self._told[key] = _Told(version=told.version, answered=told.answered, local=told.local)
-        self._tell(key, self._far(), turn, whole=True, same=same)
+        self._tell(key, self._beginnings.far(), turn, whole=True, same=same)
 
     def _changed_for_others(self, key: LinkKey) -> None:
         """What the far end of a link wants, or to be carried, is something else from now on."""
@@ -210,7 +199,7 @@ class Spreading:
 
     def _pass_on(self, keys: Iterable[LinkKey], turn: Turn) -> None:
         """Tell these links what has changed for them; who waits for an answer may wait for theirs."""
-        far = self._far()
+        far = self._beginnings.far()
         for key in keys:
             self._tell(key, far, turn)
         for key in self._open if self._unanswered else ():
@@ -235,7 +224,8 @@ class Spreading:
             return
         changed = {name: lists.get(name, ()) for name in {**told.lists, **lists}}
         changed = {name: patterns for name, patterns in changed.items() if patterns != told.lists.get(name, ())}
-        heads, after = self._heads(key, told, lists, carry, far), told.version
+        newly, after = set(carry) - set(told.carry), told.version
+        heads = self._beginnings.stands(key, _set_of(told.lists), _set_of(lists), newly, far)
         self._version += not same
         told.lists, told.detoured, told.carry, told.sent_us = lists, detoured, carry, turn.now.mono_us
         told.version = after if same else self._version
@@ -252,34 +242,6 @@ class Spreading:
         if told.answered == told.version:
             self._state.informed[key] = self._state.interest.version
 
-    def _far(self) -> list[Stream]:
-        """The streams of origins that have no link to this node: only those can be brought by others."""
-        mine, link_to = self._state.origin, self._routes.link_to
-        streams = self._state.relay.streams.values()
-        return [each for each in streams if each.origin != mine and link_to(each.origin.rpartition(".")[0]) is None]
-
-    def _heads(
-        self, key: LinkKey, told: _Told, lists: Lists, carry: tuple[str, ...], far: Sequence[Stream]
-    ) -> list[tuple[str, str, int]]:
-        """Where this node stands in the streams that the far end is to bring it, is not told of yet, and owes it."""
-        to, wanted, before = self._routes.neighbours[key], PatternSet(_texts(lists)), PatternSet(_texts(told.lists))
-        newly = [self._spoken[each] for each in set(carry) - set(told.carry) if each in self._spoken]
-        carried = {origin for spoken in newly for origin in spoken.straight}
-        return [
-            (stream.origin, stream.topic, stream.head)
-            for stream in (self._state.relay.streams.values() if carried else far)
-            if wanted.matches(stream.topic)
-            and (stream.origin in carried or (not before.matches(stream.topic) and self._brings(to, stream.origin)))
-            and self._wanting.owed(stream.origin, stream.topic)
-        ]
-
-    def _brings(self, to: Neighbour, origin: str) -> bool:
-        """Whether a neighbour is, as far as is known, the way to an origin's events. A leaf passes nothing on."""
-        spoken, member = self._spoken.get(to.name), origin.rpartition(".")[0]
-        if to.leaf or member == to.name or origin == self._state.origin or self._routes.link_to(member) is not None:
-            return False
-        return self._routes.leaf or spoken is None or origin in spoken.origins
-
     # ── what a neighbour wants ───────────────────────────────────────────────────────────────────────────────────────
 
     def interest(self, link: Link, fields: Mapping[str, Any], turn: Turn) -> None:
@@ -291,7 +253,7 @@ class Spreading:
         carry, detoured = ([str(name) for name in fields.get(each, ())] for each in ("carry", "detoured"))
         self._announce(link.key, lists, whole, carry, detoured)
         for origin, topic, head in fields.get("heads", ()):
-            self._resume(link.key, str(origin), str(topic), int(head), turn)
+            self._beginnings.resume(link.key, (str(origin), str(topic), int(head)), turn)
         if fields["whole"]:
             asked.said = {}
         asked.version = version
@@ -309,18 +271,6 @@ class Spreading:
             routes.changed()
             self._changed_for_others(key)
             self._dirty |= before[2]
-
-    def _resume(self, key: LinkKey, origin: str, topic: str, head: int, turn: Turn) -> None:
-        """A neighbour follows a stream through this node and stands at `head`: it is owed from there."""
-        if origin == self._state.origin:
-            return
-        known = self._state.relay.streams.get((origin, topic))
-        if known is None:
-            head = min(head, self._state.resuming.get((origin, topic), head))
-        behind = known is not None and known.head < head
-        if not (self._wanting.owed if behind else self._wanting.before)(origin, topic):
-            self._intake.rewind_stream(origin, topic, head, turn)
-        self._wanting.resume(key, origin, topic)
 
     def _answer_all(self, turn: Turn) -> None:
         for key in () if self._dirty_for_leaves else list(self._open):
@@ -383,38 +333,22 @@ class Spreading:
             return
         origins, detoured = ([str(each) for each in fields.get(name, ())] for name in ("origins", "detoured"))
         for origin, topic, head in fields["heads"]:
-            self.place((str(origin), str(topic), int(head)), learn, turn)
+            self._beginnings.place((str(origin), str(topic), int(head)), learn, turn)
         told.answered = max(told.answered, version)
         if told.answered == told.version:
             self._unanswered.pop(link.key, None)
-        self._spoken[link.name] = _Spoken(frozenset(origins), frozenset(origins).difference(detoured))
+        self._beginnings.heard(link.name, origins, detoured)
         self._routes.hear(link.key, origins, detoured)
         self._more_is_known(link.key)
         turn.once_committed.append(lambda: self._wanting.answered(link.key, origins, version, detoured))
         told.local = {each: local for each, local in told.local.items() if each >= version}
         self._state.informed[link.key] = max(self._state.informed.get(link.key, 0), told.local[version])
 
-    def place(self, row: Row, learn: Callable[[Row], None], turn: Turn) -> None:
-        """A stream as a neighbour has it: place its beginning here, or see that more of it is owed.
-
-        Where nobody here wanted the topic until now it begins behind the head; what was wanted all along is owed from
-        its first event, wherever the neighbour's part of it begins; what somebody has been following is owed from where
-        it stands here.
-        """
-        origin, topic, head = row
-        if origin == self._state.origin:
-            return
-        known = self._state.relay.streams.get((origin, topic))
-        resumed_at = self._state.resuming.get((origin, topic))
-        if known is None and (resumed_at is not None or self._wanting.before(origin, topic)):
-            self._intake.begin_stream(origin, topic, resumed_at or 0, turn)
-            learn(row)
-        elif known is not None and self._wanting.owed(origin, topic):
-            learn(row)
-        else:
-            self._intake.begin_stream(origin, topic, head, turn)
-
 
 def _texts(lists: Lists) -> Iterable[str]:
     """Every pattern of every list."""
     return (text for patterns in lists.values() for text in patterns)
+
+
+def _set_of(lists: Lists) -> PatternSet:
+    return PatternSet(_texts(lists))
