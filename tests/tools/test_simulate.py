@@ -6,7 +6,7 @@ import pytest
 
 from tools.simulate.faults import KINDS, Kind
 from tools.simulate.report import Course
-from tools.simulate.simulation import Setting
+from tools.simulate.simulation import Setting, Simulation
 
 
 def run(seed: int, *kinds: Kind, nodes: int = 5, for_s: float = 20.0) -> Course:
@@ -38,3 +38,10 @@ def test_a_pair_of_peers_that_can_never_be_linked_is_carried_for():
     course = run(2, "walls", nodes=6)
     assert [fault.how for fault in course.simulation.faults] == ["both"]
     assert course.violated is None
+
+
+def test_a_mesh_with_walls_comes_to_rest_as_soon_as_one_without():
+    simulation = Simulation(Setting(2, 6, 20.0, ("walls",)))
+    simulation.run()
+    assert simulation.network.walls
+    assert simulation.world.now_s < 100

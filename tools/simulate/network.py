@@ -143,9 +143,13 @@ class Dialling:
         self.again()
 
     @property
-    def stands(self) -> bool:
-        """Whether it has its connection."""
-        return self._connection is not None and not self._connection.fallen
+    def at_rest(self) -> bool:
+        """Whether it has its connection, or can never have one because of a wall."""
+        stands = self._connection is not None and not self._connection.fallen
+        return stands or self._walled(self._network.machines.get(self.address))
+
+    def _walled(self, target: Machine | None) -> bool:
+        return target is not None and (self.machine.name, target.name) in self._network.walls
 
     def close(self) -> None:
         """Let go of the address: whoever dials has ended, or wants it no more."""
@@ -172,8 +176,7 @@ class Dialling:
     def _arrived(self, target: Machine) -> None:
         if self.closed:
             return
-        walled = (self.machine.name, target.name) in self._network.walls
-        if walled or self._network.apart(self.machine.name, target.name) or target.dark:
+        if self._walled(target) or self._network.apart(self.machine.name, target.name) or target.dark:
             self._world.after(_SILENT_S, self.again)
         elif not target.alive or target.hidden:
             self.again()

@@ -80,7 +80,7 @@ class Oracle:
             self._quiet()
         except Violated:
             return False
-        return next(self._missing(), None) is None and all(each.stands for each in self._network.diallings)
+        return next(self._missing(), None) is None and all(each.at_rest for each in self._network.diallings)
 
     def settled(self, undisturbed: bool) -> None:
         """Every statement about a mesh that has come to rest."""
