@@ -167,8 +167,7 @@ class Membership:
                 turn.control(link, message)
         if self._said != self.members.me:
             self._said = self.members.me
-            for link in self._links.up():
-                turn.control(link, self._gossip.about_me(turn.now.mono_us))
+            turn.control_all(self._links.up(), self._gossip.about_me(turn.now.mono_us))
 
     def _beat(self, turn: Turn) -> None:
         now_us = turn.now.mono_us

@@ -168,8 +168,7 @@ class Neighbours:
             fields = {"names": sorted(reached - self._reached), "lost": sorted(self._reached - reached), "whole": False}
             self._reached = reached
             self._reach_version += 1
-            for key in self.routes.neighbours:
-                turn.control(key, {"t": "reach", "version": self._reach_version, **fields})
+            turn.control_all(self.routes.neighbours, {"t": "reach", "version": self._reach_version, **fields})
         self.spreading.ask_to_carry(self._carrying.choose(self.routes.neighbours, self.spreading.carry, turn.now))
 
     # ── talk ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ succeeds is put in `once_committed`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -93,6 +93,11 @@ class Turn:
     def control(self, link: LinkKey, message: dict[str, Any]) -> None:
         """Send a control message over a link."""
         self.passing_links.append((link, CONTROL + orjson.dumps(message)))
+
+    def control_all(self, links: Iterable[LinkKey], message: dict[str, Any]) -> None:
+        """Send one control message over several links: it becomes text once."""
+        data = CONTROL + orjson.dumps(message)
+        self.passing_links += [(link, data) for link in links]
 
     def control_after(self, link: LinkKey, message: dict[str, Any]) -> None:
         """Send a control message over a link behind this turn's frames, and only if the turn is committed."""
