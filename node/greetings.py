@@ -42,11 +42,15 @@ _TEXT_MAX = 300
 
 
 class Greetings:
-    """One node's greetings, said and heard. `me`: what it says of itself; `began_us`: when its process began."""
+    """One node's greetings, said and heard. `me`: what it says of itself; `began_us`: when its process began.
 
-    def __init__(self, me: Identity, began_us: int, connections: Connections) -> None:
+    `bears_s`: the silence after which a peer counts as dead here; it is told how often it has to be heard.
+    """
+
+    def __init__(self, me: Identity, began_us: int, bears_s: float, connections: Connections) -> None:
         self.me = me
         self.began_us = began_us
+        self._bears_s = bears_s
         self._connections = connections
         self._table = connections.links
         self._rivals = Rivals()
@@ -59,7 +63,8 @@ class Greetings:
     def _greeting(self, link: Link, answer: bool, now: Now) -> dict[str, Any]:
         how = {"answer": answer, "spare": link.state == "spare", "dialled_at": link.dialled_at}
         spoken = {"protocol": LINK_PROTOCOL, "protocol_min": LINK_PROTOCOL_MIN}
-        return {"t": "hello", **spoken, **how, **self.me._asdict(), "age_s": (now.mono_us - self.began_us) / 1e6}
+        age_s = (now.mono_us - self.began_us) / 1e6
+        return {"t": "hello", **spoken, **how, **self.me._asdict(), "age_s": age_s, "bears_s": self._bears_s}
 
     def due(self, link: Link, now_us: int) -> bool:
         """Whether a standing connection should be greeted.

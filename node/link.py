@@ -36,6 +36,7 @@ TALK = {
 ADDRESSES_MAX = 8
 """Addresses of one member; further ones are not looked at."""
 _TEXT_MAX = 300
+_BEARS_S_MAX = 1e6
 
 NAMED = frozenset({"name", "twin"})
 """Codes of refusals because another node has the name; they are asked again."""
@@ -68,7 +69,8 @@ class Link:
     `address` is where the peer may be dialled, `dialled_at` the address by which this connection was made, and
     `connected` says that it stands, and `refused` is the code of the refusal (see `Refusal`), "" for none; `refused_by`
     is the name of the node that refused this one there, `keeps` the origin for whose sake, `objected` the name under
-    which this node refused the other. `began_us`: when the far process began, if it said so.
+    which this node refused the other. `began_us`: when the far process began, if it said so; `bears_us`: the silence
+    after which it takes this node for dead, 0 if it did not say. `beat` counts heartbeats (`node.heartbeats`).
     """
 
     key: LinkKey
@@ -91,6 +93,8 @@ class Link:
     keeps: str = ""
     objected: str = ""
     began_us: int | None = None
+    bears_us: int = 0
+    beat: int = 0
     left: bool = False
     acted_us: int = 0
     heard_us: int = 0
@@ -126,6 +130,7 @@ class Link:
         self.incarnation, self.sequence, self.addresses = incarnation, sequence, addresses
         self.protocol = min(LINK_PROTOCOL, int(greeting["protocol"]))
         self.began_us = began_us(greeting, now_us)
+        self.bears_us = int(min(max(float(greeting.get("bears_s", 0)), 0), _BEARS_S_MAX) * 1e6)
         self.left, self.reason, self.refused, self.refused_by, self.keeps, self.objected = False, "", "", "", "", ""
 
 

@@ -28,14 +28,14 @@ from mesh.requests import unpack_control
 from node.clock import Now
 from node.connections import Connections
 from node.greetings import Greetings
+from node.heartbeats import Heartbeats
 from node.link import TALK, Heard, Identity, Link, Talk
 from node.turn import CONTROL, LinkKey, Turn
 
-_MEASURED_BEATS = 5
-"""Every so many heartbeats the round trip and the far clock are measured."""
 _SETTLED_S = 3.0
 """What both ends use is the same again within this time, unless something went wrong."""
 _WALL_US_MAX = 1 << 62
+_OPEN = ("up", "spare")
 
 
 class Links:
@@ -43,13 +43,13 @@ class Links:
 
     def __init__(self, me: Identity, heartbeat_s: float, dead_after_s: float, began_us: int = 0) -> None:
         self._connections = Connections(me.name)
-        self._greetings = Greetings(me, began_us, self._connections)
+        self._greetings = Greetings(me, began_us, dead_after_s, self._connections)
         self.links = self._connections.links
         self.strangers = 0
         self._heartbeat_us = int(heartbeat_s * 1e6)
         self._dead_after_us = int(dead_after_s * 1e6)
         self._next_ping_us = 0
-        self._beats = 0
+        self._heartbeats = Heartbeats(self._heartbeat_us)
         self._pardon_us = 0
 
     @property
@@ -192,7 +192,7 @@ class Links:
         return min(longest_ms, max(0, -((now.mono_us - self._next_ping_us) // 1000)))
 
     def tick(self, turn: Turn) -> list[Heard]:
-        """Ping, give up on silent links, greet again where an answer is overdue. Once per heartbeat.
+        """Give up on silent links, greet again where an answer is overdue, ping. Once per heartbeat.
 
         The ping alone says that this node is there; an answer, which measures, is asked for now and then.
         """
@@ -201,17 +201,21 @@ class Links:
         if now_us < self._next_ping_us:
             return heard
         self._next_ping_us = turn.now.beat(self._heartbeat_us)
-        self._beats += 1
         heard_since_us = now_us - self._dead_after_us
         if self._pardon_us < heard_since_us:
             heard += self._end_silent([link for link in self.links.values() if link.heard_us < heard_since_us], turn)
-        for place, link in enumerate(self.links.values()):
-            if link.state in ("up", "spare"):
-                measure = link.rtt_us is None or (self._beats + place) % _MEASURED_BEATS == 0
-                turn.control(link.key, {"t": "ping", "at": now_us if measure else None, "used": link.state == "up"})
-            elif link.dialled and self._greetings.due(link, now_us):
-                self._greetings.greet(link, turn)
+        for link in [each for each in self.links.values() if each.dialled and self._greetings.due(each, now_us)]:
+            self._greetings.greet(link, turn)
+        self._ping(turn)
         return heard
+
+    def _ping(self, turn: Turn) -> None:
+        """Say that this node is there; nearly all of it is the same for all."""
+        alike: dict[tuple[bool, bool], list[LinkKey]] = {}
+        for link, measure in self._heartbeats.beat([each for each in self.links.values() if each.state in _OPEN]):
+            alike.setdefault((measure, link.state == "up"), []).append(link.key)
+        for (measure, used), links in alike.items():
+            turn.control_all(links, {"t": "ping", "at": turn.now.mono_us if measure else None, "used": used})
 
     def _end_silent(self, silent: list[Link], turn: Turn) -> list[Heard]:
         """Give up on connections on which nothing is heard: the spares first, so that none of them takes over."""
@@ -225,5 +229,4 @@ class Links:
 
     def goodbye(self, turn: Turn) -> None:
         """Tell every peer that this node leaves in good order."""
-        for key in self.up():
-            turn.control(key, {"t": "goodbye"})
+        turn.control_all(self.up(), {"t": "goodbye"})
