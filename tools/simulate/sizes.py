@@ -16,6 +16,7 @@ def sizes_of(root: object) -> dict[str, int]:
     """Every container reachable over attributes, and over the values of dictionaries (summed up under one name)."""
     sizes: dict[str, int] = {}
     seen: set[int] = set()
+    looked_into = _LookedInto()
     waiting = [(type(root).__name__, root)]
     while waiting:
         path, thing = waiting.pop()
@@ -24,20 +25,22 @@ def sizes_of(root: object) -> dict[str, int]:
         seen.add(id(thing))
         if isinstance(thing, _CONTAINERS):
             sizes[path] = sizes.get(path, 0) + len(thing)
-            values = thing.values() if isinstance(thing, dict) else thing
-            waiting += [(f"{path}[]", each) for each in values if _ours(each) or isinstance(each, _CONTAINERS)]
+            values, inside = thing.values() if isinstance(thing, dict) else thing, f"{path}[]"
+            waiting += [(inside, each) for each in values if looked_into[type(each)]]
         else:
-            waiting += [(f"{path}.{name}", each) for name, each in _attributes(thing)]
+            waiting += [(f"{path}.{name}", each) for name, each in _attributes(thing) if looked_into[type(each)]]
     return sizes
 
 
 def _attributes(thing: object) -> Iterator[tuple[str, object]]:
-    names = [*getattr(thing, "__dict__", ()), *getattr(type(thing), "__slots__", ())]
-    for name in names:
-        value = getattr(thing, name, None)
-        if _ours(value) or isinstance(value, _CONTAINERS):
-            yield name, value
+    for name in (*getattr(thing, "__dict__", ()), *getattr(type(thing), "__slots__", ())):
+        yield name, getattr(thing, name, None)
 
 
-def _ours(thing: object) -> bool:
-    return type(thing).__module__.startswith(_ROOMS) and not isinstance(thing, tuple)
+class _LookedInto(dict[type, bool]):
+    """Whether there may be containers in things of a type; asked for each of some millions."""
+
+    def __missing__(self, kind: type) -> bool:
+        ours = kind.__module__.startswith(_ROOMS) and not issubclass(kind, tuple)
+        found = self[kind] = ours or issubclass(kind, _CONTAINERS)
+        return found
