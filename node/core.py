@@ -41,9 +41,11 @@ from node.trouble import Trouble
 from node.turn import CONTROL, NONSENSE, LinkKey, Request, Turn, Verb
 from node.wanting import Wanting
 
-BEACON_S = 1.0
+BEACON_US = 1_000_000
 _TICK_S = 0.005
-"""Turns that only take events in do not look each time at all that may be due: it takes 14 µs of an event's way."""
+"""Turns that only take events in do not look each time at all that may be due: it takes 14 µs of an event's way.
+
+Nor do those to which came nothing but signs of life, before the moment that is known to be the next."""
 IDLE_MS = 500
 """A turn comes at least this often, and at every heartbeat: beacons are due once a second."""
 _REGISTERING_MS = 20
@@ -72,6 +74,11 @@ class Inbox:
     def only_frames(self) -> bool:
         """Whether nothing arrived but frames of local publishers."""
         return bool(self.frames) and self._nothing_else
+
+    @property
+    def only_links(self) -> bool:
+        """Whether nothing arrived but messages of peers."""
+        return bool(self.links) and not (self.frames or self.subscriptions or self.requests or self.link_events)
 
     @property
     def _nothing_else(self) -> bool:
@@ -119,7 +126,8 @@ class Node:
             state, links, others, routes, wanting, self._intake, membership.lost_for_good, self.counts
         )
         self._idle_ms = min(IDLE_MS, membership.limits.heartbeat_us // 1000)
-        self._next_tick_us = 0
+        self._next_tick_us = self._due_us = 0
+        self._quiet = False
         self._next_beacon_us = 0
         self._next_housekeeping_us = 0
 
@@ -168,7 +176,8 @@ class Node:
             self._each(turn, self._subscription, data)
         for parts in inbox.requests:
             self._each(turn, self._request, parts)
-        if turn.now.mono_us >= self._next_tick_us or not inbox.only_frames:
+        self._quiet = inbox.only_links and not self._neighbours.stirred and turn.now.mono_us < self._due_us
+        if not self._quiet and (turn.now.mono_us >= self._next_tick_us or not inbox.only_frames):
             self._next_tick_us = turn.now.later(_TICK_S)
             self._tick(turn)
 
@@ -225,7 +234,7 @@ class Node:
             self._intake.announce(turn)
         self.state.relay.window.forget(turn.now.mono_us)
         if turn.now.mono_us >= self._next_beacon_us:
-            self._next_beacon_us = turn.now.later(BEACON_S)
+            self._next_beacon_us = turn.now.beat(BEACON_US)
             self._intake.beacon(turn)
 
     def _housekeeping(self, turn: Turn) -> None:
@@ -255,7 +264,12 @@ class Node:
                 self.links.links[key].sent += 1
 
     def idle_ms(self, now: Now) -> int:
-        """How long nothing is due if nothing arrives, in milliseconds."""
+        """How long nothing is due if nothing arrives, in milliseconds; signs of life move nothing."""
+        if not self._quiet:
+            self._due_us = now.mono_us + 1000 * self._idle_for_ms(now)
+        return max(0, -((now.mono_us - self._due_us) // 1000))
+
+    def _idle_for_ms(self, now: Now) -> int:
         if self.sessions.registrations.waiting:
             return _REGISTERING_MS
         if self._trouble.closed:

@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import orjson
+
 from mesh.errors import MalformedFrame
 from mesh.requests import unpack_control
 from node.clock import Now
@@ -35,7 +37,13 @@ from node.turn import CONTROL, LinkKey, Turn
 _SETTLED_S = 3.0
 """What both ends use is the same again within this time, unless something went wrong."""
 _WALL_US_MAX = 1 << 62
+_SIGNS_OF_LIFE = tuple(CONTROL + orjson.dumps({"t": kind})[:-1] for kind in ("ping", "pong"))
 _OPEN = ("up", "spare")
+
+
+def only_says_it_lives(data: bytes) -> bool:
+    """Whether a message is a ping, or the answer to one: nearly all that comes to an idle node."""
+    return data.startswith(_SIGNS_OF_LIFE)
 
 
 class Links:

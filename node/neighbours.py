@@ -23,7 +23,7 @@ from node.comparing import Comparing
 from node.fetching import Fetching
 from node.intake import Intake
 from node.link import Heard, Link
-from node.links import Links
+from node.links import Links, only_says_it_lives
 from node.repair import HEARSAY_S, Repair
 from node.routes import Routes
 from node.serving import Serving
@@ -39,12 +39,15 @@ Fields = dict[str, Any]
 _PENDING_MS = 50
 _LOOK_S = 0.5
 """How often it is looked at who is missed."""
+REACH_S = 2.0
+"""How far apart changes of who is reached are told: all are told all of them, which grows with the cube of the mesh."""
 
 
 class Neighbours:
     """The node's side towards its peers. `others` are told everything that links report, too.
 
-    `lost_for_good` says whether an origin will never speak again.
+    `lost_for_good` says whether an origin will never speak again. `stirred`: since the last tick something has come
+    that says more than that somebody lives.
     """
 
     def __init__(
@@ -74,7 +77,8 @@ class Neighbours:
         self._carrying = Carrying(state.name)
         self._reached: frozenset[str] = frozenset()
         self._reach_version = links.me.incarnation << VERSION_BITS
-        self._look_us = 0
+        self._look_us = self._reach_us = 0
+        self.stirred = False
         self._talk: dict[str, Callable[[Link, Fields, Turn], None]] = {
             "up": self._up,
             "down": self._down,
@@ -113,6 +117,7 @@ class Neighbours:
         """One message from a connection: a frame for the intake, or control."""
         try:
             link, heard = self.links.receive(key, data, turn)
+            self.stirred |= bool(heard) or not only_says_it_lives(data)
             if link is not None:
                 self._frame(link, data, turn)
             self._heed(heard, turn)
@@ -141,6 +146,7 @@ class Neighbours:
 
     def tick(self, turn: Turn) -> None:
         """Heartbeats; tell the peers what has changed; ask for what is missing, serve what is asked."""
+        self.stirred = False
         self._heed(self.links.tick(turn), turn)
         self._look_around(turn)
         self.spreading.tick(turn)
@@ -164,12 +170,17 @@ class Neighbours:
             return
         self._look_us = turn.now.later(_LOOK_S)
         reached = frozenset(each.name for each in self.routes.neighbours.values() if not each.leaf)
-        if reached != self._reached:
+        if reached != self._reached and (turn.now.mono_us >= self._reach_us or self._carries(self._reached - reached)):
+            self._reach_us = turn.now.later(REACH_S)
             fields = {"names": sorted(reached - self._reached), "lost": sorted(self._reached - reached), "whole": False}
             self._reached = reached
             self._reach_version += 1
             turn.control_all(self.routes.neighbours, {"t": "reach", "version": self._reach_version, **fields})
         self.spreading.ask_to_carry(self._carrying.choose(self.routes.neighbours, self.spreading.carry, turn.now))
+
+    def _carries(self, lost: frozenset[str]) -> bool:
+        """Whether somebody relies on this node for one of these."""
+        return any(lost & each.carried for each in self.routes.neighbours.values())
 
     # ── talk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

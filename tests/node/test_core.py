@@ -8,7 +8,7 @@ import pytest
 
 from mesh.frame import decode, encode
 from mesh.requests import unpack_beacon, unpack_control
-from tests.node.workbench import Author, Bench, Program, directed, forwarded, live, runs, sent, values
+from tests.node.workbench import Author, Bench, Program, control, directed, forwarded, live, runs, sent, values
 
 
 @pytest.fixture
@@ -279,3 +279,31 @@ def test_while_nothing_but_frames_comes_what_is_due_by_time_is_looked_at_every_f
     assert len(ticks) == 2
     bench.turn(later_s=0.001)
     assert len(ticks) == 3
+
+
+def test_a_turn_to_which_only_signs_of_life_came_leaves_the_rest_alone_until_something_is_due(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks: list[str] = []
+    link = bench.peer("b")
+    bench.turn()
+    monkeypatch.setattr(bench.membership, "tick", lambda turn: ticks.append("tick"))
+    signs = [(link, control({"t": "ping", "at": bench.now.mono_us, "used": True})), (link, control({"t": "pong"}))]
+    left_ms = bench.node.idle_ms(bench.now)
+    assert [message["t"] for message in sent(bench.turn(links=signs), link)] == ["pong"]
+    assert (ticks, bench.node.idle_ms(bench.now)) == ([], left_ms - 1)
+    bench.turn(links=signs, later_s=(left_ms - 1) / 1000)
+    assert ticks == ["tick"]
+
+
+@pytest.mark.parametrize("message", [{"t": "members", "digest": "?"}, {"t": "who"}, {"t": "nobody knows"}])
+def test_whatever_else_a_peer_says_is_followed_by_a_look_at_all_that_may_be_due(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, message: dict[str, str]
+) -> None:
+    ticks: list[str] = []
+    link = bench.peer("b")
+    bench.turn()
+    bench.node.idle_ms(bench.now)
+    monkeypatch.setattr(bench.membership, "tick", lambda turn: ticks.append("tick"))
+    bench.turn(links=[(link, control(message))])
+    assert ticks == ["tick"]

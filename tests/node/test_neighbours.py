@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.wire import Wire
-from tests.node.workbench import Author, Bench, Program, answer, live, values
+from tests.node.workbench import Author, Bench, Program, answer, control, interest, live, sent, values
 
 
 class Pair:
@@ -128,3 +128,32 @@ def test_garbage_from_a_peer_is_counted_and_the_link_stays(pair: Pair) -> None:
     pair.subscribe_at_b("A")
     pair.publish(1)
     assert pair.arriving() == [1]
+
+
+# ── who is reached ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reached(bench: Bench, link: str, later_s: float) -> list[tuple[list[str], list[str]]]:
+    """What a neighbour is told after so many seconds of who is reached from here, and who is not any more."""
+    told = [each for each in sent(bench.turn(later_s=later_s), link) if each["t"] == "reach"]
+    return [(each["names"], each["lost"]) for each in told]
+
+
+def test_changes_of_who_is_reached_are_told_together_two_seconds_apart(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    first = bench.peer("b")
+    assert reached(bench, first, 0.6) == [(["b"], [])]
+    second = bench.peer("c")
+    bench.peer("d")
+    assert reached(bench, first, 0.6) == []
+    bench.turn(link_events=[(second, "disconnected", "gone")])
+    assert reached(bench, first, 2.0) == [(["d"], [])]
+
+
+def test_that_somebody_is_lost_who_is_carried_for_another_is_told_soon(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    asker, carried, _ = bench.peer("b"), bench.peer("c"), bench.peer("d")
+    assert reached(bench, asker, 0.6) == [(["b", "c", "d"], [])]
+    bench.turn(links=[(asker, control({**interest("b"), "version": 2, "carry": ["c"]}))])
+    bench.turn(link_events=[(carried, "disconnected", "gone")])
+    assert reached(bench, asker, 0.6) == [([], ["c"])]
