@@ -77,6 +77,7 @@ class Agent:
                 plan = plan_of(settings)
                 self.state = load_state(self._store, me, plan, random.random, started)
                 incarnation = begin_life(self._store, me, settings.durability)
+                self._store.fold_beside()
             self._sockets = Sockets(
                 self.directory.path, settings.accepts_at, settings.local_tcp, settings.link_queue_bytes, settings.socks5
             )
@@ -162,6 +163,7 @@ class Agent:
         decided_us = self._clock.now().mono_us
         self._sockets.send(turn)
         self._durations.note(decided_us - now.mono_us)
+        self._store.tidy()
         if self._http and self._snapshots.due(now):
             self._http.show(self._snapshots.take(self._clock.now()))
         trouble = self.node.lately(now)

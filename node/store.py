@@ -12,6 +12,10 @@ A database that is not ours (`application_id`) or newer than this code (`user_ve
 looked at through a connection that writes nothing. One that is damaged is left as it is too: opening writes nothing,
 not even to claim room, before the first transaction; and where a start fails, the write-ahead log is not folded.
 
+The log is folded into the file before it is 8 MB long: in idle moments, or from 4 MB on by a thread of its own with a
+connection of its own (`fold_beside`, `node.folding`), or, where neither has come in time, by the commit that finds it
+so long.
+
 The file grows in chunks, and a chunk is claimed from the file system before a commit that needs it. So on a full disk
 the write-ahead log can still be folded into the file, which makes its room free for the next writes: those that delete.
 """
@@ -19,6 +23,7 @@ the write-ahead log can still be folded into the file, which makes its room free
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import addressof, c_int, c_int64
@@ -32,6 +37,7 @@ import apsw
 
 from mesh.errors import ConfigurationError, MeshError
 from node.changes import Changes
+from node.folding import Folding
 from node.writes import ROWS, WRITE
 
 APPLICATION_ID = 0x4D455348  # "MESH"
@@ -47,10 +53,13 @@ and 19 for one that is a row of its own. A commit of one small event writes five
 and 0.15 ms.
 """
 _WAL_BYTES = 8 << 20
-"""How long the write-ahead log may get before a commit folds it. That commit takes 1-5 ms instead of 0.15, and what
-arrives meanwhile waits: at 1,000 single events a second with SQLite's 4 MB it was every 60th event."""
+"""How long the write-ahead log may get. A commit that finds it so long folds it and takes 1-6 ms instead of 0.15."""
 _WAL_ROOM_BYTES = 10 << 20
 """What the write-ahead log takes before it is folded, and a turn's rows on top."""
+_FOLD_BESIDE = 0.5, 0.9
+"""Parts of that length: from where on it is folded beside the turns, and from where on behind a turn at the latest."""
+_FOLD_AGAIN = 0.06
+"""How much it grows before that is tried again, when more was written meanwhile than was folded."""
 _FOLD_COMMITS = 50
 """Commits after which an idle moment is used to fold the log."""
 _CHUNK_BYTES = 1 << 20
@@ -92,6 +101,10 @@ class Store:
         self._room = 0
         self._file = -1
         self._unfolded = 0
+        self._logged = self._asked = self._full = 0
+        self._folding: Folding | None = None
+        self._folds = threading.Lock()
+        self._shortened = False
         try:
             self._look(vfs)
             self._db = apsw.Connection(self.path, vfs=vfs)
@@ -146,7 +159,8 @@ class Store:
             db.pragma("page_size", _PAGE_BYTES)
             db.pragma("auto_vacuum", 2)
         db.pragma("synchronous", wanted)
-        db.pragma("wal_autocheckpoint", _WAL_BYTES // self._number("page_size"))
+        self._full = _WAL_BYTES // self._number("page_size")
+        db.set_wal_hook(self._grown)
         db.pragma("journal_size_limit", _WAL_BYTES_KEPT)
         if db.pragma("synchronous") != wanted:
             raise ConfigurationError(f"{self.path}: this SQLite does not take synchronous={wanted}")
@@ -164,7 +178,7 @@ class Store:
             raise ConfigurationError(f"{self.path}: this SQLite does not take journal_mode=wal")
 
     def _use_chunks(self) -> None:
-        self._file_control(apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(_CHUNK_BYTES))
+        _file_control(self._db, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(_CHUNK_BYTES))
         if self._vfs is None and self._file < 0:
             with suppress(OSError):  # it is in memory
                 self._file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
@@ -211,15 +225,56 @@ class Store:
         return int(next(self.rows(f"PRAGMA {pragma}"), (0,))[0])
 
     def fold(self) -> None:
-        """Fold the write-ahead log into the file, so that the next writes reuse its room; waits for nobody."""
-        self._unfolded = 0
-        self._number("wal_checkpoint(PASSIVE)")
+        """Fold the write-ahead log into the file, so that the next writes reuse its room; waits for no reader."""
+        self._unfolded = self._logged = 0
+        with self._folds:
+            self._number("wal_checkpoint(PASSIVE)")
 
     def rest(self) -> None:
-        """There is time: fold the log if it is worth it. A failure is passed over, as SQLite does behind a commit."""
-        if self._unfolded >= _FOLD_COMMITS:
+        """There is time: fold the log if it is worth it. A failure is passed over: the next commit will say so."""
+        if self._unfolded < _FOLD_COMMITS:
+            return
+        if self._folding is not None:
+            self._unfolded = 0
+            self._folding.ask()
+        else:
             with suppress(StoreError):
                 self.fold()
+
+    def fold_beside(self) -> None:
+        """From now on a thread folds the log while turns go on; `tidy` is to be called behind each of them."""
+        beside = apsw.Connection(self.path, vfs=self._vfs)
+        beside.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        beside.pragma("synchronous", _SYNCHRONOUS["full"])
+        beside.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # what was never read is never folded
+        _file_control(beside, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(_CHUNK_BYTES))
+        self._beside = beside
+        self._folding = Folding(self._fold_beside)
+
+    def tidy(self) -> None:
+        """What a commit left to be done is out: have the log folded if it has become long."""
+        begin, late = (part * self._full for part in _FOLD_BESIDE)
+        if self._logged < begin or self._folding is None:
+            self._asked = 0
+        elif self._logged >= late:
+            with suppress(StoreError):
+                self.fold()
+        elif not self._asked or self._logged - self._asked >= _FOLD_AGAIN * self._full:
+            self._asked = self._logged
+            self._folding.ask()
+
+    def _fold_beside(self) -> None:
+        """In the thread. What a pass did not come to the end of is synced all the same: less is left to the last."""
+        with self._folds, suppress(apsw.Error, OSError):
+            logged, folded = self._beside.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._shortened = True
+            if folded < logged and self._file >= 0:
+                os.fdatasync(self._file)
+
+    def _grown(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        """SQLite has put a transaction into the log, which has so many pages now."""
+        self._logged = pages
+        return apsw.SQLITE_OK
 
     def _claim(self, changes: Changes) -> None:
         """Make sure of the room in the file that a commit may need."""
@@ -228,6 +283,8 @@ class Store:
             len(row.frame) + len(row.payload) + len(row.error) + len(row.traceback) + _ROW_BYTES
             for row in changes.letters
         )
+        if self._shortened:  # a fold leaves the file as long as it needs to be
+            self._shortened, self._room = False, 0
         self._room -= grows
         if self._room < 0:
             end = self.used_bytes() + grows
@@ -248,19 +305,20 @@ class Store:
         except OSError:
             pass  # SQLite's way says what is wrong
         try:
-            self._file_control(apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(end))
+            _file_control(self._db, apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(end))
         except apsw.IOError as error:
             reason = c_int()
-            self._file_control(apsw.SQLITE_FCNTL_LAST_ERRNO, reason)
+            _file_control(self._db, apsw.SQLITE_FCNTL_LAST_ERRNO, reason)
             if reason.value != ENOSPC:
                 raise
             raise apsw.FullError("database or disk is full") from error
 
-    def _file_control(self, operation: int, value: c_int | c_int64) -> None:
-        self._db.file_control("main", operation, addressof(value))
-
     def close(self, fold: bool = True) -> None:
         """Close the file and fold the WAL into it; without `fold` the file stays byte for byte what it was."""
+        if self._folding is not None:
+            self._folding.end()
+            self._folding = None
+            self._beside.close()
         with suppress(apsw.ConnectionClosedError):
             self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not fold))
             self._db.close()
@@ -296,6 +354,9 @@ class Store:
         except (apsw.Error, *_NO_SQL_VALUE) as error:
             self._roll_back()
             raise _store_error(error) from error
+        if self._logged >= self._full:
+            with suppress(StoreError):
+                self.fold()
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
@@ -325,6 +386,10 @@ class Store:
                 self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
         finally:
             self._number(f"synchronous = {self._synchronous}")
+
+
+def _file_control(db: apsw.Connection, operation: int, value: c_int | c_int64) -> None:
+    db.file_control("main", operation, addressof(value))
 
 
 def _lengthen(file: int, end: int) -> None:

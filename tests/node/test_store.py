@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -10,6 +11,7 @@ import pytest
 
 from mesh.errors import ConfigurationError
 from node.changes import Books, Changes, LetterRow, LogRow
+from node.folding import Folding
 from node.letter_reader import LetterReader
 from node.log_reader import LogReader
 from node.store import APPLICATION_ID, SCHEMA_VERSION, Store, StoreError
@@ -102,6 +104,77 @@ def test_idle_moments_fold_the_write_ahead_log_once_it_is_worth_it(tmp_path: Pat
     store.commit(Changes(log=[log_row(50, 50)]))
     store.rest()
     assert logged_without_journal(tmp_path / "mesh.db") == 50
+    store.close()
+
+
+@pytest.fixture
+def small_log(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A write-ahead log that has to be folded after a few commits; how long it may get, in bytes."""
+    monkeypatch.setattr("node.store._WAL_BYTES", 400 << 10)
+    monkeypatch.setattr("node.store._WAL_ROOM_BYTES", 0)
+    return 400 << 10
+
+
+def longest_log(store: Store, commits: int, after_each: Callable[[], object]) -> int:
+    """Commit that often, and say how long the write-ahead log has become."""
+    longest = 0
+    for position in range(10, commits + 10):
+        store.commit(Changes(log=[log_row(position, position)]))
+        after_each()
+        longest = max(longest, Path(store.path + "-wal").stat().st_size)
+    return longest
+
+
+def test_a_commit_folds_a_write_ahead_log_that_has_become_too_long(tmp_path: Path, small_log: int) -> None:
+    store = Store(tmp_path / "mesh.db")
+    longest = longest_log(store, 100, lambda: None)
+    assert small_log <= longest < small_log + (100 << 10)
+    assert logged_without_journal(tmp_path / "mesh.db") > 50
+    store.close()
+
+
+def test_beside_the_turns_it_is_folded_before_any_commit_has_to(
+    tmp_path: Path, small_log: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AtOnce(Folding):
+        def ask(self) -> None:
+            asked.append(Path(store.path + "-wal").stat().st_size)
+            store._fold_beside()
+
+    asked: list[int] = []
+    monkeypatch.setattr("node.store.Folding", AtOnce)
+    store = Store(tmp_path / "mesh.db")
+    store.commit(every_kind())
+    store.fold_beside()
+    longest = longest_log(store, 100, store.tidy)
+    assert len(asked) > 3
+    assert small_log * 0.4 < asked[0] <= longest < small_log * 0.9
+    assert logged_without_journal(tmp_path / "mesh.db") > 50
+    store.close()
+    assert [each.name for each in tmp_path.iterdir() if each.name != "alone.db"] == ["mesh.db"]
+
+
+def test_a_thread_that_folds_does_not_let_the_log_grow_longer_than_commits_do(tmp_path: Path, small_log: int) -> None:
+    store = Store(tmp_path / "mesh.db")
+    store.commit(every_kind())
+    store.fold_beside()
+    assert longest_log(store, 300, store.tidy) < small_log + (100 << 10)
+    store.close()
+    assert logged_without_journal(tmp_path / "mesh.db") == 301
+
+
+def test_what_a_fold_beside_a_commit_has_cut_off_the_file_is_claimed_again(tmp_path: Path, small_log: int) -> None:
+    store = Store(tmp_path / "mesh.db")
+    store.commit(every_kind())
+    store.fold_beside()
+    claimed = store._grow
+    ends: list[int] = []
+    store._grow = lambda end: (ends.append(end), claimed(end))[0]  # type: ignore[method-assign]
+    store.commit(Changes(log=[log_row(2, 2)]))
+    store._fold_beside()
+    ends.clear()
+    store.commit(Changes(log=[log_row(3, 3)]))
+    assert len(ends) == 1
     store.close()
 
 
@@ -259,14 +332,13 @@ def test_a_new_file_has_large_pages_and_one_that_is_there_keeps_its_own(
     with monkeypatch.context() as formerly:
         formerly.setattr("node.store._PAGE_BYTES", 4096)
         Store(tmp_path / "old.db").close()
-    for name, page_bytes, wal_pages in [("old.db", 4096, 2048), ("new.db", 8192, 1024)]:
+    for name, page_bytes in [("old.db", 4096), ("new.db", 8192)]:
         store = Store(tmp_path / name)
         store.commit(Changes(log=[log_row(1)._replace(frame=bytes(100_000))]))
         store.close()
         store = Store(tmp_path / name)
         store.commit(Changes(log=[log_row(2)._replace(frame=bytes(100_000))]))
-        read = [next(store.rows(f"PRAGMA {about}"))[0] for about in ("page_size", "wal_autocheckpoint")]
-        assert read == [page_bytes, wal_pages]
+        assert next(store.rows("PRAGMA page_size")) == (page_bytes,)
         assert [len(row.frame) for row in LogReader(store).tail(10, 10)] == [100_000, 100_000]
         store.close()
 
