@@ -7,7 +7,7 @@
 
 Everybody tells everybody that he is there, so in a large mesh that is most of what an idle node does: its cost grows
 with the links, and that of all nodes together with their square. From 26 links on a node says it more rarely, but so
-that four signs fall into the silence after which the far end takes it for dead; that is said in the greeting. To whom
+that three signs fall into the silence after which the far end takes it for dead; that is said in the greeting. To whom
 has not said it (an older release), and on a link that is new and not measured yet, a sign goes out at every beat.
 """
 
@@ -19,8 +19,8 @@ from node.link import Link
 
 SIGNS_PER_BEAT = 25
 """Signs of life that a node sends at a beat, as far as the far ends bear it."""
-_SIGNS_IN_SILENCE = 4
-"""Signs that fall into the silence after which a peer counts as dead."""
+_SIGNS_IN_SILENCE = 3
+"""Signs that fall into the silence after which a peer counts as dead: two of them may be lost or late."""
 _MEASURED_SIGNS = 5
 """At every so many signs the round trip and the far clock are measured."""
 

@@ -20,7 +20,7 @@ SECOND_US = 1_000_000
         (25, 10.0, 1.0, 1),
         (26, 10.0, 1.0, 2),
         (50, 10.0, 1.0, 2),
-        (199, 10.0, 1.0, 2),  # four signs in ten seconds, however many links there are
+        (199, 10.0, 1.0, 3),  # three signs in ten seconds, however many links there are
         (199, 60.0, 1.0, 8),
         (199, 10.0, 0.25, 8),
         (199, 3.0, 1.0, 1),
@@ -49,7 +49,7 @@ def test_links_that_are_told_at_every_second_beat_are_told_by_turns() -> None:
 
 
 def test_a_link_that_is_gone_changes_nothing_for_the_others() -> None:
-    heartbeats, table = Heartbeats(SECOND_US), links(51)
+    heartbeats, table = Heartbeats(SECOND_US), links(50)
     before = {link.key for link, _ in heartbeats.beat(table)}
     heartbeats.beat(table[1:])
     assert {link.key for link, _ in heartbeats.beat(table[1:])} == before - {table[0].key}
