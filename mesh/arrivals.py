@@ -40,8 +40,10 @@ class Arrivals:
         """A frame from `out`, followed by its position."""
         frame = self.decoded(data[: -POSITION.size])
         if frame is not None:
-            batch = Batch(frame, POSITION.unpack_from(data, len(data) - POSITION.size)[0])
-            for course in self._taking(frame.topic):
+            courses = self._taking(frame.topic)
+            position = POSITION.unpack_from(data, len(data) - POSITION.size)[0]
+            batch = Batch(frame, position, shared=len(courses) > 1)
+            for course in courses:
                 course.take_in(batch, now)
 
     def beacon(self, part: bytes, now: float) -> None:

@@ -45,9 +45,7 @@ from mesh.jobs import (
     Piece,
     Verdict,
 )
-
-PIECE_EVENTS = 256
-"""Events one thread takes at a time when it is the only one: the lock is then paid once for all of them."""
+from mesh.limits import BATCH_EVENTS_MAX
 
 TELL_EVERY_S = 0.005
 """Successes are told together, but not later than this; those of durable consumers at once."""
@@ -83,7 +81,7 @@ class Workers:
         self._durable = marker.durable
         self._inbox = Inbox()
         self._filled = threading.Condition(self._inbox.lock)
-        self._most = PIECE_EVENTS if concurrency == 1 else 1
+        self._most = BATCH_EVENTS_MAX if concurrency == 1 else 1
         self._idle = self._threads = 0
         self._running: dict[int, tuple[Piece, Turn]] = {}
 
@@ -169,16 +167,17 @@ class Workers:
         """
         alone = piece.letter is not None
         marked = self._durable or alone
-        inbox, handler, events, job = self._inbox, self._handler, piece.batch.events, None
+        events = piece.events(kept=marked or self._concurrency > 1)
+        inbox, handler, job = self._inbox, self._handler, None
         tell_at = now + TELL_EVERY_S
-        for index in range(piece.start, piece.stop):
+        for index, event in enumerate(events, piece.start):
             if inbox.closed:
                 return self._leave(piece, index, turn)
             if marked and (job := self._mark(piece, index, now, turn)) is None:
                 return False
             error: BaseException | None = None
             try:
-                result = handler(events[index])
+                result = handler(event)
                 if result is not None and inspect.iscoroutine(result):
                     error = _forgotten(result)
             except BaseException as raised:  # whatever a handler lets out is its event's failure

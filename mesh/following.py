@@ -21,7 +21,8 @@ handed on (`pieces`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 from mesh.event import Event, received_events
@@ -47,15 +48,18 @@ Key = tuple[str, str]
 
 
 class Batch:
-    """A frame as it is shared by all subscriptions that take it in, given to them for the `attempt`-th time.
+    """A frame as it is given to the subscriptions that take it in, for the `attempt`-th time; `shared` by several.
 
-    Its events are made once, when the first handler asks for them: what waits in a queue is bytes.
+    Its events are made when a handler asks for them: what waits in a queue is bytes.
     """
 
-    __slots__ = ("_events", "attempt", "count", "first", "frame", "key", "position", "replayed")
+    __slots__ = ("_events", "attempt", "count", "first", "frame", "key", "position", "replayed", "shared")
 
-    def __init__(self, frame: Frame, position: int = 0, replayed: bool = False, attempt: int = 1) -> None:
+    def __init__(
+        self, frame: Frame, position: int = 0, replayed: bool = False, attempt: int = 1, shared: bool = False
+    ) -> None:
         self.frame = frame
+        self.shared = shared
         self.attempt = attempt
         self.position = position
         self.replayed = replayed or bool(frame.flags & REPLAYED)
@@ -66,10 +70,20 @@ class Batch:
 
     @property
     def events(self) -> list[Event]:
-        """The events of the frame, in order."""
+        """The events of the frame, in order; they are kept."""
         if self._events is None:
-            self._events = received_events(self.frame, self.position, self.attempt, self.replayed)
+            made = received_events(self.frame, self.position, self.attempt, self.replayed)
+            self._events = [*chain.from_iterable(made)]
         return self._events
+
+    def passing(self, start: int, stop: int) -> Iterator[Event]:
+        """The events from index `start` up to `stop`, for a handler that is given one after the other.
+
+        They are kept only if they are shared, so that a payload is decoded once for all handlers.
+        """
+        if self.shared:
+            return islice(self.events, start, stop)
+        return chain.from_iterable(received_events(self.frame, self.position, self.attempt, self.replayed, start, stop))
 
 
 class Skip(NamedTuple):

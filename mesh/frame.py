@@ -288,6 +288,15 @@ def records(frame: Frame) -> list[Record]:
     return found
 
 
+def record_at(frame: Frame, index: int) -> int:
+    """Where in `events` a decoded frame's record begins, in bytes."""
+    events, at = frame.events, 0
+    for _ in range(index):
+        meta_len, body_len = _LENGTHS.unpack_from(events, at)
+        at += _RECORD_BYTES + meta_len + body_len
+    return at
+
+
 def hashes(frame: Frame) -> list[bytes]:
     """The content hashes of a decoded frame's events, in order; nothing else of them is taken apart."""
     found, at, unpack, events = [], 0, RECORD.unpack_from, frame.events

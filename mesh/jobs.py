@@ -98,6 +98,10 @@ class Piece:
         """Some of it, by index into the batch."""
         return Piece(self.batch, start, stop, self.key, self.letter)
 
+    def events(self, kept: bool) -> Iterable[Event]:
+        """Its events, in order. `kept`: made together with all of the batch, which other pieces or `job` need too."""
+        return self.batch.events[self.start : self.stop] if kept else self.batch.passing(self.start, self.stop)
+
     def job(self, index: int, started: float = 0.0) -> Job:
         """One event of it. `started`: monotonic seconds."""
         return Job(self.batch.events[index], self.key, self.letter, started)

@@ -22,8 +22,10 @@ class Course:
         self.options = Options(pattern)
         self.ending = False
         self.given = []
+        self.shared = []
 
     def take_in(self, batch, now) -> None:
+        self.shared.append(batch.shared)
         self.given.append((batch.key[1], batch.first, batch.position, batch.replayed))
 
     def learn(self, key, head, now) -> None:
@@ -56,6 +58,13 @@ def test_a_frame_goes_to_every_course_whose_pattern_takes_it_in(arrivals, course
     arrivals.frame(live(1, "B.1", 42), 5.0)
     one, other = ("A", 3, 40, False), ("B.1", 1, 42, False)
     assert given(courses) == [[one], [one, other], [other]]
+
+
+def test_a_frame_says_whether_several_courses_take_it_in(arrivals, courses):
+    del courses[3]
+    arrivals.frame(live(3, "A", 40), 5.0)
+    arrivals.frame(live(1, "B.1", 42), 5.0)
+    assert [course.shared for course in courses.values()] == [[True], [True, False]]
 
 
 def test_a_beacon_tells_of_several_streams_at_once(arrivals, courses):
