@@ -32,9 +32,10 @@ _OPTIONS = orjson.OPT_SORT_KEYS
 _LEAVES = frozenset({str, int, bool, type(None)})
 
 EVENTS_AT_ONCE = 64
-"""Events made together. A handler that lets go of each is then given memory that is in the cache, and the collector of
-cycles, which looks at every 700 objects more, has nothing to do: 1.17 µs for an event whose payload is read, instead of
-1.32 with a thousand at once."""
+BYTES_AT_ONCE = 32 << 10
+"""Events made together, at most, and about how many bytes of them. A handler that lets go of each is then given memory
+that is in the cache, and the collector of cycles, which looks at every 700 objects more, has nothing to do: 1.17 µs for
+an event whose payload is read, instead of 1.32 with a whole frame at once, and 16 for a document instead of 19.5."""
 
 
 class EventId(NamedTuple):
@@ -168,11 +169,12 @@ def received_events(
     topic, origin, sequence, events, new = frame.topic, frame.origin, frame.sequence, frame.events, Event.__new__
     sequence_step, position_step, unpack, record_bytes = bool(sequence), bool(position), RECORD.unpack_from, RECORD.size
     left, at = (frame.count if stop is None else stop) - start, record_at(frame, start)
+    at_once = min(EVENTS_AT_ONCE, BYTES_AT_ONCE * frame.count // len(events) or 1)
     sequence += sequence_step * start
     position += position_step * start
     while left > 0:
-        found = [new(Event) for _ in range(min(left, EVENTS_AT_ONCE))]
-        left -= EVENTS_AT_ONCE
+        found = [new(Event) for _ in range(min(left, at_once))]
+        left -= at_once
         for event in found:
             event.time_us, event._hash, meta_len, body_len = unpack(events, at)
             body_at = at + record_bytes + meta_len

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.event import EVENTS_AT_ONCE
+from mesh.event import BYTES_AT_ONCE, EVENTS_AT_ONCE
 from mesh.following import ASK_AFTER_S, Batch, Following, Skip, after_gone, replay_rows
 from mesh.frame import Frame, content_hash, decode, encode, pack_record
 from mesh.streams import Range, Run
@@ -14,9 +14,12 @@ KEY = ("n.1", "A")
 
 
 def batch(first: int, count: int = 1, topic: str = "A", position: int = 0) -> Batch:
-    one = pack_record(5, content_hash(check_topic(topic), b'{"x":1}'), b"", b'{"x":1}')
-    frame = Frame(topic, 0, 0, b"p" * 8, first, first, count, "n.1", one * count)
-    return Batch(decode(encode(frame)), position)
+    return Batch(decode(encode(frame_of(first, count, topic))), position)
+
+
+def frame_of(first: int, count: int, topic: str = "A", body: bytes = b'{"x":1}') -> Frame:
+    one = pack_record(5, content_hash(check_topic(topic), body), b"", body)
+    return Frame(topic, 0, 0, b"p" * 8, first, first, count, "n.1", one * count)
 
 
 def following(*streams: tuple[str, str, int, int], room: int = 1000) -> Following:
@@ -203,11 +206,11 @@ def shown(events) -> list[tuple]:
     return [(event.id, event.position, event.payload, event.time_us, event.hash) for event in events]
 
 
-@given(st.integers(1, 3 * EVENTS_AT_ONCE), st.data())
-def test_a_handler_is_given_any_run_of_a_batch_as_if_all_had_been_made(count, data):
+@given(st.integers(1, 3 * EVENTS_AT_ONCE), st.sampled_from([1, 1000, BYTES_AT_ONCE]), st.data())
+def test_a_handler_is_given_any_run_of_a_batch_as_if_all_had_been_made(count, size, data):
     start = data.draw(st.integers(0, count))
     stop = data.draw(st.integers(start, count))
-    one = batch(5, count, position=40)
+    one = Batch(frame_of(5, count, body=b'{"x":"%s"}' % (b"x" * size)), position=40)
     assert shown(one.passing(start, stop)) == shown(one.events[start:stop])
 
 
