@@ -30,6 +30,7 @@ from time import monotonic
 
 import zmq
 
+from mesh import timeslice
 from mesh.attachment import Attachment
 from mesh.courses import Courses
 from mesh.errors import BusClosed, MeshError
@@ -136,6 +137,7 @@ class Session:
     # ---- the turn
 
     def _run(self) -> None:
+        timeslice.shorten()
         try:
             while not self._stopping:
                 try:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mesh import timeslice
 from mesh.errors import ConfigurationError, MeshError
 from node.agent import Agent
 from node.config import load_settings
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
             level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         keep_blocks()
+        timeslice.shorten()
         agent = Agent(settings, give_back=give_back)
         gc.set_threshold(_GC_OBJECTS)
         gc.freeze()  # what there is by now stays; to look it through again and again took 5 % of a busy node's time

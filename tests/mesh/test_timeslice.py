@@ -1,0 +1,73 @@
+"""Time slices: asked for by a thread, for itself and for what it begins."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
+
+from mesh.timeslice import SLICE_NS, shorten
+
+Value = TypeVar("Value")
+
+SCHED_GETATTR = 315
+SLICE_AT = 24
+"""Where the structure that sched_getattr fills holds the runtime."""
+
+
+def alone(call: Callable[[], Value]) -> Value:
+    """What a function returns in a thread that nobody else is in."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+def slice_ns() -> int:
+    """The slice of the calling thread; 0 from a kernel that has none."""
+    attributes = ctypes.create_string_buffer(56)
+    assert ctypes.CDLL(None).syscall(SCHED_GETATTR, 0, attributes, len(attributes), 0) == 0
+    return int.from_bytes(attributes.raw[SLICE_AT : SLICE_AT + 8], sys.byteorder)
+
+
+on_linux = pytest.mark.skipif(
+    platform.system() != "Linux" or platform.machine() != "x86_64", reason="the test reads slices on Linux on x86-64"
+)
+
+
+@on_linux
+def test_a_thread_and_what_it_begins_get_short_slices_and_nobody_else_does() -> None:
+    if not slice_ns():
+        pytest.skip("this kernel has one slice for all")
+    before = slice_ns()
+    assert alone(lambda: (shorten(), slice_ns(), alone(slice_ns))) == (True, SLICE_NS, SLICE_NS)
+    assert slice_ns() == before
+    assert alone(slice_ns) == before
+
+
+@on_linux
+def test_how_nice_a_thread_is_stays() -> None:
+    def asked() -> tuple[bool, int]:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 7)
+        return shorten(), os.getpriority(os.PRIO_PROCESS, 0)
+
+    assert alone(asked) == (True, 7)
+
+
+@on_linux
+def test_a_thread_that_was_given_another_policy_keeps_it() -> None:
+    def asked() -> tuple[bool, int]:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        return shorten(), os.sched_getscheduler(0)
+
+    assert alone(asked) == (False, os.SCHED_BATCH)
+
+
+def test_where_there_is_no_such_call_nothing_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.timeslice.platform.machine", lambda: "vax")
+    assert shorten() is False
