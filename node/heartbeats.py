@@ -6,7 +6,7 @@
                                                  that its far end bears
 
 Everybody tells everybody that he is there, so in a large mesh that is most of what an idle node does: its cost grows
-with the links, and that of all nodes together with their square. From 26 links on a node says it more rarely, but so
+with the links, and that of all nodes together with their square. From 21 links on a node says it more rarely, but so
 that three signs fall into the silence after which the far end takes it for dead; that is said in the greeting. To whom
 has not said it (an older release), and on a link that is new and not measured yet, a sign goes out at every beat.
 """
@@ -17,7 +17,7 @@ from collections.abc import Collection
 
 from node.link import Link
 
-SIGNS_PER_BEAT = 25
+SIGNS_PER_BEAT = 20
 """Signs of life that a node sends at a beat, as far as the far ends bear it."""
 _SIGNS_IN_SILENCE = 3
 """Signs that fall into the silence after which a peer counts as dead: two of them may be lost or late."""
