@@ -39,8 +39,8 @@ Fields = dict[str, Any]
 _PENDING_MS = 50
 _LOOK_S = 0.5
 """How often it is looked at who is missed."""
-REACH_S = 2.0
-"""How far apart changes of who is reached are told: all are told all of them, which grows with the cube of the mesh."""
+REACH_S = 0.02
+"""How far apart changes of who is reached are told, for each neighbour: all tell all, which grows with the cube."""
 
 
 class Neighbours:
@@ -171,7 +171,7 @@ class Neighbours:
         self._look_us = turn.now.later(_LOOK_S)
         reached = frozenset(each.name for each in self.routes.neighbours.values() if not each.leaf)
         if reached != self._reached and (turn.now.mono_us >= self._reach_us or self._carries(self._reached - reached)):
-            self._reach_us = turn.now.later(REACH_S)
+            self._reach_us = turn.now.later(REACH_S * len(self.routes.neighbours))
             fields = {"names": sorted(reached - self._reached), "lost": sorted(self._reached - reached), "whole": False}
             self._reached = reached
             self._reach_version += 1
