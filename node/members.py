@@ -97,7 +97,10 @@ class Member:
 
 
 class Members:
-    """The table. `me` is what this node says of itself; it is no row."""
+    """The table. `me` is what this node says of itself; it is no row.
+
+    `changed` are the origins of which peers are to be told, `unkept` those that may stand otherwise on the disk.
+    """
 
     def __init__(self, me: Fact, limits: Knobs, members_max: int = MEMBERS_MAX) -> None:
         self.me = me
@@ -105,6 +108,7 @@ class Members:
         self.rows: dict[str, Member] = {}
         self.version = 0
         self.changed: dict[str, None] = {}
+        self.unkept: dict[str, None] = {}
         self.accused_at = -1
         self.outrun_at = -1
         self.doubled = ""
@@ -175,7 +179,7 @@ class Members:
 
     def _touch(self, origin: str) -> None:
         self.version += 1
-        self.changed[origin] = None
+        self.changed[origin] = self.unkept[origin] = None
 
     def take_changed(self) -> list[str]:
         """The origins whose facts are news since this was last asked."""
@@ -251,6 +255,7 @@ class Members:
     def _bury(self, origin: str, now_us: int) -> None:
         row = self.rows.pop(origin)
         self.version += 1
+        self.unkept[origin] = None
         if len(self._tombstones) >= _TOMBSTONES_MAX:
             del self._tombstones[next(iter(self._tombstones))]
         self._tombstones[origin] = row.fact.stamp, now_us + self.limits.forget_after_us

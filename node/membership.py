@@ -59,8 +59,6 @@ class Membership:
         self._beat_us = 0
         self._repeat_us = 0
         self._kept: dict[str, MemberRow] = {}
-        self._kept_version = -1
-        self._rows: dict[str, tuple[Fact, MemberRow]] = {}
 
     def load(self, rows: Iterable[MemberRow], now_us: int) -> None:
         """Begin with the members that were known before the node was started; heard of, not seen."""
@@ -70,6 +68,7 @@ class Membership:
             fact = Fact(row.name, row.origin, row.incarnation, row.sequence, addresses=addresses)
             self.members.learn(fact, now_us)
             self._kept[row.origin] = row
+            self.members.unkept[row.origin] = None
 
     def _usable(self, addresses: Iterable[object]) -> tuple[str, ...]:
         return usable(addresses, self._links.me.addresses, self.seeds)
@@ -207,7 +206,7 @@ class Membership:
         if incarnation is not None:
             turn.changes.meta["incarnation"] = str(incarnation)
             turn.once_committed.append(lambda: self._refute(incarnation))
-        if self._kept_version != self.members.version:
+        if self.members.unkept:
             self._keep_members(turn)
 
     def _refute(self, incarnation: int) -> None:
@@ -216,25 +215,22 @@ class Membership:
         self.members.me = _fact_of(self._links)
 
     def _keep_members(self, turn: Turn) -> None:
-        version = self.members.version
-        wanted = {origin: self._row_of(row) for origin, row in self.members.rows.items() if _worth_keeping(row)}
-        self._rows = {origin: self._rows[origin] for origin in wanted}
+        """Whoever changed since is looked at, and not everybody: in a large mesh somebody does in most turns."""
+        origins, members = list(self.members.unkept), self.members
+        members.unkept.clear()
+        rows = [members.rows[origin] for origin in origins if origin in members.rows]
+        wanted = {row.fact.origin: _as_kept(row.fact) for row in rows if _worth_keeping(row)}
+        gone = [origin for origin in origins if origin in self._kept and origin not in wanted]
         turn.changes.members += [row for origin, row in wanted.items() if self._kept.get(origin) != row]
-        turn.changes.members_forgotten += [(origin,) for origin in self._kept if origin not in wanted]
+        turn.changes.members_forgotten += [(origin,) for origin in gone]
 
         def kept() -> None:
-            self._kept, self._kept_version = wanted, version
+            self._kept.update(wanted)
+            for origin in gone:
+                del self._kept[origin]
 
         turn.once_committed.append(kept)
-
-    def _row_of(self, row: Member) -> MemberRow:
-        """A member as it is written down; made once for each fact, as every change is a look at all of them."""
-        fact, known = row.fact, self._rows.get(row.fact.origin)
-        if known is None or known[0] is not fact:
-            addresses = json.dumps(fact.addresses)
-            known = fact, MemberRow(fact.origin, fact.name, fact.incarnation, fact.sequence, addresses)
-            self._rows[fact.origin] = known
-        return known[1]
+        turn.once_failed.append(lambda: members.unkept.update(dict.fromkeys(origins)))
 
     def lost_for_good(self, origin: str) -> bool:
         """Whether an origin will never speak again: its machine has begun anew, or is no longer expected."""
@@ -268,6 +264,10 @@ class Membership:
 def _fact_of(links: Links) -> Fact:
     me = links.me
     return Fact(me.name, me.origin, me.incarnation, me.sequence, "here", me.role, me.addresses, me.version, me.life)
+
+
+def _as_kept(fact: Fact) -> MemberRow:
+    return MemberRow(fact.origin, fact.name, fact.incarnation, fact.sequence, json.dumps(fact.addresses))
 
 
 def _worth_keeping(row: Member) -> bool:

@@ -289,3 +289,18 @@ def test_a_file_that_cannot_be_read_never_ends_the_node(
     assert bench.node.trouble is None
     assert bench.ask("status")["ok"]
     assert runs(bench.turn(frame), author) == [[1, 2, "A", 1]]
+
+
+def test_members_that_could_not_be_written_down_are_when_the_disk_takes_it(bench: Bench, store: FragileStore) -> None:
+    def kept() -> list[str]:
+        return sorted(row.name for row in bench.state.tables.members())
+
+    bench.peer("b")
+    bench.turn()
+    store.full = True
+    bench.peer("c")
+    assert kept() == ["b"]
+    store.full = False
+    for _ in range(3):
+        bench.turn(later_s=2.0)
+    assert kept() == ["b", "c"]
