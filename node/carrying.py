@@ -88,9 +88,8 @@ class Carrying:
     def _carrier(
         self, name: str, neighbours: Mapping[LinkKey, Neighbour], asked: Mapping[LinkKey, Collection[str]]
     ) -> LinkKey:
+        for link, names in asked.items():
+            if name in names and link in neighbours and name in self._reaches.get(link, ()):
+                return link
         able = [link for link in neighbours if name in self._reaches.get(link, ())]
-        standing = [link for link in able if name in asked.get(link, ())]
-        ranked = sorted(
-            able, key=lambda link: (crc32(f"{self._me}\0{name}\0{neighbours[link].name}".encode()), str(link))
-        )
-        return standing[0] if standing else ranked[0]
+        return min(able, key=lambda link: (crc32(f"{self._me}\0{name}\0{neighbours[link].name}".encode()), str(link)))
