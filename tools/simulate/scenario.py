@@ -19,6 +19,8 @@ from tools.simulate.world import World
 KNOBS_S, _HASTY_S = (1.0, 10.0), (0.25, 1.5)
 """Heartbeat and dead-after; the hasty ones forget who is gone after nine minutes."""
 _WINDOW_US = 10_000_000
+_BUSY_FROM = 50
+"""A turn takes so many times longer as a mesh is larger than this: with more to do, more waits for each turn."""
 TOPICS = tuple(f"{name}.{number}" for name in ("job", "gpu") for number in range(4))
 
 
@@ -62,7 +64,7 @@ def draw_scenario(world: World, nodes: int, hasty: bool = False) -> Scenario:
             name,
             plan(seeds[name], name in leaves, _HASTY_S if hasty else KNOBS_S),
             name in leaves,
-            draw.choice((1000, 2000, 5000)),
+            draw.choice((1000, 2000, 5000)) * max(1, nodes // _BUSY_FROM),
         )
         for name in names
     )
