@@ -179,13 +179,13 @@ class Bench:
         """Attach a publisher."""
         Program(self, author.id).attach(first)
 
-    def peer(self, name: str, *patterns: str, address: str = "") -> str:
-        """Link with a (played) peer that wants the patterns; returns the link's key."""
+    def peer(self, name: str, *patterns: str, address: str = "", role: Role = "peer") -> str:
+        """Link with a (played) peer, or leaf, that wants the patterns; returns the link's key."""
         address = address or f"tcp://{name}:7270"
         self.links.dial([address])
         hello = {"t": "hello", "answer": True, "protocol": 1, "name": name, "origin": f"{name}.1", "version": "1.0"}
         self.turn(link_events=[(address, "connected", "")])
-        self.turn(links=[(address, control(hello))])
+        self.turn(links=[(address, control({**hello, "role": role}))])
         self.turn(links=[(address, control(interest(name, *patterns)))])
         return address
 
