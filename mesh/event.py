@@ -207,7 +207,8 @@ def pack_payload(payload: Mapping[str, Any] | None) -> bytes:
         raise PayloadTooLarge(
             f"payload has {len(body)} bytes, at most {PAYLOAD_BYTES_MAX} are allowed; store it and publish its address"
         )
-    if body.rfind(b"null") >= 0:  # in 8 KB without one: 1.5 µs, where `in` and `count` take 4
+    null_at = body.rfind(b"null")  # in 8 KB without one: 1.5 µs, where `in` and `count` take 4
+    if null_at >= 0 and not (None in payload.values() and body.rfind(b"null", 0, null_at) < 0):  # one, and it is None
         nulls = body.count(b"null")  # usually as many as the values themselves: then nothing is looked through
         if nulls > [*payload.values()].count(None):
             _refuse_lost_float(payload, "payload")  # more nulls than plain None accounts for
