@@ -246,7 +246,7 @@ class Store:
         beside = apsw.Connection(self.path, vfs=self._vfs)
         beside.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         beside.pragma("synchronous", _SYNCHRONOUS["full"])
-        beside.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # what was never read is never folded
+        list(beside.execute("SELECT count(*) FROM sqlite_schema"))  # what was never read is never folded
         _file_control(beside, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(_CHUNK_BYTES))
         self._beside = beside
         self._folding = Folding(self._fold_beside)
