@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from sys import intern
 from typing import Any
 
 from mesh.errors import MalformedFrame
@@ -237,5 +238,5 @@ class Neighbours:
         self._fetching.want(link.key, fields["ranges"], turn)
 
     def _reach(self, link: Link, fields: Fields, turn: Turn) -> None:
-        names, lost = ([str(name) for name in fields[key]] for key in ("names", "lost"))
+        names, lost = ([intern(str(name)) for name in fields[key]] for key in ("names", "lost"))
         self._carrying.reach(link.key, int(fields["version"]), names, bool(fields["whole"]), lost)

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from mesh.topic import PatternSet
@@ -331,7 +332,7 @@ class Spreading:
         version, told = int(fields["version"]), self._told[link.key]
         if version not in told.local:
             return
-        origins, detoured = ([str(each) for each in fields.get(name, ())] for name in ("origins", "detoured"))
+        origins, detoured = ([intern(str(each)) for each in fields.get(name, ())] for name in ("origins", "detoured"))
         for origin, topic, head in fields["heads"]:
             self._beginnings.place((str(origin), str(topic), int(head)), learn, turn)
         told.answered = max(told.answered, version)
