@@ -21,9 +21,10 @@ from tools.simulate.world import World
 
 WANTING = 3
 """How many nodes want the events when not all do."""
-_SETTLED_S, _IDLE_S, _TAIL_S = 30.0, 20.0, 10.0
-"""Streams are compared every ten seconds, so all but the first are multiples of that."""
-_EVENTS, _BURST = 20, 1000
+_SETTLED_S, _IDLE_S, _TAIL_S = 30.0, 30.0, 30.0
+"""Streams are compared every ten seconds, signs of life sent every one to three and measured at every fifth: all of it
+comes as often in one half minute as in another."""
+_EVENTS, _BURST = 30, 1000
 _FILLING = 85
 _TOPIC = "job.0"
 
