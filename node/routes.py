@@ -52,7 +52,7 @@ class Routes:
     """The routes of one node. `me` is its name, `leaf` whether it only dials.
 
     `heard`: the origins each link speaks for, its far end's own among them. `version` counts the changes. Between peers
-    only leaves and those who ask to be carried for are looked at (`_spoken_for`): what is to be said to one peer must
+    only leaves and those who ask to be carried for are looked at (`_askers`): what is to be said to one peer must
     not cost as much as there are peers.
     """
 
@@ -65,7 +65,7 @@ class Routes:
         self.version = 0
         self._named: dict[str, LinkKey] = {}
         self._leaves: dict[LinkKey, None] = {}
-        self._spoken_for: dict[LinkKey, None] = {}
+        self._askers: dict[LinkKey, None] = {}
         self._wanted_at, self._wanted = -1, PatternSet(())
         self._onward: dict[tuple[str, str, LinkKey | None], tuple[LinkKey, ...]] = {}
 
@@ -82,18 +82,18 @@ class Routes:
     def _put(self, link: LinkKey, neighbour: Neighbour) -> None:
         self.neighbours[link] = neighbour
         self._named[neighbour.name] = link
-        self._spoken_for.pop(link, None)
+        self._askers.pop(link, None)
         self._leaves.pop(link, None)
-        if neighbour.leaf or neighbour.carried:
-            self._spoken_for[link] = None
         if neighbour.leaf:
             self._leaves[link] = None
+        elif neighbour.carried:
+            self._askers[link] = None
 
     def _take(self, link: LinkKey) -> Neighbour | None:
         neighbour = self.neighbours.pop(link, None)
         if neighbour is not None and self._named.get(neighbour.name) == link:
             del self._named[neighbour.name]
-        self._spoken_for.pop(link, None)
+        self._askers.pop(link, None)
         self._leaves.pop(link, None)
         return neighbour
 
@@ -132,7 +132,7 @@ class Routes:
     def wanted(self) -> set[str]:
         """Every pattern that this node wants, for itself or on behalf of a leaf or of whom it carries for."""
         found = set(self._interest.patterns)
-        for link in () if self.leaf else self._spoken_for:
+        for link in () if self.leaf else (*self._leaves, *self._askers):
             found.update(*(patterns for _, patterns in self._straight(link)))
         return found
 
@@ -149,7 +149,7 @@ class Routes:
 
     def spoken_for(self, link: LinkKey) -> bool:
         """Whether this node speaks for the far end towards peers: a leaf, or a peer that asks to be carried for."""
-        return link in self._spoken_for
+        return link in self._leaves or link in self._askers
 
     def leaves(self) -> list[LinkKey]:
         """The links to leaves."""
@@ -207,7 +207,7 @@ class Routes:
     def detoured_for(self, link: LinkKey) -> tuple[str, ...]:
         """The members in a link's lists that are in them because they asked to be carried."""
         to = self.neighbours[link]
-        askers = [] if to.leaf else [other for other in self.wanting_from(link) if other not in self._leaves]
+        askers = [] if self.leaf or to.leaf else self._asking_for(link)
         if not askers:
             return ()
         behind = {name for leaf in self._leaves for name in self._interest.of(leaf)}
@@ -220,8 +220,12 @@ class Routes:
         """The links to which is passed on what comes by this one, if they want it."""
         if self.leaf or self.neighbours[link].leaf:
             return self._others(link)
-        name, spoken = self.neighbours[link].name, ((each, self.neighbours[each]) for each in self._spoken_for)
-        return [other for other, to in spoken if other != link and (to.leaf or name in to.carried)]
+        return [*self._leaves, *self._asking_for(link)]
+
+    def _asking_for(self, link: LinkKey) -> list[LinkKey]:
+        """The links to peers that ask to be brought what comes by this one."""
+        name = self.neighbours[link].name
+        return [other for other in self._askers if other != link and name in self.neighbours[other].carried]
 
     def bringing_to(self, link: LinkKey) -> list[LinkKey]:
         """The links from which is passed on to this one what it wants."""
