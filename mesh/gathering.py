@@ -13,9 +13,11 @@ that are compared.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import NoReturn
 
 from mesh.errors import BufferFull, BusClosed, SpoolError
@@ -30,6 +32,8 @@ Keep = Callable[[int, str, bytes], object]
 class Gathering:
     """Bounded by events and bytes; `put` calls `wake` while `asleep` is set. `count` is of all that was ever put.
 
+    Before that is set, an event that nothing waits in front of calls it from `alone_from` on (monotonic seconds).
+
     full(bound)  what `BufferFull` says when a bound, such as "100 events", is reached
     """
 
@@ -42,6 +46,7 @@ class Gathering:
         keep: Keep | None = None,
     ) -> None:
         self.asleep = False
+        self.alone_from = math.inf
         self.count = self.size_bytes = 0
         self.refusal: str | None = None
         self.lock = threading.RLock()
@@ -89,7 +94,7 @@ class Gathering:
             self.size_bytes += size_bytes
             if self._coming:
                 self._admit_coming()
-        if self.asleep:
+        if self.asleep or (not index and len(self._runs) == 1 and monotonic() >= self.alone_from):
             self._wake()
         return Receipt(run.answers, index)
 

@@ -12,6 +12,7 @@ earlier start has left is here from the beginning.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections import deque
@@ -33,7 +34,7 @@ FRAMES_PER_TURN = 200
 
 
 class Outbox:
-    """Unreceipted events of one session, bounded by count and bytes. Putting calls `wake` while `asleep` is set."""
+    """Unreceipted events of one session, bounded by count and bytes. Putting calls `wake` as `wake_for` says."""
 
     def __init__(
         self,
@@ -82,14 +83,10 @@ class Outbox:
 
     # ---- the I/O thread
 
-    @property
-    def asleep(self) -> bool:
-        """Whether putting wakes the I/O thread."""
-        return self._fresh.asleep
-
-    @asleep.setter
-    def asleep(self, asleep: bool) -> None:
-        self._fresh.asleep = self.express.coming.asleep = asleep
+    def wake_for(self, every: bool, alone_from: float = math.inf) -> None:
+        """Whether each put wakes the I/O thread, or else from when on (monotonic s) one that nothing waits before."""
+        for gathering in (self._fresh, self.express.coming):
+            gathering.asleep, gathering.alone_from = every, alone_from
 
     @property
     def first(self) -> int:

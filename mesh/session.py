@@ -6,7 +6,7 @@
 A turn: sleep until something arrives or is due → read the sockets that have something → send what is ready. The thread
 sleeps in one poll; other threads wake it through an eventfd, and only when it is asleep. While frames are out,
 publishers do not wake it at all: the receipts do, or a millisecond (Nagle, RFC 896), so a publisher in a tight loop
-does not pay for a switch of threads with every event.
+does not pay for a switch of threads with every event. One that publishes now and then is in none, and wakes it.
 
 A turn that gave handlers something ends with that: their threads need the interpreter, and get it when this one sleeps
 again. What the turn would have done else is done when they are done (they wake it), or after a millisecond.
@@ -20,6 +20,7 @@ attachment holds, which is tried at growing intervals (`mesh.attachment`).
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import threading
@@ -55,6 +56,10 @@ IDLE_S = 5.0
 GATHER_S = 0.001
 """While receipts are on their way, publishers do not wake the thread: what they publish in this time is one batch.
 Behind a frame of ephemeral events, which has no receipt, it is just this time."""
+
+ALONE_S = 0.0003
+"""But an event that nothing waits in front of is sent, when so much time has passed since the last frame: its program
+is in no tight loop, and where the node is late it would be kept from it for the rest of the millisecond."""
 
 GATHER_WHILE_S = 0.02
 """A node that has not receipted for so long is waited for in a longer sleep."""
@@ -102,7 +107,8 @@ class Session:
     def stir(self) -> None:
         """Wake the I/O thread if it sleeps."""
         if self._asleep:
-            self._asleep = self.outbox.asleep = False
+            self._asleep = False
+            self.outbox.wake_for(every=False)
             self._poll.wake()
 
     def call(self, command: Callable[[float], object]) -> None:
@@ -182,17 +188,24 @@ class Session:
 
     def _sleep(self, now: float) -> list[zmq.Socket[bytes]]:
         self._asleep = True
+        outbox = self.outbox
+        sent_at = max(outbox.flight.in_flight_since, outbox.express.sent_at)
         gathering = (
             self._full
-            or now - self.outbox.flight.in_flight_since < GATHER_WHILE_S
-            or now - self.outbox.express.sent_at < GATHER_S
+            or now - outbox.flight.in_flight_since < GATHER_WHILE_S
+            or now - outbox.express.sent_at < GATHER_S
         )
-        self.outbox.asleep = self._attachment.phase == "attached" and not gathering
-        due = now if self._commands or (self.outbox.asleep and self.outbox.ready) else self._next_at(now)
+        attached = self._attachment.phase == "attached"
+        every = attached and not gathering
+        alone_from = sent_at + ALONE_S if attached and not self._full else math.inf
+        outbox.wake_for(every, alone_from)
+        sending = (every or now >= alone_from) and outbox.ready
+        due = now if self._commands or sending else self._next_at(now)
         if gathering:
             due = min(due, now + GATHER_S)
         ready = self._poll.sleep(due - now)
-        self._asleep = self.outbox.asleep = False
+        self._asleep = False
+        outbox.wake_for(every=False)
         return ready
 
     def _next_at(self, now: float) -> float:

@@ -1,5 +1,7 @@
 """What gathers before it is sent: runs, bounds, and calls that interrupt each other."""
 
+from time import monotonic
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +95,21 @@ def test_whoever_sleeps_is_woken_by_a_put_and_who_does_not_is_not():
     box.asleep = True
     box.put("A", b"2")
     assert woken == [2]
+
+
+def test_from_a_moment_on_what_nothing_waits_in_front_of_wakes_all_the_same():
+    woken = []
+    box = Gathering(10, 100, lambda: woken.append(box.count), str)
+    box.alone_from = monotonic() + 60
+    box.put("A", b"1")
+    box.take()
+    box.alone_from = monotonic()
+    for topic in ("A", "A", "B"):
+        box.put(topic, b"2")
+    assert woken == [2]
+    box.take()
+    box.put("B", b"3")
+    assert woken == [2, 5]
 
 
 @pytest.mark.parametrize("inner", ["A", "B"])

@@ -50,7 +50,7 @@ class Program:
         self.draw = self.world.draw("program", name, life)
         self.session = self.draw.randbytes(8)
         self.outbox = Outbox(self.session, 100_000, 64 << 20, self.wake)
-        self.outbox.asleep = True
+        self.outbox.wake_for(every=True)
         self.courses = Courses(self.session, self.wake)
         self._attachment = Attachment()
         self._address = session_topic(self.session)
