@@ -27,10 +27,10 @@ def peer_rows(node: Node, now: Now) -> list[Row]:
     members, links = node.membership.members, list(node.links.links.values())
     mine: dict[str, list[Link]] = {}
     for link in links:
-        mine.setdefault(link.origin, []).append(link)
+        mine.setdefault(link.origin or link.address, []).append(link)
     present = {row.fact.name for row in members.rows.values() if row.fact.status == "here" or row.linked}
     rows = [
-        _member_row(node, row, _best(mine.get(origin, [])), now)
+        _member_row(node, row, _best(mine.get(origin) or _tried(row, mine)), now)
         for origin, row in members.rows.items()
         if row.linked or row.fact.status == "here" or row.fact.name not in present
     ]
@@ -41,6 +41,11 @@ def peer_rows(node: Node, now: Now) -> list[Row]:
         if link.dialled and link.origin not in members.rows and (link.refused or link.address not in served)
     ]
     return sorted(rows, key=lambda row: (row["name"], row["address"]))
+
+
+def _tried(member: Member, links: dict[str, list[Link]]) -> list[Link]:
+    """The connections that nobody has answered yet, and that would lead to a member."""
+    return [link for address in member.fact.addresses for link in links.get(address, [])]
 
 
 def _best(links: list[Link]) -> Link | None:

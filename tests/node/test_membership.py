@@ -60,6 +60,15 @@ def test_an_address_where_the_key_is_refused_is_told_apart_from_one_that_is_down
     assert [row["link"] for row in peer_rows(bench.node, bench.now) if row["name"] == "x"] == ["up"]
 
 
+def test_why_a_member_of_whom_one_only_heard_cannot_be_dialled_is_said(bench: Bench) -> None:
+    link = bench.peer("b")
+    gossip(bench, link, row("z"))
+    bench.turn(later_s=1.0)
+    bench.turn(link_events=[("tcp://z:1", "disconnected", "the proxy does not answer")])
+    (shown,) = [each for each in peer_rows(bench.node, bench.now) if each["name"] == "z"]
+    assert (shown["link"], shown["reason"]) == ("connecting", "the proxy does not answer")
+
+
 def test_a_node_that_slept_accuses_nobody_and_keeps_its_links(bench: Bench) -> None:
     bench.peer("b")
     bench.turn(later_s=60.0)
