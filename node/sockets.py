@@ -5,6 +5,7 @@
     ctl   ROUTER bound   ◀─▶ requests, replies
     link  ROUTER bound   ◀─▶ peers that dialled us                   MANDATORY: an unknown or full peer is an error
     link  DEALER, one per dialled peer, each with a monitor that tells when its connection stands and falls
+          through a proxy: connected to a Unix socket of `node.tunnels`, and known by the peer's own address
 
 Every link has a queue of its own, bounded in bytes together with what its socket took and its peer did not
 (`node.link_queues`). What a full socket does not take waits there; what the queue does not hold is dropped and counted
@@ -30,6 +31,7 @@ from node.link import KEY_REFUSED
 from node.link_queues import LinkQueues
 from node.readable import Readable, more
 from node.trouble import DRAIN_BYTES_MAX
+from node.tunnels import ANSWER_S, Tunnels
 from node.turn import LinkKey, Turn
 
 _DRAIN_MAX = 512
@@ -62,7 +64,6 @@ class Sockets:
     """All sockets of one node. Bound when constructed; raises `ConfigurationError` when an address cannot be bound."""
 
     def __init__(self, data_dir: Path, listen: str, local_tcp: str, link_queue_bytes: int, socks5: str = "") -> None:
-        self._socks5 = socks5
         self._queues = LinkQueues(link_queue_bytes, self._try)
         self._context = zmq.Context()
         self._poller = zmq.Poller()
@@ -70,6 +71,7 @@ class Sockets:
         self._watched: Readable[str] = Readable()
         self._waker = -1
         self._dir, self._own_dir = _socket_dir(data_dir)
+        self._tunnels = Tunnels(socks5, self._dir, _UNANSWERED_MS) if socks5 else None
         try:
             self._open(listen, local_tcp)
         except BaseException:
@@ -156,13 +158,15 @@ class Sockets:
         self.undial(address)
         dealer = self._link_socket(zmq.DEALER)
         dealer.setsockopt(zmq.IPV6, 1)
-        if self._socks5:
-            dealer.setsockopt_string(zmq.SOCKS_PROXY, self._socks5)
+        if self._tunnels:  # what the proxy takes to connect counts as the handshake's time
+            dealer.setsockopt(zmq.HANDSHAKE_IVL, int(ANSWER_S * 1000) + _HANDSHAKE_MS)
         monitor = self._monitor(dealer)
         try:
-            dealer.connect(address)
-        except zmq.ZMQError as error:
+            dealer.connect(self._tunnels.open(address) if self._tunnels else address)
+        except (OSError, zmq.ZMQError) as error:
             _end(dealer, monitor)
+            if self._tunnels:
+                self._tunnels.end(address)
             raise ConfigurationError(
                 f"cannot dial {address}: {os.strerror(error.errno or 0)}; correct the peer's address"
             ) from None
@@ -178,6 +182,8 @@ class Sockets:
         self._dialled.remove(address)
         self._watched.remove(address)
         _end(dealer, self._monitors.pop(address))
+        if self._tunnels:
+            self._tunnels.end(address)
         self._queues.forget(address)
 
     def _redial(self, turn: Turn) -> None:
@@ -254,7 +260,9 @@ class Sockets:
             self._events.append((address, "connected", ""))
         else:
             self._queues.forget(address)
-            self._events.append((address, "disconnected", _FAILURES.get(event, "the connection was closed")))
+            reason = self._tunnels.reason(address) if self._tunnels else ""
+            reason = reason or _FAILURES.get(event, "the connection was closed")
+            self._events.append((address, "disconnected", reason))
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -311,6 +319,9 @@ class Sockets:
         self._dialled.close()
         self._watched.close()
         self._context.destroy(linger=linger_ms)
+        if self._tunnels:
+            self._tunnels.close(linger_ms)
+            self._tunnels = None
         waker, self._waker = self._waker, -1
         if waker >= 0:
             os.close(waker)

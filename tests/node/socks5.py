@@ -12,12 +12,17 @@ _ADDRESS_BYTES = {1: 4, 4: 16}
 
 
 class Socks5:
-    """A proxy on a free port of loopback. `asked` are the places it has connected to: (host, port)."""
+    """A proxy on loopback, at a free port unless told. `asked` are the places it has connected to: (host, port).
 
-    def __init__(self) -> None:
+    `names` are those that it alone knows, and what they stand for.
+    """
+
+    def __init__(self, at: str = "127.0.0.1:0", names: dict[str, str] | None = None) -> None:
         self.asked: list[tuple[str, int]] = []
+        self._names = names or {}
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        host, _, port = at.rpartition(":")
+        self._listener = socket.create_server((host, int(port)))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -43,7 +48,11 @@ class Socks5:
             _exactly(client, methods)
             client.sendall(b"\x05\x00")
             host, port = self._request(client)
-            far = socket.create_connection((host, port))
+            try:
+                far = socket.create_connection((self._names.get(host, host), port))
+            except ConnectionRefusedError:
+                client.sendall(b"\x05\x05\x00\x01" + bytes(6))
+                return
             self._open.append(far)
             self.asked.append((host, port))
             client.sendall(b"\x05\x00\x00\x01" + bytes(6))
@@ -72,3 +81,4 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
+        target.shutdown(socket.SHUT_WR)

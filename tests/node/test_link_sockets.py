@@ -14,7 +14,6 @@ from node.sockets import Sockets
 from node.turn import CONTROL
 from tests.conditions import eventually
 from tests.node.socket_clients import MIB, Context, Heard, stalled, turn
-from tests.node.socks5 import Socks5
 
 
 def test_a_link_carries_both_ways_and_tells_when_it_stands_and_falls(open_sockets: Callable[..., Sockets]) -> None:
@@ -218,11 +217,3 @@ def test_a_link_goes_over_ipv6(open_sockets: Callable[..., Sockets]) -> None:
     far, near = open_sockets(listen="tcp://[::1]:0"), open_sockets()
     assert far.listen.startswith("tcp://[::1]:")
     both_ways(near, far, far.listen)
-
-
-def test_a_link_goes_through_a_socks5_proxy(open_sockets: Callable[..., Sockets]) -> None:
-    with Socks5() as proxy:
-        far, near = open_sockets(), open_sockets(socks5=proxy.address)
-        both_ways(near, far, far.listen)
-        host, _, port = far.listen.removeprefix("tcp://").rpartition(":")
-        assert proxy.asked == [(host, int(port))]

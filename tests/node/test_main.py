@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from mesh.client import NodeClient
 from node.__main__ import main
 from node.store import Store
 from tests.conditions import eventually
@@ -151,6 +152,21 @@ def test_a_signal_ends_a_node_in_good_order_and_soon(tmp_path: Path, start: Star
     store = Store(tmp_path / "mesh.db")
     assert store.read_meta()["stopped"] == "yes"
     store.close()
+
+
+def test_a_node_whose_proxy_was_never_there_says_so_and_stops_in_good_order(tmp_path: Path, start: Start) -> None:
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        proxy = f"127.0.0.1:{kept.getsockname()[1]}"
+        node = start(*place(tmp_path / "n"), "--peer", "tcp://10.0.0.7:7270", MESH_NODE_SOCKS5=proxy)
+        node.ready()
+
+        def reason() -> str:
+            with NodeClient(tmp_path / "n") as client:
+                return str(client.request("status")["peers"][0]["reason"])
+
+        eventually(lambda: reason() == f"the proxy {proxy} does not answer: Connection refused")
+        assert node.end(signal.SIGTERM) == (0, "")
 
 
 def test_a_linked_peer_learns_that_a_node_left(tmp_path: Path, start: Start) -> None:
