@@ -48,7 +48,7 @@ class NodeProcess:
     ) -> None:
         self.data_dir = data_dir
         self.name = name
-        self.listen = listen
+        self.listen = "" if "--leaf" in flags else listen
         self.http = http
         self.origin = ""
         self._peers = list(peers)

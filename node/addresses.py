@@ -34,7 +34,7 @@ def usable(addresses: Iterable[object], own: Iterable[str], seeds: Iterable[str]
     mine = set(own)
     at_home = any(is_loopback(each) for each in (*mine, *seeds))
     found = dict.fromkeys(
-        each for each in addresses if isinstance(each, str) and len(each) <= _TEXT_MAX and _names_a_place(each)
+        each for each in addresses if isinstance(each, str) and len(each) <= _TEXT_MAX and names_a_place(each)
     )
     chosen = [each for each in found if each not in mine and (at_home or not is_loopback(each))]
     return tuple(chosen[:ADDRESSES_MAX])
@@ -47,7 +47,7 @@ def advertised(listen: str, advertise: Iterable[str], here: Iterable[Interface] 
     bridges last; loopback leads to whoever dials it, and is told to nobody.
     """
     said = tuple(advertise)
-    if said or _names_a_place(listen):
+    if said or names_a_place(listen):
         return said or (listen,)
     families = {"tcp://0.0.0.0": (4,), "tcp://[::]": (4, 6)}.get(listen.rpartition(":")[0], ())
     in_order = sorted(here, key=lambda each: (each.bridge, not each.default))
@@ -60,7 +60,7 @@ def advertised(listen: str, advertise: Iterable[str], here: Iterable[Interface] 
 
 def everywhere(listen: str) -> bool:
     """Whether a node listens at all addresses of its machine."""
-    return bool(listen) and not _names_a_place(listen)
+    return bool(listen) and not names_a_place(listen)
 
 
 def untold(listen: str, addresses: Iterable[str]) -> str:
@@ -87,7 +87,8 @@ def is_loopback(address: str) -> bool:
 
 
 @lru_cache(maxsize=_ADDRESSES_KNOWN)
-def _names_a_place(address: str) -> bool:
+def names_a_place(address: str) -> bool:
+    """Whether an address is one host and one port, so that it can be dialled."""
     host, found = _host(address), _ADDRESS.fullmatch(address)
     if host is None or found is None or not 0 < int(found[2]) < 65536:
         return False

@@ -30,7 +30,8 @@ from mesh.errors import ConfigurationError
 from mesh.limits import DEDUP_EVENTS_MAX, DEDUP_WINDOW_S
 from mesh.location import default_data_dir
 from mesh.topic import check_pattern, check_topic
-from node.link import Role
+from node.addresses import is_loopback, names_a_place
+from node.link import ADDRESSES_MAX, Role
 from node.suspicion import knobs
 
 ENV_PREFIX = "MESH_NODE_"
@@ -80,10 +81,18 @@ class NodeSettings(BaseSettings):
             raise ValueError(f"{name!r} is no node name; use up to 63 letters, digits, '-' and '_'")
         return name
 
-    @field_validator("listen", "local_tcp")
+    @field_validator("listen")
     @classmethod
     def _endpoint(cls, address: str) -> str:
         return check_address(address) if address else address
+
+    @field_validator("local_tcp")
+    @classmethod
+    def _local(cls, address: str) -> str:
+        """Whoever reaches these sockets may do everything: they are for this machine alone."""
+        if address and not is_loopback(check_address(address).replace(":*", ":0")):
+            raise ValueError(f"{address!r} is open to other machines; use tcp://127.0.0.1:PORT or tcp://[::1]:PORT")
+        return address
 
     @field_validator("http")
     @classmethod
@@ -106,10 +115,17 @@ class NodeSettings(BaseSettings):
     def _peers(cls, peers: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(check_peer(peer) for peer in peers))
 
+    @field_validator("advertise")
+    @classmethod
+    def _advertise(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        if len(addresses) > ADDRESSES_MAX:
+            raise ValueError(f"{len(addresses)} addresses; others remember {ADDRESSES_MAX} of a node, name the best")
+        return addresses
+
     @field_validator("socks5")
     @classmethod
     def _proxy(cls, proxy: str) -> str:
-        if proxy and not _ADDRESS.fullmatch(f"tcp://{proxy}"):
+        if proxy and not names_a_place(f"tcp://{proxy}"):
             raise ValueError(f"{proxy!r} is no SOCKS5 proxy; write HOST:PORT")
         return proxy
 
@@ -139,6 +155,8 @@ class NodeSettings(BaseSettings):
         knobs(self.heartbeat_s, self.dead_after_s)
         if self.leaf and self.advertise:
             raise ValueError("a leaf is dialled by nobody; leave out advertise, or leaf")
+        if self.leaf and self.listen not in ("", type(self).model_fields["listen"].default):
+            raise ValueError(f"a leaf listens nowhere, and listen is {self.listen!r}; leave out listen, or leaf")
         return self
 
     @property
@@ -174,8 +192,7 @@ def check_address(address: str) -> str:
 
 def check_peer(address: str) -> str:
     """Return an address that can be dialled as it is; raise `ValueError` for one that only a listener can use."""
-    host, _, port = check_address(address).removeprefix("tcp://").rpartition(":")
-    if port.strip("0") in ("", "*") or host == "*":
+    if not names_a_place(check_address(address)):
         raise ValueError(f"{address!r} cannot be dialled; a peer has one host and one port, tcp://HOST:PORT")
     return address
 

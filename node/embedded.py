@@ -29,7 +29,7 @@ class EmbeddedNode:
 
     data_dir   as `mesh-node --data-dir`; default: the default data directory
     name       as `--name`
-    listen     as `--listen`; default: a free port on loopback
+    listen     as `--listen`; default: a free port on loopback, for a leaf nowhere
     peers      as `--peer`; default: none
     http       as `--http`; default: no pages
     settings   any other key of the configuration file
@@ -39,11 +39,13 @@ class EmbeddedNode:
         self,
         data_dir: str | Path | None = None,
         name: str | None = None,
-        listen: str = "tcp://127.0.0.1:0",
+        listen: str | None = None,
         peers: Sequence[str] = (),
         http: str = "",
         **settings: Any,
     ) -> None:
+        if listen is None:
+            listen = "" if settings.get("leaf") else "tcp://127.0.0.1:0"
         flags = {"data_dir": data_dir, "name": name, "listen": listen, "peers": tuple(peers), "http": http, **settings}
         self._settings = load_settings(None, {key: value for key, value in flags.items() if value is not None})
         self._agent: Agent | None = None

@@ -227,9 +227,39 @@ def test_a_leaf_is_no_peer_listens_nowhere_and_cannot_be_advertised(tmp_path: Pa
     assert load_settings(None, {"data_dir": tmp_path}).role == "peer"
     with pytest.raises(ConfigurationError, match="a leaf is dialled by nobody"):
         load_settings(None, {"leaf": True, "advertise": ("tcp://h:1",), "data_dir": tmp_path})
+    assert load_settings(None, {"leaf": True, "listen": "", "data_dir": tmp_path}).accepts_at == ""
+    with pytest.raises(ConfigurationError, match=r"a leaf listens nowhere, and listen is 'tcp://10.0.0.7:7270'"):
+        load_settings(None, {"leaf": True, "listen": "tcp://10.0.0.7:7270", "data_dir": tmp_path})
 
 
-@pytest.mark.parametrize("proxy", ["socks5://h:1", "h", "h:", ":1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
+@pytest.mark.parametrize("port", ["7272", "0", "*"])
+def test_the_sockets_for_local_programs_may_be_on_loopback(tmp_path: Path, host: str, port: str) -> None:
+    address = f"tcp://{host}:{port}"
+    assert load_settings(None, {"local_tcp": address, "data_dir": tmp_path}).local_tcp == address
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "*", "[::]", "10.0.0.7", "[fd00::7]", "gpu-17", "127.0.0.1.lan"])
+def test_and_nowhere_else(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"configuration of local_tcp: .* is open to other machines"):
+        load_settings(None, {"local_tcp": f"tcp://{host}:7272", "data_dir": tmp_path})
+
+
+@pytest.mark.parametrize("key", ["peers", "advertise"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "*"])
+def test_no_peer_is_everywhere(tmp_path: Path, key: str, host: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"configuration of {key}: .* cannot be dialled"):
+        load_settings(None, {key: (f"tcp://{host}:7270",), "data_dir": tmp_path})
+
+
+def test_at_most_eight_addresses_are_advertised(tmp_path: Path) -> None:
+    eight = tuple(f"tcp://h:{port}" for port in range(1, 9))
+    assert load_settings(None, {"advertise": eight, "data_dir": tmp_path}).advertise == eight
+    with pytest.raises(ConfigurationError, match="configuration of advertise: 9 addresses; others remember 8"):
+        load_settings(None, {"advertise": (*eight, "tcp://h:9"), "data_dir": tmp_path})
+
+
+@pytest.mark.parametrize("proxy", ["socks5://h:1", "h", "h:", ":1", "h:99999", "h:0"])
 def test_a_proxy_is_a_host_and_a_port(tmp_path: Path, proxy: str) -> None:
     assert load_settings(None, {"socks5": "127.0.0.1:9050", "data_dir": tmp_path}).socks5 == "127.0.0.1:9050"
     with pytest.raises(ConfigurationError, match="write HOST:PORT"):
