@@ -5,6 +5,9 @@
 
 A report is idempotent: a move that does not go beyond the cursor says nothing new, and the outcome of a redelivery
 counts only for the attempt that is the letter's next. So a program may send it again after any failure.
+
+A node whose disk was lost may not know a stream yet that its program has followed. Such a move is taken in as well: a
+program believes what was granted, and its next report begins there.
 """
 
 from __future__ import annotations
@@ -37,11 +40,13 @@ class Reports:
         """One subscription's part of a report: `moves` and `letters` in the shapes of `mesh.requests`."""
         for origin, topic, first, last, failures, lost in part.get("moves", ()):
             stream = self._state.relay.streams.get((origin, topic))
+            move = {"from": first, "to": last, "failures": failures, "lost": lost}
             if stream is not None:
-                move = {"from": first, "to": last, "failures": failures, "lost": lost}
                 settled = settle(following, stream, self._cursor(following, stream, turn), move)
                 if settled is not None:
                     self._record(following, settled, turn)
+            elif (origin, topic) in following.resumed:
+                self._move_unheard(following, (origin, topic), move, turn)
         for letter, attempt, failure in part.get("letters", ()):
             checked = None if failure is None else check_failure(failure)
             self._outcome(int(letter), int(attempt), checked, following, turn)
@@ -49,8 +54,31 @@ class Reports:
     def _cursor(self, following: Following, stream: Stream, turn: Turn) -> int:
         return turn.moved.get((following, stream.id), following.cursor(stream))
 
+    def _move_unheard(self, following: Following, key: tuple[str, str], move: Mapping[str, Any], turn: Turn) -> None:
+        """A move in a stream that the program has followed and this node does not know any more, as its disk was lost.
+
+        When the stream comes, the cursor stands where the program was told that it does.
+        """
+        cursor = following.resumed[key]
+        settled = settle(following, Stream(0, *key, cursor, int(move["to"])), cursor, move)
+        if settled is not None:
+            self._book(following, settled, cursor, turn)
+            following.resumed[key] = settled.cursor
+            turn.once_failed.append(lambda: following.resumed.update({key: cursor}))
+
     def _record(self, following: Following, settled: Settled, turn: Turn) -> None:
         """Put a move into the transaction: cursor, letters, losses, books."""
+        stream, changes = settled.stream, turn.changes
+        self._book(following, settled, self._cursor(following, stream, turn), turn)
+        turn.moved[following, stream.id] = settled.cursor
+        if following.durable:
+            changes.cursors[following.consumer, stream.id] = settled.cursor
+        if following.crashes:
+            changes.crashes_passed.append((following.consumer, stream.id, settled.cursor))
+        turn.once_committed.append(lambda: _pass(following, stream, settled.cursor))
+
+    def _book(self, following: Following, settled: Settled, cursor: int, turn: Turn) -> None:
+        """What became of the events that a move passes, from `cursor` on: letters, losses, books."""
         stream, changes, now_us = settled.stream, turn.changes, turn.now.wall_us
         for failure in settled.failures:
             self._count(failure, stream.topic, following.consumer, turn)
@@ -62,18 +90,12 @@ class Reports:
             ]
         books = self._state.books(following.consumer, turn)
         changes.books[following.consumer] = books._replace(
-            passed=books.passed + settled.cursor - self._cursor(following, stream, turn) - settled.buried,
+            passed=books.passed + settled.cursor - cursor - settled.buried,
             handled=books.handled + settled.handled,
             failed=books.failed + sum(buried),
             lost=books.lost + len(unread) + sum(last - first + 1 for first, last in settled.lost),
             seen_us=now_us,
         )
-        turn.moved[following, stream.id] = settled.cursor
-        if following.durable:
-            changes.cursors[following.consumer, stream.id] = settled.cursor
-        if following.crashes:
-            changes.crashes_passed.append((following.consumer, stream.id, settled.cursor))
-        turn.once_committed.append(lambda: _pass(following, stream, settled.cursor))
 
     def _bury(self, following: Following, stream: Stream, failure: Failure, turn: Turn) -> bool:
         """Write the letter of a first failure; False when the event can no longer be read."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mesh.frame import DIRECTED, decode
+from mesh.frame import DIRECTED, decode, unseal
 from mesh.requests import Json
 from node.changes import Changes
-from tests.node.workbench import Author, Bench, Program, answer, failure, live, values
+from tests.node.workbench import Author, Bench, Program, answer, failure, forwarded, live, values
 
 
 @pytest.fixture
@@ -117,6 +117,22 @@ def test_a_failed_event_that_left_the_log_is_lost_and_named(bench: Bench, author
     assert books(bench) == {"published": 2, "settled": 1, "lost": 1}
     (loss,) = bench.ask("audit")["lost_ranges"]
     assert (loss["first"], loss["last"], loss["reason"]) == (1, 1, "failed, and gone from the log")
+
+
+def test_what_is_settled_of_a_stream_that_went_with_the_disk_counts_before_the_stream_is_here_again(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A", durable=True, resume=[["b.1", "A", 3]])
+    unheard = ["b.1", "A", 3, 6, [failure(5)], []]
+    for _ in range(2):
+        assert program.report(sub, unheard)["ok"]
+        assert books(bench) == {"published": 3, "settled": 2, "lost": 1}
+    link = bench.peer("b")
+    frame = author.frame("A", 4, 5, 6, 7, 8)
+    bench.turn(links=[(link, forwarded(unseal(frame), "b.1", 4))])
+    assert books(bench) == {"published": 5, "settled": 2, "lost": 1, "in_flight": 2}
+    assert program.report(sub, ["b.1", "A", 6, 8, [failure(7)], []])["ok"]
+    assert books(bench) == {"published": 5, "settled": 3, "lost": 1, "waiting": 1}
 
 
 def test_a_report_that_cannot_be_true_is_refused_and_changes_nothing(
