@@ -73,14 +73,19 @@ class Oracle:
     # ── when all has come to rest ────────────────────────────────────────────────────────────────────────────────────
 
     def at_rest(self) -> bool:
-        """Whether nothing is missing any more, so that more time would change nothing."""
+        """Whether nothing is missing any more, so that more time would change nothing.
+
+        What nobody has any more (an older copy of its origin's database came back) is missing until a node takes it for
+        lost, a minute after it heard of it; whoever hears of it from there begins to wait only then.
+        """
         try:
             self._links()
             self._books()
             self._quiet()
         except Violated:
             return False
-        return next(self._missing(), None) is None and all(each.at_rest for each in self._network.diallings)
+        whole = not any(machine.node.state.relay.gaps for machine in self._machines.values())
+        return whole and next(self._missing(), None) is None and all(each.at_rest for each in self._network.diallings)
 
     def settled(self, undisturbed: bool) -> None:
         """Every statement about a mesh that has come to rest."""
