@@ -5,6 +5,9 @@
 
 All nodes are peers that know one seed and send a heartbeat a second. An event has 100 bytes of payload and comes from
 one program; it is wanted by a consumer at every other node, or at a few. Frames carry events; talk is everything else.
+
+Four times an hour every member says that it is here, and all pass it on; in half a minute that happens or does not. So
+what is said of members counts where nothing happens, and is no part of an event.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ comes as often in one half minute as in another."""
 _EVENTS, _BURST = 30, 1000
 _FILLING = 85
 _TOPIC = "job.0"
+_OF_MEMBERS = b'\x00{"t":"members"'
 
 
 class Spent(NamedTuple):
@@ -39,6 +43,10 @@ class Spent(NamedTuple):
     def times(self, factor: float) -> Spent:
         """So much as often."""
         return Spent(self.frames * factor, self.talk * factor, self.size_bytes * factor)
+
+    def and_(self, other: Spent) -> Spent:
+        """Both."""
+        return Spent(*map(sum, zip(self, other, strict=True)))
 
     def beyond(self, other: Spent) -> Spent:
         """What is more than the other."""
@@ -58,7 +66,9 @@ class Cost(NamedTuple):
 class _Mesh:
     def __init__(self, nodes: int, wanting: int) -> None:
         self.world = World(1)
+        self._of_members = Spent(0, 0, 0)
         self.network, self.ledger = Network(self.world, (0.001, 0.01)), Ledger()
+        self.network.taps.append(self._heed)
         names = [f"n{number:03}" for number in range(nodes)]
         seeds = (f"tcp://{names[0]}:7270",)
         specs = [Spec(name, plan(seeds if name != names[0] else (), False, KNOBS_S), False, 1000) for name in names]
@@ -82,12 +92,20 @@ class _Mesh:
             self.world.after(number * every_s, lambda: self.publisher.publish_one(_TOPIC, _FILLING))
         self.wait(count * every_s + _TAIL_S)
 
-    def spent(self, act: Callable[[], object]) -> Spent:
-        before, counts = dict(self.network.counts), self.network.counts
+    def _heed(self, _source: str, _target: str, data: bytes) -> None:
+        if data.startswith(_OF_MEMBERS):
+            self._of_members = self._of_members.and_(Spent(0, 1, len(data)))
+
+    def spent(self, act: Callable[[], object]) -> tuple[Spent, Spent]:
+        """What is sent meanwhile: about members, and everything else."""
+        before, of_members = self._sent(), self._of_members
         act()
-        frames, talk = (counts[kind] - before.get(kind, 0) for kind in ("frames", "control"))
-        size_bytes = sum(counts[kind] - before.get(kind, 0) for kind in ("frames bytes", "control bytes"))
-        return Spent(frames, talk, size_bytes)
+        of_members = self._of_members.beyond(of_members)
+        return of_members, self._sent().beyond(before).beyond(of_members)
+
+    def _sent(self) -> Spent:
+        counts = self.network.counts
+        return Spent(counts["frames"], counts["control"], counts["frames bytes"] + counts["control bytes"])
 
 
 def measure(nodes: int, everybody: bool) -> Cost:
@@ -95,10 +113,11 @@ def measure(nodes: int, everybody: bool) -> Cost:
     wanting = nodes - 1 if everybody else WANTING
     mesh = _Mesh(nodes, wanting)
     mesh.begin()
-    idle = mesh.spent(lambda: mesh.wait(_IDLE_S)).times(1 / _IDLE_S)
-    alone = mesh.spent(lambda: mesh.publish(_EVENTS, 1.0)).beyond(idle.times(_EVENTS + _TAIL_S))
-    together = mesh.spent(lambda: mesh.publish(_BURST, 0.0)).beyond(idle.times(_TAIL_S))
-    return Cost(nodes, wanting, idle, alone.times(1 / _EVENTS), together.times(1 / _BURST))
+    of_members, idle = (each.times(1 / _IDLE_S) for each in mesh.spent(lambda: mesh.wait(_IDLE_S)))
+    _, alone = mesh.spent(lambda: mesh.publish(_EVENTS, 1.0))
+    _, together = mesh.spent(lambda: mesh.publish(_BURST, 0.0))
+    alone, together = alone.beyond(idle.times(_EVENTS + _TAIL_S)), together.beyond(idle.times(_TAIL_S))
+    return Cost(nodes, wanting, idle.and_(of_members), alone.times(1 / _EVENTS), together.times(1 / _BURST))
 
 
 def print_costs(costs: Iterable[Cost]) -> None:
