@@ -27,7 +27,7 @@ def received(topic, origin, sequence, time_us, hash_, meta, body, position=0, at
     """One event as it comes out of a frame."""
     events = pack_record(time_us, hash_ or bytes(16), meta, body)
     frame = Frame(topic, 0, 0, bytes(8), 1, sequence, 1, origin, events)
-    ((event,),) = received_events(frame, position, attempt, replayed)
+    (event,), _ = received_events(frame, position, attempt, replayed, 0, 0, 1)
     return event
 
 

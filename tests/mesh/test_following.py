@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.event import BYTES_AT_ONCE, EVENTS_AT_ONCE
-from mesh.following import ASK_AFTER_S, Batch, Following, Skip, after_gone, replay_rows
+from mesh.following import ASK_AFTER_S, BYTES_AT_ONCE, EVENTS_AT_ONCE, Batch, Following, Skip, after_gone, replay_rows
 from mesh.frame import Frame, content_hash, decode, encode, pack_record
 from mesh.streams import Range, Run
 from mesh.topic import check_topic
