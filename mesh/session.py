@@ -57,7 +57,7 @@ GATHER_S = 0.001
 """While receipts are on their way, publishers do not wake the thread: what they publish in this time is one batch.
 Behind a frame of ephemeral events, which has no receipt, it is just this time."""
 
-ALONE_S = 0.0003
+ALONE_S = 0.0005
 """But an event that nothing waits in front of is sent, when so much time has passed since the last frame: its program
 is in no tight loop, and where the node is late it would be kept from it for the rest of the millisecond."""
 
