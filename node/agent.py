@@ -73,10 +73,12 @@ class Agent:
             self._store = Store(self.directory.database, settings.durability)
         try:
             with _damage_named(self.directory.database):
-                me = identify(self._store, settings.name, default_name(), self.directory.noted())
+                original = self.directory.original
+                me = identify(self._store, settings.name, default_name(), self.directory.noted(), original.mark)
                 plan = plan_of(settings)
                 self.state = load_state(self._store, me, plan, random.random, started)
-                incarnation = begin_life(self._store, me, settings.durability)
+                incarnation = begin_life(self._store, me, settings.durability, (original.mark, original.prepare()))
+                original.replace()
                 self._store.fold_beside()
             self._sockets = Sockets(
                 self.directory.path, settings.accepts_at, settings.local_tcp, settings.link_queue_bytes, settings.socks5
@@ -84,6 +86,8 @@ class Agent:
         except BaseException:
             self._store.close(fold=False)
             raise
+        if me.renewed:
+            _log.warning("%s: goes on as %s, under a new generation", me.renewed, me.origin)
         around = self._surroundings(incarnation)
         self.node = assemble(self.state, plan, around, started)
         _log.debug("%s, incarnation %d; %s", me.origin, incarnation, self.node.membership.limits.described())

@@ -5,9 +5,13 @@ sequence 1 of `gpu-17.9f3a61c2` and sequence 1 of `gpu-17.04be77d0` are differen
 unclean stop may have lost the end of the log; such a start takes a new generation too.
 
 So does a database that was restored from a backup: it would give out sequences a second time. A note beside it says how
-far it had come, and is written with every commit, before anybody hears of what is in it. Where the whole directory was
-put back, its peers say so when they are linked (`node.membership`). After a power cut the note may be older than the
-database, as far as to name one of its former generations; those are kept in the database.
+far it had come, and is written with every commit, before anybody hears of what is in it. After a power cut the note may
+be older than the database, as far as to name one of its former generations; those are kept in the database. Where the
+whole directory was put back, the note included, it is a copy, and known as one before anything is given out
+(`node.originals`). Where a volume was set back, its peers say so when they are linked (`node.membership`).
+
+A directory that was moved to another disk is a copy as well: that costs a generation, and nothing else. The events of
+the former one are in the log as before, and whoever lacks them gets them from there.
 """
 
 from __future__ import annotations
@@ -15,12 +19,13 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from mesh.errors import ConfigurationError, DataDirectoryInUse
+from node.originals import Original
 from node.store import Durability, Store
 from node.table_reader import TableReader
 
@@ -29,10 +34,11 @@ _FORMER_MAX = 16
 
 
 class Identity(NamedTuple):
-    """The node's name and the generation of its database."""
+    """The node's name and the generation of its database. `renewed`: why the generation is another than before."""
 
     name: str
     generation: str
+    renewed: str = ""
 
     @property
     def origin(self) -> str:
@@ -53,6 +59,7 @@ class DataDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
+        self.original = Original(self.path)
         self._progress: int | None = None
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,11 +117,13 @@ def identify(
     wanted: str,
     fallback: str,
     noted: Progress | None = None,
+    original: str = "",
     generate: Callable[[], str] = new_generation,
 ) -> Identity:
     """Read who this node is, or decide it now; `begin_life` writes it down, once everything else could be read.
 
-    `wanted` is the configured name ("" when none is), `noted` what `DataDirectory.noted` says.
+    `wanted` is the configured name ("" when none is), `noted` what `DataDirectory.noted` says, `original` the mark of
+    the file that stands beside the database.
     """
     meta = store.read_meta()
     name = meta.get("name") or wanted or fallback
@@ -122,11 +131,22 @@ def identify(
         raise ConfigurationError(
             f"this data directory belongs to node {name!r}, not {wanted!r}; use its name or another --data-dir"
         )
-    unclean = meta.get("durability") == "os" and meta.get("stopped") == "no"
     generation = meta.get("generation", "")
-    if not generation or unclean or (noted and _is_older(store, meta, noted)):
-        generation = generate()
-    return Identity(name, generation)
+    if not generation:
+        return Identity(name, generate())
+    doubt = _doubt(store, meta, noted, original)
+    return Identity(name, generate() if doubt else generation, doubt)
+
+
+def _doubt(store: Store, meta: dict[str, str], noted: Progress | None, original: str) -> str:
+    """Why the database may not be the latest state of its generation, or ""."""
+    if meta.get("durability") == "os" and meta.get("stopped") == "no":
+        return "an unclean stop may have lost the end of the log"
+    if noted and _is_older(store, meta, noted):
+        return "the database is older than the note beside it: it was restored"
+    if original not in meta.get("originals", "").split(" "):
+        return "the data directory is not the one that its database was written in: it was restored, copied or moved"
+    return ""
 
 
 def _is_older(store: Store, meta: dict[str, str], noted: Progress) -> bool:
@@ -144,16 +164,18 @@ def _former(meta: dict[str, str]) -> list[str]:
     return meta.get("generations", "").split()
 
 
-def begin_life(store: Store, me: Identity, durability: Durability) -> int:
+def begin_life(store: Store, me: Identity, durability: Durability, originals: Iterable[str] = ()) -> int:
     """Write down who starts here, and raise its incarnation by one; returns that (see `node.members`).
 
-    On disk before anybody hears of it, and the first thing that a start changes.
+    On disk before anybody hears of it, and the first thing that a start changes. `originals` are the marks of which one
+    must be beside the database at its next start.
     """
     meta = store.read_meta()
     incarnation = int(meta.get("incarnation", 0)) + 1
     former = " ".join(dict.fromkeys([*_former(meta), me.generation][-_FORMER_MAX:]))
-    found = {**me._asdict(), "durability": durability, "stopped": "no", "generations": former}
-    store.write_meta({**found, "incarnation": str(incarnation)})
+    found = {"name": me.name, "generation": me.generation, "durability": durability, "stopped": "no"}
+    marks = " ".join(filter(None, originals))
+    store.write_meta({**found, "generations": former, "incarnation": str(incarnation), "originals": marks})
     return incarnation
 
 

@@ -67,6 +67,7 @@ def test_who_a_node_is_is_decided_without_writing(tmp_path: Path) -> None:
             "stopped": "no",
             "generations": me.generation,
             "incarnation": "1",
+            "originals": "",
         }
 
 
@@ -93,7 +94,7 @@ def test_only_what_may_have_lost_the_end_of_its_log_takes_a_new_generation(
     first = start(tmp_path, durability, clean=clean)
     second = start(tmp_path, durability, clean=True)
     assert (first.generation == second.generation) is same
-    assert start(tmp_path, durability, clean=True) == second
+    assert start(tmp_path, durability, clean=True).origin == second.origin
 
 
 def test_a_lost_disk_is_a_new_generation(tmp_path: Path) -> None:
@@ -199,6 +200,42 @@ def test_a_note_is_read_back_and_one_that_is_torn_or_missing_is_none(tmp_path: P
     (tmp_path / "progress").write_text("00c0ffee 3")
     assert directory.noted() is None
     directory.release()
+
+
+# ── a copy of the directory ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("written", "stands", "same"),
+    [
+        ((), "", True),  # an older release wrote it
+        ((), "A", False),  # … before a newer one started here
+        (("A", "B"), "B", True),
+        (("A", "B"), "A", True),  # the start was cut short before B was in place
+        (("A", "B"), "C", False),
+        (("A", "B"), "", False),
+        (("", "B"), "", False),
+        (("", ""), "", True),  # the disk took no file
+    ],
+)
+def test_a_database_beside_another_file_than_it_names_takes_a_new_generation(
+    tmp_path: Path, written: tuple[str, ...], stands: str, same: bool
+) -> None:
+    with opened(tmp_path) as store:
+        first = identify(store, "a", "host")
+        begin_life(store, first, "full", written)
+        found = identify(store, "a", "host", original=stands)
+        assert (found == first) is same
+        assert found.renewed == ("" if same else found.renewed)
+        assert same or "restored, copied or moved" in found.renewed
+
+
+def test_the_database_of_an_older_release_has_the_file_noted_and_goes_on(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.write_meta({"name": "a", "generation": "00c0ffee", "incarnation": "7"})
+        me = identify(store, "a", "host")
+        assert (me, begin_life(store, me, "full", ("", "A"))) == (("a", "00c0ffee", ""), 8)
+        assert identify(store, "a", "host", original="A") == me
 
 
 def test_every_start_has_a_higher_incarnation(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_signal_ends_a_node_in_good_order_and_soon(tmp_path: Path, start: Star
     began = monotonic()
     assert node.end(*signals) == (0, "")
     assert monotonic() - began < STOP_S
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["lock", "mesh.db", "progress"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["lock", "mesh.db", "original", "progress"]
     store = Store(tmp_path / "mesh.db")
     assert store.read_meta()["stopped"] == "yes"
     store.close()

@@ -183,6 +183,13 @@ def cluster_in_tmp() -> Iterator[Cluster]:
         assert processes_in(root) == []
 
 
+def cloned(data_dir: Path, to: Path) -> None:
+    """Copy a data directory as the snapshot of a volume does: with what tells its files from their copies."""
+    shutil.copytree(data_dir, to)
+    (to / "original").unlink()
+    (to / "original").hardlink_to(data_dir / "original")
+
+
 def processes_in(root: Path) -> list[str]:
     """The command lines of all processes that name a directory."""
     found = []

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from mesh.node_process import NodeProcess
 from node.addresses import advertised
 from node.interfaces import interfaces
 from tests.conditions import elapsed, eventually
-from tests.processes.cluster import Cluster, ask, command, linked, peer
+from tests.processes.cluster import Cluster, ask, cloned, command, linked, peer
 
 QUICK = {"MESH_NODE_HEARTBEAT_S": "0.15", "MESH_NODE_DEAD_AFTER_S": "1.5"}
 DEAD_AFTER_S = 1.5
@@ -178,7 +176,7 @@ def test_a_copied_data_directory_is_never_heard_under_the_origin_that_another_pr
     original = quick(cluster, "c", b)
     linked(b, original)
     original.stop()
-    shutil.copytree(original.data_dir, cluster.root / "copy")
+    cloned(original.data_dir, cluster.root / "copy")
     original.start()
     linked(b, original)
     copy = NodeProcess(cluster.root / "copy", "c", [], variables=QUICK, listen=f"tcp://{cluster.host}:0")
@@ -207,63 +205,6 @@ def test_a_copied_data_directory_is_never_heard_under_the_origin_that_another_pr
         original.kill()
         eventually(lambda: len(received) == 7, 20.0)
     assert received[3:] == [(renewed, f"{renewed}/T/{number}") for number in (1, 2, 3, 4)]
-
-
-def test_a_database_that_was_put_back_from_a_backup_takes_a_new_generation_at_the_start(cluster):
-    node = quick(cluster, "a")
-    published(node, 3)
-    node.stop()
-    shutil.copy(node.data_dir / "mesh.db", cluster.root / "backup")
-    before = node.origin
-    node.start()
-    assert node.origin == before
-    published(node, 5)
-    node.stop()
-    shutil.copy(cluster.root / "backup", node.data_dir / "mesh.db")
-    node.start()
-    assert node.origin != before
-
-
-def test_a_copy_of_the_database_that_was_put_back_after_a_kill_is_found_out_by_the_last_event_alone(cluster):
-    node = quick(cluster, "a")
-    before, database = node.origin, node.data_dir / "mesh.db"
-    published(node, 3)
-    with closing(sqlite3.connect(database)) as db, closing(sqlite3.connect(cluster.root / "backup")) as backup:
-        db.backup(backup)
-    published(node, 1)
-    node.kill()
-    for each in node.data_dir.glob("mesh.db*"):
-        each.unlink()
-    shutil.copy(cluster.root / "backup", database)
-    node.start()
-    assert node.origin != before
-
-
-def test_a_whole_directory_put_back_from_a_backup_takes_a_new_generation_when_a_peer_knows_better(cluster):
-    a = quick(cluster, "a")
-    b = quick(cluster, "b", a)
-    linked(a, b)
-    b.stop()
-    shutil.copytree(b.data_dir, cluster.root / "backup")
-    b.start()
-    linked(a, b)
-    received: list[int] = []
-    with mesh.connect(a.data_dir) as bus, bus.subscribe("T", lambda event: received.append(event.payload["i"])):
-        published(b, 3)
-        eventually(lambda: received == [0, 1, 2])
-    before = b.origin
-    b.stop()
-    shutil.rmtree(b.data_dir)
-    shutil.copytree(cluster.root / "backup", b.data_dir)
-    b.start()
-    assert b.origin == before
-    b.origin = eventually(
-        lambda: peer(a, "b").get("link") == "up" and peer(a, "b")["origin"] != before and peer(a, "b")["origin"]
-    )
-    with mesh.connect(a.data_dir) as bus, bus.subscribe("T", lambda event: received.append(event.payload["i"])):
-        published(b, 4)
-        eventually(lambda: received == [0, 1, 2, 0, 1, 2, 3])
-    assert "takes a new generation" in (b.data_dir / "node.log").read_text()
 
 
 def test_a_node_that_listens_everywhere_is_dialled_at_an_address_of_its_machine_by_who_never_heard_another(cluster):

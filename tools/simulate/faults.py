@@ -10,7 +10,7 @@
     programs   publishers and consumers die and come back, or stand still
     walls      from the first moment to the last some peers cannot dial some others, and some pairs not each other
 
-Every fault but the last kind ends before the faults' time is over. A node whose disk was put back whole cannot know it
+Every fault but the last kind ends before the faults' time is over. A node whose volume was set back cannot know it
 before a peer tells; what it gives out until then may have been given out before, and is not judged.
 """
 
@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from itertools import combinations
 from typing import Literal, NamedTuple
 
+from tools.simulate.disk import WAYS
 from tools.simulate.machine import address_of
 from tools.simulate.scenario import Scenario
 from tools.simulate.world import World
@@ -93,7 +94,7 @@ def _whom(kind: Kind, scenario: Scenario, draw: random.Random) -> tuple[tuple[st
             programs = [each.name for each in scenario.publishers] + [each.name for each in scenario.consumers]
             return (draw.choice(programs),), draw.choice(("killed", "killed", "stalled"))
         case "restore":
-            return (draw.choice(names),), draw.choice(("whole", "database"))
+            return (draw.choice(names),), draw.choice(WAYS)
         case "crash":
             return (draw.choice(names),), draw.choice(("killed", "no power"))
         case "clock":

@@ -18,7 +18,7 @@ from node.clock import Now
 from node.core import Node
 from node.identity import begin_life, identify
 from node.turn import Turn
-from tools.simulate.disk import Disk
+from tools.simulate.disk import Disk, Way
 from tools.simulate.line import Line
 from tools.simulate.network import Dialling, Network
 from tools.simulate.ports import Ports
@@ -99,14 +99,18 @@ class Machine:
 
     def _assembled(self) -> Node:
         now, plan = self.now(), self.spec.plan
-        store, noted = self.disk.store, self.disk.noted
-        me = identify(store, self.name, self.name, noted, lambda: f"{self._draw.getrandbits(32):08x}")
+        disk, store = self.disk, self.disk.store
+        me = identify(store, self.name, self.name, disk.noted, disk.original, self._new_generation)
         state = load_state(store, me, plan, self._draw.random, now)
         life, announcer = self._draw.randbytes(8).hex(), self._draw.randbytes(8)
         listen = "" if self.hidden else self.address
-        incarnation = begin_life(store, me, "full")
+        disk.original = str(self.starts)
+        incarnation = begin_life(store, me, "full", [disk.original])
         around = Surroundings("1.0", listen, ENDPOINTS, lambda session: [], announcer, incarnation, life)
         return assemble(state, plan, around, now)
+
+    def _new_generation(self) -> str:
+        return f"{self._draw.getrandbits(32):08x}"
 
     def crash(self, dark: bool = False) -> None:
         """The process is killed, or the power goes: then nobody far away is told."""
@@ -131,9 +135,9 @@ class Machine:
         """Its database is gone; the next start begins with an empty one."""
         self.disk = self.disk.lost()
 
-    def restore(self, copy: Disk, whole: bool) -> None:
-        """An older copy of its disk is put back; unless `whole`, without the note beside the database."""
-        self.disk = self.disk.replaced(copy, whole)
+    def restore(self, copy: Disk, way: Way) -> None:
+        """An older copy of its disk is put back."""
+        self.disk = self.disk.replaced(copy, way)
 
     def jump(self, seconds: float) -> None:
         """Its wall clock is set to another time."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tools.simulate.actors import Consumer, Publisher
 from tools.simulate.contact import Contacts
-from tools.simulate.disk import Disk
+from tools.simulate.disk import WAYS, Disk, Way
 from tools.simulate.faults import Fault, Kind, directions, draw_faults
 from tools.simulate.ledger import Ledger
 from tools.simulate.machine import Machine
@@ -135,9 +135,10 @@ class Simulation:
         """Take a copy now, and put it back when the fault's time is over; unless the machine is down then, or now."""
         if machine.alive:
             copy, former = machine.disk.copy(), machine.node.state.origin
-            self.world.at(int(fault.until_s * 1e6), lambda: self._put_back(fault, machine, copy, former))
+            way = next(each for each in WAYS if each == fault.how)
+            self.world.at(int(fault.until_s * 1e6), lambda: self._put_back(way, machine, copy, former))
 
-    def _put_back(self, fault: Fault, machine: Machine, copy: Disk, former: str) -> None:
+    def _put_back(self, way: Way, machine: Machine, copy: Disk, former: str) -> None:
         if not machine.alive:
             copy.lost()
             return
@@ -145,9 +146,9 @@ class Simulation:
         self.contacts.ended(machine)
         self._began_anew(machine)
         self.ledger.lost_origins.add(former)
-        machine.restore(copy, fault.how == "whole")
+        machine.restore(copy, way)
         machine.start()
-        if fault.how == "whole" and machine.node.state.origin == former:
+        if way == "volume":
             self.ledger.unsure.add(former)
 
     def _began_anew(self, machine: Machine) -> None:
