@@ -31,7 +31,7 @@ from mesh.event import pack_meta, pack_payload
 from mesh.frame import pack_event
 from mesh.jobs import Handler
 from mesh.limits import ATTEMPTS, BACKOFF_S, BUFFER_BYTES, BUFFER_EVENTS, HANDLER_TIMEOUT_S, QUEUE_EVENTS
-from mesh.location import find_data_dir
+from mesh.location import find_place
 from mesh.mailbox import Mailbox
 from mesh.options import CONSUMER_CHARS_MAX, Options, Since, check_options
 from mesh.receipt import Receipt
@@ -62,7 +62,8 @@ def connect(
 ) -> EventBus:
     """A bus for this machine's node. Does not wait for the node: what is published meanwhile is kept and sent later.
 
-    node           the node's data directory; default: MESH_NODE, else the default data directory
+    node           the node's data directory, or the address of its `local_tcp` for a program that cannot see that;
+                   default: MESH_NODE, else the default data directory
     name           this program's name; default: the name it was started as
     buffer_events  events kept without a receipt, at most; one more is `BufferFull`
     buffer_bytes   the same in bytes
@@ -73,24 +74,27 @@ def connect(
     kernel's memory, about 3 µs. It is no fsync, so a power cut may take the latest events, and after a restart of the
     machine an event may arrive twice; only a receipt says that an event is on disk. Ephemeral events are not spooled.
 
+    A program that attaches by address cannot leave in the node's directory what it was handling: should it die of an
+    event, the node does not know which one it was, and that attempt is not counted.
+
     Raises `InvalidOption`, or `SpoolError` when another process has that spool or it cannot be opened.
     """
     if buffer_events < 1 or buffer_bytes < 1:
         raise InvalidOption(f"buffer_events={buffer_events}, buffer_bytes={buffer_bytes}; both must be 1 or more")
-    data_dir = find_data_dir(node)
+    place = find_place(node)
     opened = None if spool is None else Spool(Path(spool).expanduser())
-    return EventBus(data_dir, name or process_name(), buffer_events, buffer_bytes, opened)
+    return EventBus(place, name or process_name(), buffer_events, buffer_bytes, opened)
 
 
 class EventBus:
     """A program's connection to its node; made by `connect`. A context manager, also an asynchronous one."""
 
     def __init__(
-        self, data_dir: Path, name: str, buffer_events: int, buffer_bytes: int, spool: Spool | None = None
+        self, place: str, name: str, buffer_events: int, buffer_bytes: int, spool: Spool | None = None
     ) -> None:
         self.name = name
-        self.data_dir = data_dir
-        self._session = Session(data_dir, name, buffer_events, buffer_bytes, spool)
+        self.place = place
+        self._session = Session(place, name, buffer_events, buffer_bytes, spool)
         self._outbox = self._session.outbox
         self._courses: dict[int, Course] = {}
         self._subs = itertools.count(1)
@@ -256,7 +260,7 @@ class EventBus:
 
     def __repr__(self) -> str:
         state = "closed" if self._refusal else "attached" if self.attached else "not attached"
-        return f"<EventBus {self.name} to {self.data_dir} ({state})>"
+        return f"<EventBus {self.name} to {self.place} ({state})>"
 
     # ---- inside
 
@@ -283,8 +287,8 @@ class EventBus:
         else:
             course.warned = True
             _log.warning(
-                "no node answers in %s; subscription %s is registered when one does (start it with mesh-node)",
-                self.data_dir,
+                "no node answers at %s; subscription %s is registered when one does (start it with mesh-node)",
+                self.place,
                 course.options.consumer,
             )
 

@@ -15,9 +15,10 @@ from typing import Any
 import zmq
 
 from mesh.errors import NodeUnreachable
+from mesh.inquiry import understood
 from mesh.link import make_socket
-from mesh.location import NODE_FILE, find_place, read_endpoints
-from mesh.requests import Json, pack_request, refusal, unpack_control
+from mesh.location import NODE_FILE, find_place, is_address, read_endpoints
+from mesh.requests import Json, pack_request, refusal
 
 REQUEST_S = 5.0
 """Default time a node may take to answer."""
@@ -46,7 +47,7 @@ class NodeClient:
         while True:
             self._wait(zmq.POLLIN, deadline, limit_s)
             first, *blobs = self._socket.recv_multipart(zmq.NOBLOCK)
-            reply = unpack_control(first)
+            reply = understood(first, self.place)
             if reply.get("id") != self._last_id:
                 continue  # the answer to a request that was given up
             if not reply.get("ok"):
@@ -71,9 +72,11 @@ class NodeClient:
 
 
 def _ctl_of(place: str) -> str:
-    if "://" in place:
+    if is_address(place):
         return place
-    endpoints = read_endpoints(Path(place).expanduser())
+    endpoints, file = read_endpoints(Path(place)), Path(place) / NODE_FILE
+    if endpoints is None and file.exists():
+        raise NodeUnreachable(f"{file} is there and names no node; restart the node of that directory, which writes it")
     if endpoints is None:
-        raise NodeUnreachable(f"no node has written {place}/{NODE_FILE}; start one with mesh-node --data-dir {place}")
+        raise NodeUnreachable(f"no node has written {file}; start one with mesh-node --data-dir {place}")
     return endpoints.ctl

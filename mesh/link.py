@@ -51,6 +51,7 @@ def make_socket(kind: int, address: str, **options: int) -> zmq.Socket[bytes]:
     """A connected socket that never lingers. Options by their libzmq names, in lower case."""
     socket = context().socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.IPV6, "[" in address)
     for name, value in options.items():
         socket.setsockopt(getattr(zmq, name.upper()), value)
     socket.connect(address)

@@ -57,9 +57,12 @@ def marks_path(data_dir: Path, session: bytes) -> Path:
 
 
 class Marks:
-    """A program's side. The file is made when there is something to mark and a node to read it. For any thread."""
+    """A program's side. The file is made when there is something to mark and a node to read it. For any thread.
 
-    def __init__(self, path: Path) -> None:
+    `path` is None where the program does not see the node's directory: then nothing survives it.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._free = list(range(SLOTS))
@@ -86,8 +89,8 @@ class Marks:
     def attached(self) -> None:
         """A node is there: what runs now is marked for it, and what begins later."""
         with self._lock:
-            self._wanted = True
-            if len(self._free) < SLOTS:
+            self._wanted = self._path is not None
+            if self._wanted and len(self._free) < SLOTS:
                 self._make()
 
     def detached(self) -> None:
@@ -97,6 +100,7 @@ class Marks:
             if isinstance(self._slots, mmap.mmap):
                 mapped, self._slots = self._slots, bytearray(self._slots)
                 mapped.close()
+                assert self._path is not None  # something was mapped
                 with suppress(OSError):  # a disk that has become read-only keeps it
                     self._path.unlink(missing_ok=True)
 
@@ -107,6 +111,7 @@ class Marks:
 
     def _make(self) -> None:
         """Map a new file, its bytes written before: a full disk is then an error here and no signal later."""
+        assert self._path is not None  # else nothing is wanted
         self._wanted = False
         try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -17,6 +17,8 @@ when it goes away, and a full pipe is an error instead of a silent drop.
 **ctl**  Request `[JSON, blob …]`, JSON = {"id": n, "do": verb, …}; reply `[JSON, blob …]`, JSON = {"id": n, "ok": true,
 …} or {"id": n, "ok": false, "code": word, "message": sentence}. Replies may come in another order than the requests.
 
+Before a session, by a program that knows the node by its address: where → in out ctl, the endpoints.
+
 Verbs of a session (`session` is the publisher id in hex, random per bus):
 
     hello        session name pid first        first: the oldest number without a receipt, where the node takes up

@@ -36,8 +36,9 @@ from mesh.attachment import Attachment
 from mesh.courses import Courses
 from mesh.errors import BusClosed, MeshError
 from mesh.frame import PUBLISHER_BYTES
+from mesh.inquiry import Inquiry
 from mesh.link import RETRY_S, Link
-from mesh.location import read_endpoints
+from mesh.location import Endpoints, is_address, read_endpoints
 from mesh.marks import Marks, marks_path
 from mesh.outbox import Outbox
 from mesh.poll import Poll
@@ -77,10 +78,10 @@ MESSAGES_PER_TURN = 500
 class Session:
     """One attachment that heals. `call`, `stir`, `attached` and `stop` are for any thread."""
 
-    def __init__(self, data_dir: Path, name: str, events_max: int, bytes_max: int, spool: Spool | None) -> None:
+    def __init__(self, place: str, name: str, events_max: int, bytes_max: int, spool: Spool | None) -> None:
         self.id = spool.kept.publisher if spool else secrets.token_bytes(PUBLISHER_BYTES)
         self._address = session_topic(self.id)
-        self.data_dir = data_dir
+        self.place = place
         self.name = name
         self.reading = threading.Lock()
         """Held while frames are read: handlers' threads that would begin with something wait for that (`dispatch`)."""
@@ -89,7 +90,7 @@ class Session:
         self._left = threading.Event()
         self.outbox = Outbox(self.id, events_max, bytes_max, self.stir, spool)
         self.courses = Courses(self.id, self.stir)
-        self.marks = Marks(marks_path(data_dir, self.id))
+        self.marks = Marks(None if is_address(place) else marks_path(Path(place), self.id))
         self.wiring = Wiring()
         self._spooled = spool is not None
         self._poll = Poll()
@@ -98,6 +99,8 @@ class Session:
         self._stopping = self._draining = False
         self._attachment = Attachment()
         self._link: Link | None = None
+        self._inquiry: Inquiry | None = None
+        self._told = ""
         self._full = self._later = False
         self._thread = threading.Thread(target=self._run, name=f"mesh session {name}", daemon=True)
         self._thread.start()
@@ -183,7 +186,7 @@ class Session:
     def _stumble(self, error: Exception) -> None:
         """A defect in here, or a node that does not keep to the protocol: begin anew with what is safe."""
         self.courses.wake()
-        _log.error("the attachment to the node in %s is renewed after an error", self.data_dir, exc_info=error)
+        _log.error("the attachment to the node at %s is renewed after an error", self.place, exc_info=error)
         self._detach(monotonic(), "an error")
 
     def _sleep(self, now: float) -> list[zmq.Socket[bytes]]:
@@ -234,10 +237,37 @@ class Session:
             self._check_answers(now)
 
     def _connect(self, now: float) -> None:
-        endpoints = read_endpoints(self.data_dir)
+        if is_address(self.place):
+            self._inquiry = Inquiry(self.place)
+            self._poll.watch([self._inquiry.socket])
+            self._attachment.connecting(now)
+            return
+        endpoints = read_endpoints(Path(self.place))
         if endpoints is None:
             self._attachment.away(now)
+        else:
+            self._join(endpoints, now)
+
+    def _ask_on(self, inquiry: Inquiry, now: float) -> None:
+        """The node at the address may have said where it is to be joined."""
+        try:
+            endpoints = inquiry.answer()
+        except MeshError as error:
+            if str(error) != self._told:
+                _log.error("cannot attach: %s", error)
+            self._told = str(error)
+            self._detach(now, "no node")
             return
+        if endpoints is not None:
+            self._ask_no_more()
+            self._join(endpoints, now)
+
+    def _ask_no_more(self) -> None:
+        if self._inquiry is not None:
+            self._inquiry.close()
+            self._inquiry = None
+
+    def _join(self, endpoints: Endpoints, now: float) -> None:
         self._link = Link(endpoints, self.id)
         self._poll.watch(self._link.sockets)
         self._attachment.connecting(now)
@@ -249,13 +279,13 @@ class Session:
 
     def _greeted(self, reply: Json, _: list[bytes], now: float) -> None:
         if not reply.get("ok"):
-            _log.error("the node in %s refused this program: %s", self.data_dir, refusal(reply))
+            _log.error("the node at %s refused this program: %s", self.place, refusal(reply))
             self._detach(now, "refused")
             return
         assert self._link is not None  # its reply was read from there
         self._attachment.attached(now)
         self._left.clear()
-        _log.info("attached to node %s in %s", reply.get("node"), self.data_dir)
+        _log.info("attached to node %s at %s", reply.get("node"), self.place)
         self.outbox.attach()
         self.courses.attached(self._link, int(reply.get("reported", 0)))
         self.marks.attached()
@@ -267,6 +297,9 @@ class Session:
             self._detach(now, f"a request had no answer for {ANSWER_S:g} s")
 
     def _detach(self, now: float, reason: str) -> None:
+        if self._inquiry is not None:
+            self._ask_no_more()
+            self._poll.watch(())
         if self._link is not None:
             self.marks.detached()  # before the node sees the sockets go: this process lives
             self._link.close()
@@ -274,7 +307,7 @@ class Session:
             self._poll.watch(())
             self._left.set()
         if self._attachment.phase == "attached":
-            _log.info("detached from the node in %s: %s", self.data_dir, reason)
+            _log.info("detached from the node at %s: %s", self.place, reason)
         self.attached.clear()
         self.outbox.express.detach()
         self.courses.detached()
@@ -293,6 +326,8 @@ class Session:
     def _read(self, ready: list[zmq.Socket[bytes]], now: float) -> None:
         link = self._link
         if link is None:
+            if self._inquiry is not None and ready:
+                self._ask_on(self._inquiry, now)
             return
         if link.blocked:
             link.push()

@@ -76,6 +76,7 @@ class Sessions:
         self.sessions: dict[bytes, Session] = {}
         self._heard: dict[bytes, int] = {}
         self.verbs: dict[str, Verb] = {
+            "where": self._where,
             "hello": self._hello,
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
@@ -130,6 +131,9 @@ class Sessions:
             _log.error("the end of %s could not be looked into: %s", session.name, error)
 
     # ── verbs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _where(self, request: Request, _: list[bytes], turn: Turn) -> None:
+        turn.reply(request, {**self._endpoints})
 
     def _hello(self, request: Request, _: list[bytes], turn: Turn) -> None:
         fields = request.fields

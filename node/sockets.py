@@ -79,11 +79,12 @@ class Sockets:
             raise
 
     def _open(self, listen: str, local_tcp: str) -> None:
-        self._in = self._local(zmq.XSUB)
+        ipv6 = "[" in local_tcp
+        self._in = self._local(zmq.XSUB, ipv6)
         self._in.setsockopt(zmq.RCVHWM, _LOCAL_HWM)
-        self._out = self._local(zmq.XPUB)
+        self._out = self._local(zmq.XPUB, ipv6)
         self._out.setsockopt(zmq.XPUB_VERBOSER, 1)
-        self._ctl = self._local(zmq.ROUTER)
+        self._ctl = self._local(zmq.ROUTER, ipv6)
         self.endpoints = {
             "in": self._bind(self._in, "in", local_tcp),
             "out": self._bind(self._out, "out", local_tcp),
@@ -110,10 +111,11 @@ class Sockets:
         if self._waker >= 0:
             os.eventfd_write(self._waker, 1)
 
-    def _local(self, kind: int) -> zmq.Socket[bytes]:
+    def _local(self, kind: int, ipv6: bool) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, _LOCAL_HWM)
+        socket.setsockopt(zmq.IPV6, ipv6)
         socket.setsockopt(zmq.MAXMSGSIZE, max(FRAME_BYTES_MAX, CONTROL_BYTES_MAX))
         return socket
 

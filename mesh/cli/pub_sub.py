@@ -136,7 +136,7 @@ def silent(bus: EventBus, timeout: float) -> MeshError:
     """The error of a receipt that does not come: nobody is there, or somebody who cannot write."""
     if bus.attached:
         return MeshError(f"the node gave no receipt within {timeout:g} s; see `mesh status` for its trouble")
-    return NodeUnreachable(f"no node answers at {bus.data_dir} within {timeout:g} s; is mesh-node running there?")
+    return NodeUnreachable(f"no node answers at {bus.place} within {timeout:g} s; is mesh-node running there?")
 
 
 @contextmanager

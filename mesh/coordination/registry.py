@@ -203,7 +203,7 @@ class SubscriptionRegistry:
     def _reason(self, entry: Entry) -> str:
         """Make the subscription if it is not there; why it is not, or ""."""
         if not self._router.attached:
-            return f"no node answers in {self._router.bus.data_dir}; start it with mesh-node"
+            return f"no node answers at {self._router.bus.place}; start it with mesh-node"
         if entry.subscription is None or entry.subscription.error is not None:
             try:
                 entry.subscription = self._subscribe(entry)

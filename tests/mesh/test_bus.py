@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -496,7 +497,7 @@ def test_buried_events_are_passed_without_the_handler_live_and_replayed_and_repo
 
 def marked(bus):
     """What the node would find now, if the process died."""
-    path = marks_path(bus.data_dir, session_of(bus))
+    path = marks_path(Path(bus.place), session_of(bus))
     data = path.read_bytes() if path.exists() else b""
     slots = [struct.unpack_from("!BIQ", data, at) for at in range(0, len(data), 16)]
     return [slot for slot in slots if slot[0]]
@@ -562,7 +563,7 @@ def test_of_other_consumers_only_redeliveries_are_marked(node, bus):
     bus.subscribe("A", held.plain)
     bus.publish("A").wait(10.0)
     assert held.entered.wait(10.0)
-    assert not marks_path(bus.data_dir, session_of(bus)).exists()
+    assert not marks_path(Path(bus.place), session_of(bus)).exists()
     held.release.set()
     eventually(lambda: node.settled("A") == 1)
     held.entered.clear()
@@ -595,7 +596,7 @@ def test_what_runs_is_marked_anew_at_the_node_that_comes_back_and_unmarked_when_
     assert bus.wait_attached(10.0)
     assert marked(bus) == [(EVENT, 1, 1)]
     bus.close(0.2)
-    assert list((bus.data_dir / "running").iterdir()) == []
+    assert list((Path(bus.place) / "running").iterdir()) == []
     held.release.set()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import InvalidOption
-from mesh.location import Endpoints, default_data_dir, find_data_dir, find_place, read_endpoints
+from mesh.location import Endpoints, default_data_dir, find_place, is_address, read_endpoints
 
 
 def test_an_argument_comes_before_the_variable_and_the_variable_before_the_default(monkeypatch):
@@ -19,12 +19,20 @@ def test_an_argument_comes_before_the_variable_and_the_variable_before_the_defau
 
 def test_a_home_directory_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
-    assert find_data_dir("~/node") == Path("/home/someone/node")
+    assert find_place("~/node") == "/home/someone/node"
+    assert not is_address(find_place(Path("/srv/node")))
 
 
-def test_a_program_does_not_attach_to_an_address():
-    with pytest.raises(InvalidOption, match="by data directory"):
-        find_data_dir("tcp://127.0.0.1:7272")
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:7272", "tcp://[::1]:7272", "tcp://localhost:1", "ipc:///a/ctl"])
+def test_an_address_stays_as_it_is(address):
+    assert find_place(address) == address
+    assert is_address(address)
+
+
+@pytest.mark.parametrize("place", ["", "tcp://127.0.0.1", "tcp://:7272", "http://127.0.0.1:7271", "tcp://a:b"])
+def test_what_names_no_node_is_refused(place):
+    with pytest.raises(InvalidOption, match="write a data directory or tcp://HOST:PORT"):
+        find_place(place)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"in": "ipc:///a", "out": "ipc:///b"}', '{"in": null}'])

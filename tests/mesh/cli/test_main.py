@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,23 @@ def test_no_node_exits_3_with_one_line_that_says_how_to_start_one(bare_shell: Sh
     assert said.err == f"mesh: no node has written {place}/node.json; start one with mesh-node --data-dir {place}\n"
 
 
+@pytest.mark.parametrize("content", ["garbage", "{}", "[]"])
+def test_a_node_file_that_cannot_be_read_is_not_taken_for_none(bare_shell: Shell, content: str) -> None:
+    file = Path(os.environ["MESH_NODE"]) / "node.json"
+    file.write_text(content)
+    said = bare_shell("peers")
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith(f"mesh: {file} is there and names no node; restart the node")
+
+
+def test_the_port_for_peers_is_named_where_it_is_taken_for_the_one_for_commands(bare_shell: Shell) -> None:
+    with LocalMesh() as mesh:
+        address = mesh.nodes[0].listen
+        said = bare_shell("peers", "--node", address)
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith(f"mesh: {address} is the port for peers; programs and commands go to")
+
+
 def test_a_node_that_does_not_answer_exits_3(bare_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NodeClient.__init__, "__defaults__", (None, 0.1))
     said = bare_shell("peers", "--node", "tcp://127.0.0.1:1")
@@ -145,7 +163,7 @@ def test_a_node_that_does_not_answer_exits_3(bare_shell: Shell, monkeypatch: pyt
         (("peers", "--nix"), "No such option: --nix; see `mesh peers --help`"),
         (("dlq", "nix"), "No such command 'nix'; see `mesh dlq --help`"),
         (("peers", "--interval", "0"), "see `mesh peers --help`"),
-        (("peers", "--node", "tcp://nonsense"), "--node 'tcp://nonsense' is no address"),
+        (("peers", "--node", "tcp://nonsense"), "'tcp://nonsense' is no address"),
     ],
 )
 def test_wrong_usage_exits_2_with_one_line_that_says_where_to_read(

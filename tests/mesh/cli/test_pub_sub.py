@@ -145,11 +145,21 @@ def test_no_node_exits_3_after_the_timeout(bare_shell: Shell, command: tuple[str
     assert said.err.endswith(" within 0.2 s; is mesh-node running there?\n")
 
 
-@pytest.mark.parametrize("command", [("pub", "A"), ("sub", "A")])
-def test_an_address_is_no_place_to_attach_a_program(bare_shell: Shell, command: tuple[str, ...]) -> None:
-    said = bare_shell(*command, "--node", "tcp://127.0.0.1:1")
-    assert said.code == 2
-    assert "by data directory" in said.err
+def test_publishing_and_listening_go_to_an_address_too(bare_shell: Shell) -> None:
+    with LocalMesh(local_tcp="tcp://127.0.0.1:0") as mesh:
+        address = mesh.nodes[0].description["ctl"]
+        assert bare_shell("pub", "A", '{"i": 1}', "--node", address).code == 0
+        (event,) = bare_shell("sub", "A", "--since", "earliest", "-n", 1, "--json", "--node", address).rows
+        assert (event["topic"], event["payload"]) == ("A", {"i": 1})
+
+
+@pytest.mark.parametrize("command", [("pub", "A"), ("sub", "A"), ("peers",)])
+@pytest.mark.parametrize("place", ["", "http://127.0.0.1:1", "tcp://nowhere"])
+def test_what_names_no_node_is_wrong_usage(bare_shell: Shell, command: tuple[str, ...], place: str) -> None:
+    said = bare_shell(*command, "--node", place)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"mesh: {place!r} ")
+    assert "write a data directory or tcp://HOST:PORT" in said.err
 
 
 class FakeBus:
@@ -157,7 +167,7 @@ class FakeBus:
 
     def __init__(self, attached: bool = True) -> None:
         self.attached = attached
-        self.data_dir = "/srv/mesh"
+        self.place = "/srv/mesh"
 
 
 def receipts(as_json: bool = False, attached: bool = True) -> Receipts:
