@@ -69,6 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     command = typer.main.get_command(make_app())
     if _COMPLETE in os.environ:
         command.main(prog_name="mesh")
+    if sys.stdout is None:  # what is opened next would take its place
+        complain("standard output is closed; send it to /dev/null if nobody is to read it")
+        return FAILED
     _write_anything()
     try:
         with command.make_context("mesh", sys.argv[1:] if arguments is None else list(arguments)) as context:
@@ -85,8 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return FAILED
-    except BrokenPipeError:
-        return _unread()
+    except OSError as error:
+        return _unwritten(error)
     return 0
 
 
@@ -114,12 +117,15 @@ def _write_anything() -> None:
 def _flushed(code: int) -> int:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        return _unread()
+    except OSError as error:
+        return _unwritten(error)
     return code
 
 
-def _unread() -> int:
-    """Nobody reads standard output any more; what is still buffered goes nowhere."""
+def _unwritten(error: OSError) -> int:
+    """Standard output takes no more, and what is still buffered goes nowhere. Who has gone has read enough: 0."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    if isinstance(error, BrokenPipeError):
+        return 0
+    complain(f"cannot go on: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    return FAILED

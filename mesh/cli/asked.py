@@ -7,6 +7,7 @@ Declared once here, so that every command says it in the same words.
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,17 @@ Node = Annotated[
         show_default=False,
     ),
 ]
+SECONDS_MAX = 86400.0
+"""No command waits longer than a day for anything."""
+
+
+def _number(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise typer.BadParameter(f"{seconds} is no number of seconds")
+    return seconds
+
+
+Interval = Annotated[float, typer.Option(min=0.1, max=SECONDS_MAX, callback=_number, help="Seconds between refreshes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -83,5 +95,6 @@ def print_row(value: object) -> None:
 
 
 def complain(text: str) -> None:
-    """One line on standard error."""
-    print(f"mesh: {text}", file=sys.stderr, flush=True)
+    """One line on standard error, if there is one."""
+    if sys.stderr is not None:
+        print(f"mesh: {text}", file=sys.stderr, flush=True)

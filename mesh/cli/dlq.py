@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mesh.cli import dlq_acts
-from mesh.cli.asked import AsJson, Node, asked, print_json, print_row
+from mesh.cli.asked import AsJson, Interval, Node, asked, print_json, print_row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -128,7 +128,7 @@ def errors(context: typer.Context, node: Node = None, as_json: AsJson = False) -
 
 def watch(
     context: typer.Context,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between refreshes.")] = 30.0,
+    interval: Interval = 30.0,
     node: Node = None,
     as_json: AsJson = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli.asked import AsJson, Asked, Node, asked, complain, print_json, print_row
+from mesh.cli.asked import AsJson, Asked, Interval, Node, asked, complain, print_json, print_row
 from mesh.cli.issues import has_issue
 from mesh.errors import InvalidOption
 
@@ -41,7 +41,7 @@ def status(context: typer.Context, node: Node = None, as_json: AsJson = False) -
 def peers(
     context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between refreshes.")] = 2.0,
+    interval: Interval = 2.0,
     issues_only: Annotated[
         bool, typer.Option("--issues-only", help="Only peers that are not well: not alive, drops, a clock that is off.")
     ] = False,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli.asked import AsJson, Asked, Node, asked, complain
+from mesh.cli.asked import SECONDS_MAX, AsJson, Asked, Node, asked, complain
 from mesh.cli.payloads import from_lines, one_payload
 from mesh.cli.times import parse_since
 from mesh.errors import BufferFull, MeshError, NodeUnreachable
@@ -48,7 +48,7 @@ def pub(
     no_dedup: Annotated[bool, typer.Option("--no-dedup", help="Keep it even if it was just announced.")] = False,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Not logged, and lost if nobody listens.")] = False,
     timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Wait so long for node or receipt.")
+        float, typer.Option(min=0.1, max=SECONDS_MAX, metavar="SECONDS", help="Wait so long for node or receipt.")
     ] = 10.0,
     node: Node = None,
     as_json: AsJson = False,
@@ -165,7 +165,9 @@ def sub(
     count: Annotated[
         int | None, typer.Option("-n", min=1, metavar="N", help="End after so many events.", show_default=False)
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Wait so long for the node.")] = 10.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=SECONDS_MAX, metavar="SECONDS", help="Wait so long for the node.")
+    ] = 10.0,
     node: Node = None,
     as_json: AsJson = False,
 ) -> None:

@@ -280,3 +280,29 @@ def test_main_takes_the_arguments_of_the_process(
     monkeypatch.setattr(sys, "argv", ["mesh", "--help"])
     assert main() == 0
     assert capsys.readouterr().out.startswith("Usage: mesh ")
+
+
+# ── standard output that takes nothing ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("command", ["events list", "status", "dlq list"])
+def test_a_full_disk_behind_standard_output_is_one_line(one_node: LocalMesh, command: str) -> None:
+    line = f"{sys.executable} -m mesh.cli {command} >/dev/full"
+    environ = {**os.environ, "MESH_NODE": str(one_node.nodes[0].data_dir)}
+    done = subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "mesh: cannot go on: No space left on device\n")
+
+
+def test_a_closed_standard_output_is_one_line_and_nothing_is_done() -> None:
+    line = f"{sys.executable} -m mesh.cli peers >&-"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("mesh: standard output is closed")
+
+
+@pytest.mark.parametrize("command", [("peers", "--watch"), ("dlq", "watch")])
+@pytest.mark.parametrize("seconds", ["1e10", "1e999", "nan", "0", "-1"])
+def test_nobody_waits_for_ever_between_refreshes(bare_shell: Shell, command: tuple[str, ...], seconds: str) -> None:
+    said = bare_shell(*command, "--interval", seconds)
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert "--interval" in said.err
