@@ -19,6 +19,8 @@ from node.config import load_settings
 from node.heap import give_back, keep_blocks
 
 FILES_MAX = 65_536
+FILES_MIN = 64
+"""What a node opens for itself, and some links and pages. With fewer it fails wherever it happens to open one more."""
 _GC_OBJECTS = 20_000
 """What a turn makes is gone at its end without the cyclic collector. Looking through it after every 700 objects, which
 is Python's own setting, took a tenth of a busy node's time where frames hold single events."""
@@ -29,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     flags = vars(parser().parse_args(argv))
     file: Path | None = flags.pop("config")
     given = {key: value for key, value in flags.items() if value is not None}
-    _raise_file_limit()
     try:
+        _raise_file_limit()
         settings = load_settings(file, given)
         logging.basicConfig(
             level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -83,6 +85,11 @@ def _raise_file_limit() -> None:
     most = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < FILES_MIN:
+        raise ConfigurationError(
+            f"this process may open {most} files, and a node needs {FILES_MIN} and one for each link and program; "
+            "raise the limit (ulimit -n, or LimitNOFILE= of its unit)"
+        )
 
 
 def _say_ready(description: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ for that link, and no other peer notices. Encryption will be options set in
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -344,9 +345,10 @@ def _bind(socket: zmq.Socket[bytes], address: str) -> str:
     try:
         socket.bind(address[:-1] + "*" if address.endswith(":0") else address)
     except zmq.ZMQError as error:
-        raise ConfigurationError(
-            f"cannot listen at {address}: {os.strerror(error.errno or 0)}; choose another address or port"
-        ) from None
+        advice = "choose another address or port"
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            advice = "raise the limit of open files (ulimit -n)"
+        raise ConfigurationError(f"cannot listen at {address}: {os.strerror(error.errno or 0)}; {advice}") from None
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
 

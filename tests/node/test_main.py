@@ -123,6 +123,24 @@ def test_a_node_raises_the_number_of_files_it_may_open(tmp_path: Path, start: St
     assert resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE) == (min(65_536, hard), hard)
 
 
+@pytest.mark.parametrize("files", [16, 20, 63])
+def test_a_limit_of_files_that_is_too_low_is_named_with_what_is_needed(tmp_path: Path, files: int) -> None:
+    command = f"ulimit -n {files}; exec {sys.executable} -m node --data-dir {tmp_path}/n"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"mesh-node: this process may open {files} files, and a node needs 64 ")
+
+
+def test_with_as_many_as_it_needs_a_node_runs(tmp_path: Path) -> None:
+    flags = " ".join(place(tmp_path / "n", "127.0.0.1:0")[:-1])
+    command = f"ulimit -n 64; exec {sys.executable} -m node {flags} 127.0.0.1:0"
+    with subprocess.Popen(["/bin/sh", "-c", command], stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        assert json.loads(node.stdout.readline())["ready"]
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(STOP_S) == 0
+
+
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
