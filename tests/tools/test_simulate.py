@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from tools.simulate.__main__ import simulate
 from tools.simulate.faults import KINDS, Kind
 from tools.simulate.report import Course
 from tools.simulate.simulation import Setting, Simulation
@@ -11,6 +14,15 @@ from tools.simulate.simulation import Setting, Simulation
 
 def run(seed: int, *kinds: Kind, nodes: int = 5, for_s: float = 20.0) -> Course:
     return Course.of(Setting(seed, nodes, for_s, kinds))
+
+
+@pytest.mark.parametrize("span", ["-5s", "nan", "1e999", "5 minutes"])
+def test_what_is_no_duration_is_refused(span: str):
+    app = typer.Typer()
+    app.command()(simulate)
+    said = CliRunner().invoke(app, ["--for", span], env={"COLUMNS": "200"})
+    assert said.exit_code == 2
+    assert f"'{span}' is no duration; write 90s, 10m or 1h" in said.output
 
 
 def test_the_same_seed_gives_the_same_course_of_events():

@@ -87,9 +87,12 @@ def _kinds(text: str) -> tuple[Kind, ...]:
 
 def _seconds(text: str) -> float:
     try:
-        return float(text[:-1]) * _UNITS[text[-1:]] if text[-1:] in _UNITS else float(text)
+        found = float(text[:-1]) * _UNITS[text[-1:]] if text[-1:] in _UNITS else float(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no duration; write 90s, 10m or 1h") from None
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise typer.BadParameter(f"{text!r} is no duration; write 90s, 10m or 1h")
+    return found
 
 
 if __name__ == "__main__":
