@@ -235,3 +235,22 @@ def test_an_unknown_contender_is_refused_with_the_known_ones(tmp_path):
     assert done.returncode == 2
     assert "carrier-pigeon" in done.stderr
     assert "zmq-proxy" in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["bench", "profile"])
+@pytest.mark.parametrize(("flags", "code"), [(["--help"], 0), ([], 1)])
+def test_what_is_not_installed_is_named_with_how_to_get_it(tool, flags, code):
+    without = f"import sys, runpy; sys.modules['psutil'] = None; sys.argv = ['{tool}', *{flags}]"
+    program = f"{without}; runpy.run_module('tools.{tool}', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        check=False,
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    if flags != ["--help"]:
+        assert "error: psutil is not installed; pip install -e '.[bench,plot]'" in done.stderr

@@ -25,7 +25,7 @@ from tools.bench.contender import Contender
 from tools.bench.contenders import CONTENDERS
 from tools.bench.figures import Run
 from tools.bench.report import as_json, make_table, make_terms_table
-from tools.bench.runner import Cell, Plan, measure_all
+from tools.bench.runner import Cell, Plan, check_installed, measure_all
 from tools.bench.targets import measure_targets
 from tools.bench.targets_report import make_targets_table, targets_json
 from tools.bench.workloads import WORKLOADS, Workload
@@ -71,6 +71,7 @@ def bench(
         _course.print(f"{name} is left out: {why}", highlight=False)
     contenders = [each for each in chosen if each.name not in missing]
     try:
+        check_installed()
         if targets:
             found = _targets(contenders, plan, quick, json_)
         else:

@@ -14,18 +14,26 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
-
-import psutil
+from typing import TYPE_CHECKING, NamedTuple
 
 from tools.bench.child import Child
-from tools.bench.contender import Contender
+from tools.bench.contender import BenchFailed, Contender
 from tools.bench.figures import Run, Summary, make_run, summarise
 from tools.bench.workloads import Workload
 
+if TYPE_CHECKING:
+    import psutil
+
 PATIENCE_S = 120.0
 """How much longer than its own time a part of a run may take."""
+
+
+def check_installed() -> None:
+    """Raises `BenchFailed` when what looks at the processes of a run is not installed."""
+    if find_spec("psutil") is None:
+        raise BenchFailed("psutil is not installed; pip install -e '.[bench,plot]'")
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class Trial:
         self._publisher = publisher
         self._subscribers = subscribers
         self._quiet_s = quiet_s
+        import psutil
+
         pids = {"publisher": [publisher.pid], "broker": brokers, "subscriber": [each.pid for each in subscribers]}
         self.processes = {name: [psutil.Process(pid) for pid in each] for name, each in pids.items()}
 

@@ -24,9 +24,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tools.bench.contender import BenchFailed
 from tools.bench.contenders import CONTENDERS
 from tools.bench.figures import Run
-from tools.bench.runner import Cell, Plan, Trial, running
+from tools.bench.runner import Cell, Plan, Trial, check_installed, running
 from tools.bench.workloads import WORKLOADS
 from tools.profile.latency import Latency, latency
 from tools.profile.stages import Cost, functions, read, stages
@@ -52,6 +53,11 @@ def profile(
     if WORKLOADS[workload].hops > 1 or WORKLOADS[workload].subscribers > 1:
         raise typer.BadParameter(f"{workload!r} has several processes of a kind; choose one with one node")
     cell = Cell(CONTENDERS[contender], WORKLOADS[workload])
+    try:
+        check_installed()
+    except BenchFailed as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False)
+        raise typer.Exit(1) from None
     if waiting:
         _show_latency(_latency(cell, seconds), json_)
         return

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
-
 from tools.bench.child import Child
 from tools.bench.figures import Run
 from tools.bench.runner import Cell, Plan, Trial
@@ -43,6 +41,8 @@ def _child(under: str, place: Path, process: str, module: str, arguments: Sequen
 
 
 def _end_node(node: Child) -> None:
+    import psutil
+
     process = psutil.Process(node.pid)
     process.send_signal(signal.SIGTERM)
     psutil.wait_procs([process], END_S)
