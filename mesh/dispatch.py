@@ -33,6 +33,7 @@ from collections.abc import Coroutine, Iterable
 from time import monotonic
 from typing import Any
 
+from mesh import timeslice
 from mesh.failures import failure_of, timeout_failure
 from mesh.jobs import (
     Dropped,
@@ -147,6 +148,7 @@ class Workers:
             threading.Thread(target=self._work, name=f"mesh {self._name}", daemon=True).start()
 
     def _work(self) -> None:
+        timeslice.shorten(passed_on=False)
         me = threading.get_ident()
         while (piece := self._take()) is not None:
             if self._reading.locked():

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterable
 from time import monotonic
 
+from mesh import timeslice
 from mesh.failures import failure_of, timeout_failure, traceback_of
 from mesh.jobs import (
     Dropped,
@@ -182,6 +183,7 @@ class LoopThread:
         self._thread.start()
 
     def _run(self) -> None:
+        timeslice.shorten(passed_on=False)
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
         for task in asyncio.all_tasks(self.loop):

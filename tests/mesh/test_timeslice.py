@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -48,6 +50,32 @@ def test_a_thread_and_what_it_begins_get_short_slices_and_nobody_else_does() -> 
     assert alone(lambda: (shorten(), slice_ns(), alone(slice_ns))) == (True, SLICE_NS, SLICE_NS)
     assert slice_ns() == before
     assert alone(slice_ns) == before
+
+
+@on_linux
+def test_a_thread_may_keep_them_to_itself_so_that_what_a_handler_starts_has_the_usual_ones() -> None:
+    if not slice_ns():
+        pytest.skip("this kernel has one slice for all")
+    before = slice_ns()
+    program = "from tests.mesh.test_timeslice import slice_ns; print(slice_ns())"
+
+    def asked() -> tuple[int, int, int]:
+        shorten()
+        shorten(passed_on=False)
+        begun = subprocess.check_output([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
+        return slice_ns(), alone(slice_ns), int(begun)
+
+    assert alone(asked) == (SLICE_NS, before, before)
+
+
+@on_linux
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a thread above others")
+def test_a_thread_that_was_raised_above_others_is_left_as_it_is() -> None:
+    def asked() -> tuple[bool, int]:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -3)
+        return shorten(), os.getpriority(os.PRIO_PROCESS, 0)
+
+    assert alone(asked) == (False, -3)
 
 
 @on_linux
