@@ -10,7 +10,8 @@ anybody: whoever knows a higher one of this origin, or a later event of it, has 
 database is a copy of the past then, and goes on under a new generation (`outdated`): a sequence must not be used twice.
 
 A node whose name is used by another living node goes on for its local programs. Who has a link to the one refuses the
-other; both are told, and say so (`conflict`).
+other; both are told, and say so (`conflict`). A node that has just taken a new generation was the other itself: who has
+not noticed yet that the former one is gone is believed only when it must have noticed, and still says so.
 """
 
 from __future__ import annotations
@@ -59,10 +60,14 @@ class Membership:
         self._beat_us = 0
         self._repeat_us = 0
         self._kept: dict[str, MemberRow] = {}
+        generations = state.store.read_meta().get("generations", "").split()
+        self._former = {f"{state.name}.{each}" for each in generations} - {state.origin}
+        self._former_until_us = 0
 
     def load(self, rows: Iterable[MemberRow], now_us: int) -> None:
         """Begin with the members that were known before the node was started; heard of, not seen."""
         self._repeat_us = now_us + int(self.limits.repeat_us * self._draw())
+        self._former_until_us = now_us + 2 * self.limits.dead_after_us
         for row in rows:
             addresses = self._usable(json.loads(row.addresses))
             fact = Fact(row.name, row.origin, row.incarnation, row.sequence, addresses=addresses)
@@ -135,9 +140,15 @@ class Membership:
 
     def _rival(self, fields: dict[str, Any], told_by: str, turn: Turn) -> None:
         origin, listen = str(fields["origin"])[:300], str(fields.get("listen", ""))[:300]
+        if self._was_itself(origin, turn.now.mono_us):
+            return
         said = f"{origin} at {listen or 'an address unknown'}" + (f", says {told_by}" if told_by else "")
         if origin in self._rivals or len(self._rivals) < _RIVALS_MAX:
             self._rivals[origin] = turn.now.mono_us + 2 * self.limits.dead_after_us, said
+
+    def _was_itself(self, origin: str, now_us: int) -> bool:
+        """Whether an origin was this node's own until lately, as far as can be known."""
+        return origin in self._former and now_us < self._former_until_us
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -248,10 +259,16 @@ class Membership:
         others += [
             f"{row.fact.origin} at {', '.join(row.fact.addresses) or 'an address unknown'}"
             for row in self.members.rivals(name)
-            if row.fact.origin not in self._rivals and now_us - row.learned_us > patience_us
+            if row.fact.origin not in self._rivals
+            and now_us - row.learned_us > patience_us
+            and not self._was_itself(row.fact.origin, now_us)
         ]
         refusing = [link for link in self._links.links.values() if link.refused in NAMED and not link.objected]
-        keep = {link.keeps or "another": link for link in refusing if link.keeps != self._state.origin}
+        keep = {
+            link.keeps or "another": link
+            for link in refusing
+            if link.keeps != self._state.origin and not self._was_itself(link.keeps, now_us)
+        }
         others = others or [f"{origin}, says {link.refused_by or link.address}" for origin, link in keep.items()]
         refused = sorted({link.refused_by or link.address for link in refusing} - {name})
         self.isolated = bool(refused)

@@ -171,6 +171,23 @@ def test_another_node_of_this_name_is_shown_and_forgotten_when_nobody_speaks_of_
     assert bench.membership.conflict == ""
 
 
+def test_a_former_origin_of_the_node_itself_is_no_rival_until_all_must_know_that_it_is_gone(bench: Bench) -> None:
+    bench.store.write_meta({"generations": "0badc0de 00000001"})
+    bench.restart()
+    link, former = bench.peer("b"), "m.0badc0de"
+    rival = control({"t": "rival", "origin": former, "listen": "tcp://h:1"})
+    refusal = {"t": "refuse", "code": "name", "reason": "two nodes", "origin": bench.origin, "life": ""}
+    for _ in range(15):
+        bench.turn(links=[(link, rival)], later_s=1.0)
+        assert bench.membership.conflict == ""
+    bench.turn(links=[(link, control({**refusal, "by": "b", "keeps": former}))], later_s=1.0)
+    assert (bench.membership.conflict, bench.membership.isolated) == ("", True)
+    link = bench.peer("c")
+    for _ in range(5):
+        bench.turn(links=[(link, rival)], later_s=1.0)
+    assert f"{former} at tcp://h:1, says c" in bench.membership.conflict
+
+
 def test_two_of_a_name_that_meet_at_a_third_nodes_table_both_learn_of_it(bench: Bench) -> None:
     link = bench.peer("b")
     gossip(bench, link, row("m", origin="m.2"))
