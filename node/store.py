@@ -16,13 +16,12 @@ The log is folded into the file before it is 8 MB long: in idle moments, or from
 connection of its own (`fold_beside`, `node.folding`), or, where neither has come in time, by the commit that finds it
 so long.
 
-The file grows in chunks, and a chunk is claimed from the file system before a commit that needs it. So on a full disk
-the write-ahead log can still be folded into the file, which makes its room free for the next writes: those that delete.
+Room for a commit is claimed from the file system before it is written (`node.room`), so that a full disk still takes
+what frees some.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,6 +37,7 @@ import apsw
 from mesh.errors import ConfigurationError, MeshError
 from node.changes import Changes
 from node.folding import Folding
+from node.room import CHUNK_BYTES, Room
 from node.writes import ROWS, WRITE
 
 APPLICATION_ID = 0x4D455348  # "MESH"
@@ -54,8 +54,6 @@ and 0.15 ms.
 """
 _WAL_BYTES = 8 << 20
 """How long the write-ahead log may get. A commit that finds it so long folds it and takes 1-6 ms instead of 0.15."""
-_WAL_ROOM_BYTES = 10 << 20
-"""What the write-ahead log takes before it is folded, and a turn's rows on top."""
 _FOLD_BESIDE = 0.5, 0.9
 """Parts of that length: from where on it is folded beside the turns, and from where on behind a turn at the latest."""
 _FOLD_AGAIN = 0.2
@@ -63,7 +61,6 @@ _FOLD_AGAIN = 0.2
 so nearly always, and a third of this took a tenth of the median's time."""
 _FOLD_COMMITS = 50
 """Commits after which an idle moment is used to fold the log."""
-_CHUNK_BYTES = 1 << 20
 _ROW_BYTES = _PAGE_BYTES // 2
 """What a row takes at most beside what is counted: index entries and the unused end of its last page."""
 _WAL_BYTES_KEPT = 64 << 20
@@ -99,8 +96,7 @@ class Store:
         self._synchronous = _SYNCHRONOUS[durability]
         self._vfs = vfs
         self._begun = False
-        self._room = 0
-        self._file = -1
+        self._room = Room(self.path)
         self._unfolded = 0
         self._logged = self._asked = self._full = 0
         self._folding: Folding | None = None
@@ -179,26 +175,11 @@ class Store:
             raise ConfigurationError(f"{self.path}: this SQLite does not take journal_mode=wal")
 
     def _use_chunks(self) -> None:
-        _file_control(self._db, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(_CHUNK_BYTES))
-        if self._vfs is None and self._file < 0:
-            with suppress(OSError):  # it is in memory
-                self._file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        _file_control(self._db, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(CHUNK_BYTES))
+        if self._vfs is None:
+            self._room.open()
         with suppress(apsw.FullError):  # nothing can be claimed: the next commit says so
             self._grow(self.size_bytes())
-
-    def _claim_wal(self) -> None:
-        """Claim the write-ahead log's room at once: a commit that makes no file longer is synced sooner.
-
-        Measured on ext4 beside other work, one small row a commit: median 0.6 ms instead of 1.8, until the log has been
-        folded for the first time; then its room is used again anyway. SQLite takes the zeros for the end of the log.
-        And where the disk is full, a delete has the room that it needs first.
-        """
-        with suppress(OSError):  # no room: then it grows as it is written
-            file = os.open(self.path + "-wal", os.O_RDWR | os.O_CLOEXEC)
-            try:
-                _lengthen(file, _WAL_ROOM_BYTES)
-            finally:
-                os.close(file)
 
     def _create(self) -> None:
         self._begun = True
@@ -248,7 +229,7 @@ class Store:
         beside.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         beside.pragma("synchronous", _SYNCHRONOUS["full"])
         list(beside.execute("SELECT count(*) FROM sqlite_schema"))  # what was never read is never folded
-        _file_control(beside, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(_CHUNK_BYTES))
+        _file_control(beside, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(CHUNK_BYTES))
         self._beside = beside
         self._folding = Folding(self._fold_beside)
 
@@ -269,8 +250,8 @@ class Store:
         with self._folds, suppress(apsw.Error, OSError):
             logged, folded = self._beside.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             self._shortened = True
-            if folded < logged and self._file >= 0:
-                os.fdatasync(self._file)
+            if folded < logged:
+                self._room.sync()
 
     def _grown(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         """SQLite has put a transaction into the log, which has so many pages now."""
@@ -285,26 +266,20 @@ class Store:
             for row in changes.letters
         )
         if self._shortened:  # a fold leaves the file as long as it needs to be
-            self._shortened, self._room = False, 0
-        self._room -= grows
-        if self._room < 0:
-            end = self.used_bytes() + grows
-            self._grow(end)
-            self._room = -end % _CHUNK_BYTES
-            if self._file >= 0:
-                self._claim_wal()
+            self._shortened = False
+            self._room.forget()
+        if not self._room.take(grows):
+            needed = self.used_bytes() + grows
+            self._room.granted(self._grow(needed) - needed)
+            self._room.claim_log()
 
-    def _grow(self, end: int) -> None:
-        """Make the file at least so long. Raises `FullError` when the disk has no room.
+    def _grow(self, end: int) -> int:
+        """Make the file at least so long; returns how long it is. Raises `FullError` when the disk has no room.
 
         SQLite writes a byte into every page for that, unless the pages are there: asking the file system for them
         first takes 7 µs of processor time a megabyte instead of 800.
         """
-        end += -end % _CHUNK_BYTES
-        try:
-            _lengthen(self._file, end)
-        except OSError:
-            pass  # SQLite's way says what is wrong
+        end = self._room.claim(end)
         try:
             _file_control(self._db, apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(end))
         except apsw.IOError as error:
@@ -313,6 +288,7 @@ class Store:
             if reason.value != ENOSPC:
                 raise
             raise apsw.FullError("database or disk is full") from error
+        return end
 
     def close(self, fold: bool = True) -> None:
         """Close the file and fold the WAL into it; without `fold` the file stays byte for byte what it was."""
@@ -323,13 +299,7 @@ class Store:
         with suppress(apsw.ConnectionClosedError):
             self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not fold))
             self._db.close()
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Close the file's own descriptor: after the database, because closing it ends SQLite's locks on the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+            self._room.close()
 
     def commit(self, changes: Changes) -> None:
         """Write one turn's changes in one transaction. When this returns they are on disk; when it raises, none is."""
@@ -391,17 +361,6 @@ class Store:
 
 def _file_control(db: apsw.Connection, operation: int, value: c_int | c_int64) -> None:
     db.file_control("main", operation, addressof(value))
-
-
-def _lengthen(file: int, end: int) -> None:
-    """Have the file system make a file at least `end` bytes long. Raises `OSError`; then it is as long as it was."""
-    size = os.fstat(file).st_size
-    if size < end:
-        try:
-            os.posix_fallocate(file, size, end - size)
-        except OSError:
-            os.ftruncate(file, size)  # some file systems keep the part for which there was room
-            raise
 
 
 def _store_error(error: Exception) -> StoreError:

@@ -111,7 +111,7 @@ def test_idle_moments_fold_the_write_ahead_log_once_it_is_worth_it(tmp_path: Pat
 def small_log(monkeypatch: pytest.MonkeyPatch) -> int:
     """A write-ahead log that has to be folded after a few commits; how long it may get, in bytes."""
     monkeypatch.setattr("node.store._WAL_BYTES", 400 << 10)
-    monkeypatch.setattr("node.store._WAL_ROOM_BYTES", 0)
+    monkeypatch.setattr("node.room.LOG_ROOM_BYTES", 0)
     return 400 << 10
 
 
@@ -169,7 +169,7 @@ def test_what_a_fold_beside_a_commit_has_cut_off_the_file_is_claimed_again(tmp_p
     store.fold_beside()
     claimed = store._grow
     ends: list[int] = []
-    store._grow = lambda end: (ends.append(end), claimed(end))[0]  # type: ignore[method-assign]
+    store._grow = lambda end: (ends.append(end), claimed(end))[1]  # type: ignore[method-assign]
     store.commit(Changes(log=[log_row(2, 2)]))
     store._fold_beside()
     ends.clear()
