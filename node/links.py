@@ -112,6 +112,12 @@ class Links:
         link.connected = False
         return self._connections.lower(link, reason, "down" if link.origin else "connecting", turn)
 
+    def unreached(self, key: LinkKey, reason: str) -> None:
+        """No connection comes about; of a peer that was there before, how it went says more."""
+        link = self.links.get(key)
+        if link is not None and not link.origin:
+            link.reason = reason
+
     def receive(self, key: LinkKey, data: bytes, turn: Turn) -> tuple[Link | None, list[Heard]]:
         """Take one message. A link in the answer means: `data` is a frame, and may come in over that link."""
         link = self.links.get(key)

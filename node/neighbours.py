@@ -34,7 +34,10 @@ from node.turn import NONSENSE, LinkKey, Turn
 from node.wanting import Wanting
 
 LinkEvent = tuple[LinkKey, str, str]
-"""What the sockets saw happen to a connection: key, one of connected, disconnected, dropped, stranger, and a detail."""
+"""What the sockets saw happen to a connection: key, what, and a detail.
+
+One of connected, disconnected, unreached (there is none yet, and why), dropped, stranger.
+"""
 
 Fields = dict[str, Any]
 _PENDING_MS = 50
@@ -103,6 +106,8 @@ class Neighbours:
             self.links.connected(key, turn)
         elif what == "disconnected":
             self._heed(self.links.disconnected(key, detail, turn), turn)
+        elif what == "unreached":
+            self.links.unreached(key, detail)
         elif what == "dropped":
             self._dropped(key, int(detail))
         else:

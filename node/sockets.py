@@ -54,6 +54,9 @@ _MONITORED = (
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
+_DIALLED = _MONITORED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
+NOT_FOUND, NOBODY = "its name is not found", "nobody answers there"
+"""Why there is no connection: no address to try, or one that was tried."""
 _FAILURES: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: KEY_REFUSED,
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the handshake failed without a reason",
@@ -96,11 +99,13 @@ class Sockets:
         self._acceptor = self._link_socket(zmq.ROUTER)
         self._acceptor.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._acceptor.setsockopt(zmq.IPV6, "[" in listen)
-        self._acceptor_monitor = self._monitor(self._acceptor)
+        self._acceptor_monitor = self._acceptor.get_monitor_socket(_MONITORED)
         self._ungreeted: set[int] = set()
         self._failed = 0
         self._dealers: dict[str, zmq.Socket[bytes]] = {}
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
+        self._retried: set[str] = set()
+        self._unreached: dict[str, str] = {}
         self._events: list[tuple[LinkKey, str, str]] = []
         self.listen = _bind(self._acceptor, listen) if listen else ""
         each_turn = (self._in, self._out, self._ctl, self._acceptor, self._acceptor_monitor)
@@ -148,9 +153,6 @@ class Sockets:
             socket.setsockopt(option, value)
         return socket
 
-    def _monitor(self, socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
-        return socket.get_monitor_socket(_MONITORED)
-
     def dial(self, address: str) -> None:
         """Connect to a peer; the connection is tried again by itself, and reported through the inbox.
 
@@ -163,7 +165,7 @@ class Sockets:
         dealer.setsockopt(zmq.IPV6, 1)
         if self._tunnels:  # what the proxy takes to connect counts as the handshake's time
             dealer.setsockopt(zmq.HANDSHAKE_IVL, int(ANSWER_S * 1000) + _HANDSHAKE_MS)
-        monitor = self._monitor(dealer)
+        monitor = dealer.get_monitor_socket(_DIALLED)
         try:
             dealer.connect(self._tunnels.open(address) if self._tunnels else address)
         except (OSError, zmq.ZMQError) as error:
@@ -185,6 +187,8 @@ class Sockets:
         self._dialled.remove(address)
         self._watched.remove(address)
         _end(dealer, self._monitors.pop(address))
+        self._retried.discard(address)
+        self._unreached.pop(address, None)
         if self._tunnels:
             self._tunnels.end(address)
         self._queues.forget(address)
@@ -258,6 +262,16 @@ class Sockets:
             self._failed = max(0, self._failed - (event == zmq.EVENT_DISCONNECTED))
 
     def _dealer_event(self, address: str, event: int) -> None:
+        if event == zmq.EVENT_CONNECT_RETRIED:
+            if address in self._retried:  # a try that opened no socket; the first is announced after a connection, too
+                self._miss(address, NOT_FOUND)
+            self._retried.add(address)
+            return
+        self._retried.discard(address)
+        if event == zmq.EVENT_CLOSED:
+            self._miss(address, NOBODY)
+            return
+        self._unreached.pop(address, None)
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._queues.begin(address)
             self._events.append((address, "connected", ""))
@@ -266,6 +280,12 @@ class Sockets:
             reason = self._tunnels.reason(address) if self._tunnels else ""
             reason = reason or _FAILURES.get(event, "the connection was closed")
             self._events.append((address, "disconnected", reason))
+
+    def _miss(self, address: str, reason: str) -> None:
+        """Say why there is no connection, once for many tries."""
+        if self._unreached.get(address) != reason:
+            self._unreached[address] = reason
+            self._events.append((address, "unreached", reason))
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

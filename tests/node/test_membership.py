@@ -60,6 +60,18 @@ def test_an_address_where_the_key_is_refused_is_told_apart_from_one_that_is_down
     assert [row["link"] for row in peer_rows(bench.node, bench.now) if row["name"] == "x"] == ["up"]
 
 
+def test_a_seed_that_is_not_reached_is_shown_with_the_reason_and_one_that_went_with_how_it_went(bench: Bench) -> None:
+    bench.links.dial(["tcp://x:1"])
+    bench.turn(link_events=[("tcp://x:1", "unreached", "its name is not found")])
+    (shown,) = peer_rows(bench.node, bench.now)
+    assert (shown["address"], shown["link"], shown["reason"]) == ("tcp://x:1", "connecting", "its name is not found")
+    link = bench.peer("x", address="tcp://x:1")
+    bench.turn(link_events=[(link, "disconnected", "the connection was closed")])
+    bench.turn(link_events=[(link, "unreached", "nobody answers there")])
+    (shown,) = peer_rows(bench.node, bench.now)
+    assert (shown["name"], shown["reason"]) == ("x", "the connection was closed")
+
+
 def test_why_a_member_of_whom_one_only_heard_cannot_be_dialled_is_said(bench: Bench) -> None:
     link = bench.peer("b")
     gossip(bench, link, row("z"))
