@@ -25,20 +25,24 @@ from mesh.marks import Mark, marks_path, take_marks
 from mesh.topic import check_pattern
 from node.addresses import everywhere, untold
 from node.assembly import Plan, Surroundings, assemble, load_state
-from node.clock import Clock
+from node.clock import Clock, Now
 from node.config import NodeSettings, default_name
 from node.durations import Durations
 from node.heap import Leftovers
 from node.http import HttpServer
 from node.identity import DataDirectory, Progress, begin_life, identify, sign_off
 from node.interfaces import interfaces
+from node.peer_rows import peer_rows
 from node.retention import Limits
+from node.sightings import Sightings
 from node.snapshot import Snapshots
 from node.sockets import Sockets
 from node.store import Store, StoreError
 from node.turn import Turn
 
 GOODBYE_MS = 500
+LOOK_S = 1.0
+"""How often it is looked at who came and went."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +62,8 @@ class Agent:
         self._told = False
         self._began_us = self._clock.now().mono_us
         self._conflict = ("", False)
+        self._sightings = Sightings()
+        self._look_us = 0
         self._noted: Progress | None = None
         self._settings = settings
         self.directory = DataDirectory(settings.data_dir)
@@ -175,11 +181,18 @@ class Agent:
             self._told = bool(trouble)
             _tell(trouble, self.node.trouble is not None)
         self._tell_conflict()
+        self._tell_sightings(now)
         for link in self._sockets.blocked:
             if link not in self.node.links.up():
                 self._sockets.forget(link)
         if self._give_back is not None and self._leftovers.due(inbox.size_bytes, now):
             self._give_back()
+
+    def _tell_sightings(self, now: Now) -> None:
+        if now.mono_us >= self._look_us and _log.isEnabledFor(logging.INFO):
+            self._look_us = now.later(LOOK_S)
+            for line in self._sightings.news(peer_rows(self.node, now)):
+                _log.info("%s", line)
 
     def _tell_conflict(self) -> None:
         membership, (told, told_isolated) = self.node.membership, self._conflict

@@ -192,12 +192,13 @@ def test_a_linked_peer_learns_that_a_node_left(tmp_path: Path, start: Start) -> 
     address = first.ready()["listen"]
     second = start(*place(tmp_path / "b"), "--name", "b", "--peer", address)
     second.ready()
-    from mesh.client import NodeClient
-
+    assert second.process.stderr is not None
     with NodeClient(tmp_path / "b") as client:
         eventually(lambda: [row["link"] for row in client.request("peers")["rows"]] == ["up"])
+        assert second.process.stderr.readline().endswith(" INFO node.agent: linked with a\n")
         assert first.end(signal.SIGTERM)[0] == 0
         eventually(lambda: [row["state"] for row in client.request("peers")["rows"]] == ["left"])
+        assert second.process.stderr.readline().endswith(" INFO node.agent: left: a\n")
     began = monotonic()
     assert second.end(signal.SIGTERM) == (0, "")
     assert monotonic() - began < STOP_S
