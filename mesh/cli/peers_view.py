@@ -11,21 +11,25 @@ from mesh.cli import views
 from mesh.cli.books_view import consumers
 from mesh.cli.dlq_view import summary_line
 from mesh.cli.issues import clock_is_off
-from mesh.cli.screen import count, facts, one_line, state, table, titled
+from mesh.cli.screen import count, facts, named, one_line, state, table, titled
 from mesh.cli.times import age, size
 from mesh.cli.views import DEAD, DOUBTED, ITSELF, LEFT, LINKED, UNKNOWN
 
 Row = dict[str, Any]
+_OTHERS = 50
+"""Columns that the figures of a peer take, and a little for what may be folded."""
 
 
 def peers(rows: list[Row], known: int) -> RenderableType:
     """A table of peers; below it, why a link is not up. `known`: how many there are, these or others."""
     if not rows:
         return Text(f"no issues; peers: {known}" if known else "no peers: give this node some with --peer")
-    made = table("peer", "state", "link", "rtt>", "seen>", "sent>", "received>", "dropped>", "address")
-    for row in rows:
+    names = [one_line(row["name"]) or "?" for row in rows]
+    columns = ("peer", "state", "link", "rtt>", "seen>", "sent>", "received>", "dropped>", "address")
+    made = table(*columns)
+    for name, row in zip(names, rows, strict=True):
         made.add_row(
-            one_line(row["name"]) or "?",
+            name,
             state(row["state"]),
             state(row["link"]),
             "-" if row["rtt_ms"] is None else f"{row['rtt_ms']:.1f}ms",
@@ -35,8 +39,9 @@ def peers(rows: list[Row], known: int) -> RenderableType:
             count(row["dropped"]),
             str(row["address"]).removeprefix("tcp://"),
         )
+    shown = named(made, names, _OTHERS)
     remarks = [remark for row in rows for remark in _remarks(row)]
-    return Group(made, Text("\n".join(remarks), "yellow")) if remarks else made
+    return Group(shown, Text("\n".join(remarks), "yellow")) if remarks else shown
 
 
 def matrix(answers: dict[str, list[Row]], silent: list[str]) -> RenderableType:

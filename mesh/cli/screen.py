@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.segment import Segment
@@ -102,6 +103,24 @@ def table(*columns: str) -> Table:
         else:
             made.add_column(column, overflow="fold")
     return made
+
+
+@dataclass(frozen=True)
+class _Named:
+    part: Table
+    columns: int
+
+    def __rich_console__(self, out: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        yield from out.render(self.part, options.update_width(max(self.columns, options.max_width)))
+
+
+def named(made: Table, names: Iterable[str], others: int) -> RenderableType:
+    """A table whose first column holds these names and never breaks them. The others have at least so many columns.
+
+    Where a terminal is narrower, it breaks the lines itself: whatever is wrong, one must see with whom.
+    """
+    made.columns[0].min_width = max(map(cell_len, names))
+    return _Named(made, made.columns[0].min_width + others)
 
 
 def stacked(upper: str | Text, lower: str) -> Text:

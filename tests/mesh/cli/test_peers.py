@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mesh.cli import peers_view, screen
 from node.testing import LocalMesh
 from tests.conditions import eventually
 from tests.mesh.cli.shell import Shell, Terminal
@@ -45,6 +46,17 @@ def test_peers_for_people_is_a_table_of_80_columns(pair: Shell) -> None:
     assert header.split() == ["peer", "state", "link", "rtt", "seen", "sent", "received", "dropped", "address"]
     assert row.split()[:3] == ["n1", "alive", "up"]
     assert max(len(header), len(row)) <= 80
+
+
+@pytest.mark.parametrize("width", [1, 20, 40, 60])
+def test_the_name_of_a_peer_is_never_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    usual = dict.fromkeys(PEER_KEYS) | {"state": "alive", "link": "up", "rtt_ms": 1.0, "dropped": 0}
+    names = ["trainer-gpu-0017-frankfurt", "n1"]
+    monkeypatch.setenv("COLUMNS", str(width))
+    screen.show(peers_view.peers([{**usual, "name": name, "address": "tcp://10.0.0.17:7270"} for name in names], 2))
+    assert [word for word in capsys.readouterr().out.split() if word in names] == names
 
 
 def test_peers_with_issues_only_leaves_out_who_is_well(pair: Shell) -> None:
