@@ -43,7 +43,11 @@ def peers(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
     interval: Interval = 2.0,
     issues_only: Annotated[
-        bool, typer.Option("--issues-only", help="Only peers that are not well: not alive, drops, a clock that is off.")
+        bool,
+        typer.Option(
+            "--issues-only",
+            help="Only peers that are not well: not alive, drops, a clock that is off; exit 1 when there is one.",
+        ),
     ] = False,
     everywhere: Annotated[
         bool, typer.Option("--all", help="Who sees whom: every node's view side by side; exit 1 when one is missing.")
@@ -51,7 +55,11 @@ def peers(
     node: Node = None,
     as_json: AsJson = False,
 ) -> None:
-    """Who the node's peers are, and how the links to them are."""
+    """Who the node's peers are, and how the links to them are.
+
+    A peer is known (heard of, not linked yet), alive, suspect (its link ended or is silent), dead (so for longer), or
+    left (it said goodbye). A link is up, connecting, down, or auth-failed (its key is not allowed).
+    """
     ask = asked(context, node, as_json)
     if everywhere:
         if watch or issues_only:
@@ -59,19 +67,19 @@ def peers(
         _show_all(ask)
         return
     chosen: Callable[[Row], bool] = has_issue if issues_only else lambda row: True
-    if ask.json:
-        _print_json(ask, chosen, interval if watch else None)
-        return
-    from mesh.cli import peers_view, screen
-
-    def look() -> RenderableType:
-        rows = ask.request("peers")["rows"]
-        return peers_view.peers([row for row in rows if chosen(row)], len(rows))
-
     if watch:
-        screen.watch(interval, look)
+        _watch(ask, chosen, interval)
+        return
+    every = ask.request("peers")["rows"]
+    rows = [row for row in every if chosen(row)]
+    if ask.json:
+        print_json(rows)
     else:
-        screen.show(look())
+        from mesh.cli import peers_view, screen
+
+        screen.show(peers_view.peers(rows, len(every)))
+    if issues_only and rows:
+        raise typer.Exit(1)
 
 
 def _show_all(ask: Asked) -> None:
@@ -93,13 +101,16 @@ def _show_all(ask: Asked) -> None:
         raise typer.Exit(1)
 
 
-def _print_json(ask: Asked, chosen: Callable[[Row], bool], interval: float | None) -> None:
-    def rows() -> list[Row]:
-        return [row for row in ask.request("peers")["rows"] if chosen(row)]
+def _watch(ask: Asked, chosen: Callable[[Row], bool], interval: float) -> None:
+    if ask.json:
+        from mesh.cli.repeat import repeat
 
-    if interval is None:
-        print_json(rows())
+        repeat(interval, lambda: print_row([row for row in ask.request("peers")["rows"] if chosen(row)]))
         return
-    from mesh.cli.repeat import repeat
+    from mesh.cli import peers_view, screen
 
-    repeat(interval, lambda: print_row(rows()))
+    def look() -> RenderableType:
+        rows = ask.request("peers")["rows"]
+        return peers_view.peers([row for row in rows if chosen(row)], len(rows))
+
+    screen.watch(interval, look)

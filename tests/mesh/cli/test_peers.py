@@ -61,14 +61,17 @@ def test_the_name_of_a_peer_is_never_broken(
 
 def test_peers_with_issues_only_leaves_out_who_is_well(pair: Shell) -> None:
     assert pair("peers", "--issues-only", "--json").json == []
-    assert pair("peers", "--issues-only").out == "no issues; peers: 1\n"
+    said = pair("peers", "--issues-only")
+    assert (said.code, said.out) == (0, "no issues; peers: 1\n")
 
 
 def test_a_peer_that_left_is_an_issue_and_its_reason_stands_below_the_table(pair: Shell, two_nodes: LocalMesh) -> None:
     two_nodes.nodes[1].stop()
     rows = eventually(lambda: pair("peers", "--issues-only", "--json").json, what="an issue")
     assert [row["name"] for row in rows] == ["n1"]
+    assert pair("peers", "--issues-only", "--json").code == 1
     said = pair("peers", "--issues-only")
+    assert said.code == 1
     assert said.out.splitlines()[1].split()[0] == "n1"
 
 
