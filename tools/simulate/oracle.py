@@ -274,8 +274,9 @@ class Oracle:
         Whom a node can never reach it goes on dialling now and then, and lets go of again.
         """
         for (name, place), size in after[-1].items():
-            most = max(each.get((name, place), 0) for each in before) + len(self._walled_from(name))
-            if min(each.get((name, place), 0) for each in after) > most:
+            most = max(each.get((name, place), 0) for each in before)
+            least = min(each.get((name, place), 0) for each in after)
+            if least > most and least > most + len(self._walled_from(name)):
                 raise Violated("nothing grows while nothing happens", f"{name}: {place} from {most} to {size}", name)
 
     def nobody_wants(self, forwarded: int) -> None:
