@@ -28,8 +28,8 @@ from zmq.utils.monitor import parse_monitor_message
 from mesh.errors import ConfigurationError
 from mesh.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX
 from node.core import Inbox
-from node.link import KEY_REFUSED
 from node.link_queues import LinkQueues
+from node.monitors import ACCEPTING, CLOSED, DIALLING, Dialled, Strangers
 from node.readable import Readable, more
 from node.trouble import DRAIN_BYTES_MAX
 from node.tunnels import ANSWER_S, Tunnels
@@ -46,22 +46,6 @@ _UNANSWERED_MS = 10_000
 an acknowledgement otherwise. ZMTP's heartbeats must stay off: libzmq 4.3.5 aborts the process when one is due on a
 connection that broke while its input queue was full."""
 _HANDSHAKE_MS = 5000
-_MONITORED = (
-    zmq.EVENT_ACCEPTED
-    | zmq.EVENT_HANDSHAKE_SUCCEEDED
-    | zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-)
-_DIALLED = _MONITORED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
-NOT_FOUND, NOBODY = "its name is not found", "nobody answers there"
-"""Why there is no connection: no address to try, or one that was tried."""
-_FAILURES: dict[int, str] = {
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: KEY_REFUSED,
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the handshake failed without a reason",
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "it does not speak ZMTP, or one side is encrypted and the other not",
-}
 
 
 class Sockets:
@@ -99,13 +83,11 @@ class Sockets:
         self._acceptor = self._link_socket(zmq.ROUTER)
         self._acceptor.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._acceptor.setsockopt(zmq.IPV6, "[" in listen)
-        self._acceptor_monitor = self._acceptor.get_monitor_socket(_MONITORED)
-        self._ungreeted: set[int] = set()
-        self._failed = 0
+        self._acceptor_monitor = self._acceptor.get_monitor_socket(ACCEPTING)
+        self._strangers = Strangers()
         self._dealers: dict[str, zmq.Socket[bytes]] = {}
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
-        self._retried: set[str] = set()
-        self._unreached: dict[str, str] = {}
+        self._reached = Dialled()
         self._events: list[tuple[LinkKey, str, str]] = []
         self.listen = _bind(self._acceptor, listen) if listen else ""
         each_turn = (self._in, self._out, self._ctl, self._acceptor, self._acceptor_monitor)
@@ -165,7 +147,7 @@ class Sockets:
         dealer.setsockopt(zmq.IPV6, 1)
         if self._tunnels:  # what the proxy takes to connect counts as the handshake's time
             dealer.setsockopt(zmq.HANDSHAKE_IVL, int(ANSWER_S * 1000) + _HANDSHAKE_MS)
-        monitor = dealer.get_monitor_socket(_DIALLED)
+        monitor = dealer.get_monitor_socket(DIALLING)
         try:
             dealer.connect(self._tunnels.open(address) if self._tunnels else address)
         except (OSError, zmq.ZMQError) as error:
@@ -187,8 +169,7 @@ class Sockets:
         self._dialled.remove(address)
         self._watched.remove(address)
         _end(dealer, self._monitors.pop(address))
-        self._retried.discard(address)
-        self._unreached.pop(address, None)
+        self._reached.forget(address)
         if self._tunnels:
             self._tunnels.end(address)
         self._queues.forget(address)
@@ -242,50 +223,25 @@ class Sockets:
     def _from_monitors(self, watched: list[str], acceptor: bool) -> None:
         if acceptor:
             for event, descriptor in _monitor_events(self._acceptor_monitor):
-                self._acceptor_event(event, descriptor)
+                reason = self._strangers.event(event, descriptor)
+                if reason:
+                    self._events.append((b"", "stranger", reason))
         for address in dict.fromkeys(watched):
             self._watched.touch(address)  # no more than so many are read at once
             for event, _ in _monitor_events(self._monitors[address]):
                 self._dealer_event(address, event)
 
-    def _acceptor_event(self, event: int, descriptor: int) -> None:
-        """Count who came and was no node. Some garbage ends a connection without a word of what failed."""
-        if event == zmq.EVENT_ACCEPTED:
-            self._ungreeted.add(descriptor)
-        elif event in _FAILURES:  # its value is a reason; the connection it is about ends next
-            self._events.append((b"", "stranger", _FAILURES[event]))
-            self._failed += 1
-        elif descriptor in self._ungreeted:
-            self._ungreeted.discard(descriptor)
-            if event == zmq.EVENT_DISCONNECTED and not self._failed:
-                self._events.append((b"", "stranger", _FAILURES[zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL]))
-            self._failed = max(0, self._failed - (event == zmq.EVENT_DISCONNECTED))
-
     def _dealer_event(self, address: str, event: int) -> None:
-        if event == zmq.EVENT_CONNECT_RETRIED:
-            if address in self._retried:  # a try that opened no socket; the first is announced after a connection, too
-                self._miss(address, NOT_FOUND)
-            self._retried.add(address)
+        news = self._reached.event(address, event)
+        if news is None:
             return
-        self._retried.discard(address)
-        if event == zmq.EVENT_CLOSED:
-            self._miss(address, NOBODY)
-            return
-        self._unreached.pop(address, None)
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        what, reason = news
+        if what == "connected":
             self._queues.begin(address)
-            self._events.append((address, "connected", ""))
-        else:
+        elif what == "disconnected":
             self._queues.forget(address)
-            reason = self._tunnels.reason(address) if self._tunnels else ""
-            reason = reason or _FAILURES.get(event, "the connection was closed")
-            self._events.append((address, "disconnected", reason))
-
-    def _miss(self, address: str, reason: str) -> None:
-        """Say why there is no connection, once for many tries."""
-        if self._unreached.get(address) != reason:
-            self._unreached[address] = reason
-            self._events.append((address, "unreached", reason))
+            reason = (self._tunnels.reason(address) if self._tunnels else "") or reason
+        self._events.append((address, what, reason))
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -325,7 +281,7 @@ class Sockets:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
             self._queues.forget(link)
-            self._events.append((link, "disconnected", "the connection was closed"))
+            self._events.append((link, "disconnected", CLOSED))
         return True
 
     @property
