@@ -35,7 +35,10 @@ _STATX_BYTES = 256
 
 
 def mark_of(path: Path) -> str:
-    """What tells a file from its copies. Raises `OSError` where there is no file."""
+    """What tells a file from its copies. Raises `OSError` where there is no file.
+
+    Linux takes the moment from a clock that ticks every few milliseconds: only a copy from the same tick looks alike.
+    """
     found = os.stat(path)
     born_ns = getattr(found, "st_birthtime_ns", None) or _birth_ns(path)
     if born_ns:

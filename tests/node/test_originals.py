@@ -11,6 +11,26 @@ import pytest
 
 import node.originals
 from node.originals import Original, mark_of
+from tests.conditions import eventually
+
+
+def a_tick_after(mark: str, directory: Path) -> None:
+    """Wait until the file system's clock has moved on since it made a file."""
+
+    def moved_on() -> bool:
+        probe = directory / "probe"
+        probe.touch()
+        found = mark_of(probe)
+        probe.unlink()
+        return found != mark
+
+    eventually(moved_on)
+
+
+def prepared(original: Original, directory: Path) -> str:
+    mark = original.prepare()
+    a_tick_after(mark, directory)
+    return mark
 
 
 def test_a_file_keeps_its_mark_whatever_becomes_of_it_in_its_place(tmp_path: Path) -> None:
@@ -28,6 +48,7 @@ def test_a_copy_has_another_mark_also_where_it_takes_the_place_of_the_file(tmp_p
     there.mkdir()
     (there / "file").touch()
     mark = mark_of(there / "file")
+    a_tick_after(mark, tmp_path)
     subprocess.run(["cp", "-a", there, kept], check=True)
     shutil.rmtree(there)
     subprocess.run(["cp", "-a", kept, there], check=True)
@@ -46,21 +67,21 @@ def test_where_the_file_system_does_not_say_when_it_made_a_file_its_number_count
 def test_the_file_is_another_after_every_start_and_stays_where_a_start_is_cut_short(tmp_path: Path) -> None:
     original = Original(tmp_path)
     assert original.mark == ""
-    first = original.prepare()
+    first = prepared(original, tmp_path)
     original.replace()
     assert original.mark == first
-    second = original.prepare()
-    assert (original.mark, original.prepare() not in (first, second)) == (first, True)
+    second = prepared(original, tmp_path)
+    assert (original.mark, prepared(original, tmp_path) not in (first, second)) == (first, True)
     original.replace()
     assert original.mark not in (first, second)
 
 
 def test_a_file_that_is_written_over_is_known_by_the_next_start_alone(tmp_path: Path) -> None:
     original = Original(tmp_path)
-    first = original.prepare()
+    first = prepared(original, tmp_path)
     original.replace()
     shutil.copytree(tmp_path, tmp_path / "backup")
-    second = original.prepare()
+    second = prepared(original, tmp_path)
     original.replace()
     shutil.copy(tmp_path / "backup" / "original", tmp_path / "original")
     assert (original.mark, second != first) == (second, True)
