@@ -37,8 +37,13 @@ class Announcer:
         topic_wire = check_topic(topic)
         body = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
         events = pack_record(now_us, content_hash(topic_wire, body), _META, body)
-        self.next_number += 1
-        return Frame(topic, 0, 0, self.publisher, self.next_number - 1, 0, 1, "", events)
+        return self.own(Frame(topic, 0, 0, self.publisher, 0, 0, 1, "", events))
+
+    def own(self, frame: Frame) -> Frame:
+        """The same events as the next of the node itself."""
+        self.next_number += frame.count
+        number = self.next_number - frame.count
+        return frame._replace(flags=0, hops=0, publisher=self.publisher, number=number, sequence=0, origin="")
 
 
 def failure_topic(kind: str, about: str) -> str | None:

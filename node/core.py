@@ -32,6 +32,7 @@ from node.letters import Letters
 from node.links import Links
 from node.membership import Membership
 from node.neighbours import LinkEvent, Neighbours
+from node.reentry import Reentry
 from node.retention import Retention
 from node.routes import Routes
 from node.sessions import Sessions
@@ -49,6 +50,7 @@ Nor do those to which came nothing but signs of life, before the moment that is 
 IDLE_MS = 500
 """A turn comes at least this often, and at every heartbeat: beacons are due once a second."""
 _REGISTERING_MS = 20
+_PENDING_MS = 5
 _QUESTIONS = ASKABLE | {"dlq.list", "dlq.show", "log.tail", "log.show"}
 """Requests that change nothing."""
 _HOUSEKEEPING_AGAIN_S = 1.0
@@ -119,6 +121,7 @@ class Node:
         routes = Routes(state.name, links.me.role == "leaf", state.interest)
         wanting = Wanting(state, routes.wanted)
         self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts)
+        self._reentry = Reentry(state, self._intake)
         self._everywhere = Everywhere(links, self.verbs)
         self.verbs["everywhere"] = self._everywhere.ask
         others = (membership.heed, self._everywhere.heed, sessions.registrations.heed)
@@ -232,10 +235,17 @@ class Node:
             self.membership.keep(turn)
             self._housekeeping(turn)
             self._intake.announce(turn)
+            self._enter_again(turn)
         self.state.relay.window.forget(turn.now.mono_us)
         if turn.now.mono_us >= self._next_beacon_us:
             self._next_beacon_us = turn.now.beat(BEACON_US)
             self._intake.beacon(turn)
+
+    def _enter_again(self, turn: Turn) -> None:
+        try:
+            self._reentry.tick(turn)
+        except StoreError as error:
+            self._unreadable(error, turn.now)
 
     def _housekeeping(self, turn: Turn) -> None:
         if turn.now.mono_us < self._next_housekeeping_us:
@@ -274,7 +284,7 @@ class Node:
             return _REGISTERING_MS
         if self._trouble.closed:
             return self._trouble.idle_ms(now, self._idle_ms)
-        longest_ms = self._neighbours.idle_ms(now, self._idle_ms)
+        longest_ms = self._neighbours.idle_ms(now, _PENDING_MS if self._reentry.open else self._idle_ms)
         paused = now.mono_us < self._next_housekeeping_us
         due_us = None if paused else self.letters.next_due_us()
         again_s = None if paused else self._retention.again_s

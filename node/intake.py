@@ -279,6 +279,13 @@ class Intake:
                 case Admitted(frame=news) as admitted if news is not None:
                     self._append(news, encode(news), admitted, None, turn)
 
+    def enter_again(self, frame: Frame, turn: Turn) -> None:
+        """What entered here under a former generation, as the node's own publishing."""
+        admitted = self._state.relay.readmit(self._announcer.own(frame), turn.now.mono_us)
+        if admitted.frame is not None:
+            self._counts["entered again"] += frame.count
+            self._append(admitted.frame, encode(admitted.frame), admitted, None, turn)
+
     def recall_heads(self) -> None:
         """The state was read back: of the heads that moved, announce what is on disk."""
         known = self._state.relay.by_id

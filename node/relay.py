@@ -191,6 +191,11 @@ class Relay:
             return [self._sequence(frame, facts, now_us) for frame, facts in taken]
         return [self._place(frame, facts, now_us) for frame, facts in melted(taken)]
 
+    def readmit(self, frame: Frame, now_us: int) -> Admitted:
+        """A frame that entered here before gets a further place, whatever is known of its content."""
+        self.publishers[frame.publisher] = Publisher(frame.number + frame.count - 1, 0)
+        return self._place(frame, contents(frame, hashes(frame)), now_us)
+
     def admit_forwarded(self, frame: Frame, base: int, now_us: int) -> list[Admission]:
         """Decide about a peer's frame: it keeps its origin and sequence, and what is already here is dropped.
 
