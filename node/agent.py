@@ -33,6 +33,7 @@ from node.http import HttpServer
 from node.identity import DataDirectory, Progress, begin_life, identify, sign_off
 from node.interfaces import interfaces
 from node.peer_rows import peer_rows
+from node.reentry import give_up
 from node.retention import Limits
 from node.sightings import Sightings
 from node.snapshot import Snapshots
@@ -149,7 +150,7 @@ class Agent:
             ready(self.description)
             while not self._stopping:
                 self._turn()
-                if self.node.membership.outdated and self.node.trouble is None:
+                if self.node.membership.divergence.outdated and self.node.trouble is None:
                     self._renew()
             self._goodbye()
         finally:
@@ -214,11 +215,15 @@ class Agent:
 
     def _renew(self) -> None:
         """The database is a copy of an earlier state: go on under a new generation, as after a lost disk."""
-        reason = self.node.membership.outdated
+        divergence = self.node.membership.divergence
+        again = self.state.next_position - divergence.since
         _log.error(
-            "this database is not the latest of its generation, or not alone (%s): takes a new generation", reason
+            "this database is not the latest of its generation, or not alone (%s): takes a new generation, under which "
+            "what it has given out since is published again (the last %d places of its log)",
+            divergence.outdated,
+            again,
         )
-        self._store.write_meta({"generation": ""})
+        give_up(self.state, divergence.since)
         listen = self._sockets.listen
         self._sockets.close(GOODBYE_MS)
         self._store.close()

@@ -10,7 +10,10 @@ bisection, without an index of its own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import orjson
 
 from mesh.errors import MalformedFrame
 from mesh.frame import Frame, decode
@@ -22,6 +25,14 @@ DAMAGED_MAX = 10_000
 """Damaged rows that are named; a disk with more of them needs no more lines in the log file."""
 
 _log = logging.getLogger(__name__)
+
+
+class EventAt(NamedTuple):
+    """Which event stands somewhere in a stream: whose, its publisher's count of it, and where it is in the log."""
+
+    publisher: str
+    number: int
+    position: int
 
 
 def checked_frame(row: LogRow) -> Frame:
@@ -165,6 +176,18 @@ class LogReader:
             base = row.sequence - 1 if base is None else base
             wanted = row.sequence + row.count
         return (base, last) if base is not None and wanted > last else (last, last)
+
+    def events_at(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], EventAt]:
+        """(stream, sequence) → which event stands there, of those that the log has. The publisher is in hex."""
+        sql = (
+            "WITH places AS (SELECT value ->> 0 AS stream, value ->> 1 AS sequence FROM json_each(?)) "
+            "SELECT p.stream, p.sequence, lower(hex(publisher)), number + p.sequence - log.sequence, "
+            "position + p.sequence - log.sequence FROM places p CROSS JOIN log ON log.stream = p.stream AND "
+            "log.sequence = (SELECT max(sequence) FROM log WHERE stream = p.stream AND sequence <= p.sequence) "
+            "WHERE p.sequence < log.sequence + count"
+        )
+        rows = self._rows(sql, (orjson.dumps(list(places)).decode(),))
+        return {(row[0], row[1]): EventAt(row[2], row[3], row[4]) for row in rows}
 
     def holes(self) -> list[tuple[int, int, int, int]]:
         """stream, first, last, when: every range of a stream that was found to be lost between nodes."""

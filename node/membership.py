@@ -7,7 +7,8 @@
 
 What a node says of itself travels in every greeting and in its gossip. Its incarnation is on disk before it is told to
 anybody: whoever knows a higher one of this origin, or a later event of it, has met this database in a later state. The
-database is a copy of the past then, and goes on under a new generation (`outdated`): a sequence must not be used twice.
+database is a copy of the past then, and goes on under a new generation: a sequence must not be used twice. Which of its
+events others know as different ones is for `node.divergence`.
 
 A node whose name is used by another living node goes on for its local programs. Who has a link to the one refuses the
 other; both are told, and say so (`conflict`). A node that has just taken a new generation was the other itself: who has
@@ -24,6 +25,7 @@ from node.addresses import usable
 from node.changes import MemberRow
 from node.clock import Now
 from node.dialling import Dialling
+from node.divergence import Divergence
 from node.gossip import Gossip
 from node.link import NAMED, Heard, Link
 from node.links import Links
@@ -32,8 +34,6 @@ from node.state import State
 from node.suspicion import Knobs
 from node.turn import Turn
 
-_HEADS_MAX = 2000
-"""Streams of a peer's own origin of which it is told how far they are known here, when it is linked."""
 _RIVALS_MAX = 16
 
 
@@ -45,7 +45,7 @@ class Membership:
     ) -> None:
         self.limits = limits
         self.seeds = tuple(seeds)
-        self.outdated = ""
+        self.divergence = Divergence(state)
         self.conflict = ""
         self.isolated = False
         self._state = state
@@ -92,11 +92,13 @@ class Membership:
             if answer is not None:
                 turn.control(link.key, answer)
         elif kind == "known":
-            self._compare_heads(link, fields["heads"])
+            self.divergence.heed(link, fields, turn)
+        elif kind == "moved":
+            self.divergence.moved(fields["from"], link.key)
         elif kind == "rival":
             self._rival(fields, link.name, turn)
         elif kind == "twin":
-            self.outdated = str(fields.get("reason", ""))[:300]
+            self.divergence.suspect(str(fields.get("reason", ""))[:300], turn)
 
     def _linked(self, link: Link, turn: Turn) -> None:
         addresses = self._usable(link.addresses or [link.address])
@@ -104,14 +106,15 @@ class Membership:
         fact = Fact(*said, "here", link.role, addresses, link.version, link.life)
         self.members.linked(fact, turn.now.mono_us, link.began_us)
         self._gossip.begin(link.key)
-        heads = self._state.heads_of(link.origin)
-        if heads:
-            turn.control(link.key, {"t": "known", "heads": heads[:_HEADS_MAX]})
+        known = self.divergence.known(link.origin)
+        if known is not None:
+            turn.control(link.key, known)
         row = self.members.rows.get(link.origin)
         if row is not None and row.fact.status != "here":
             turn.control(link.key, self._gossip.about(row, turn.now.mono_us))
 
     def _unlinked(self, link: Link, turn: Turn) -> None:
+        self.divergence.down(link.key)
         if any(each.origin == link.origin and each.state == "up" for each in self._links.links.values()):
             return
         if link.left:
@@ -127,16 +130,6 @@ class Membership:
         self._links.me = me._replace(sequence=me.sequence + 1)
         self.members.me = _fact_of(self._links)
         self._repeat_us = turn.now.mono_us + self.limits.repeat_us
-
-    def _compare_heads(self, link: Link, heads: list[Any]) -> None:
-        """A peer says how far it knows the streams that begin here. Further than this node itself is no lie."""
-        mine = dict(self._state.heads_of(self._state.origin))
-        for topic, head in heads[:_HEADS_MAX]:
-            if int(head) > mine.get(str(topic), 0):
-                self.outdated = (
-                    f"{link.name} has event {int(head)} of {str(topic)!r} from this node, "
-                    f"whose own last is {mine.get(str(topic), 0)}"
-                )
 
     def _rival(self, fields: dict[str, Any], told_by: str, turn: Turn) -> None:
         origin, listen = str(fields["origin"])[:300], str(fields.get("listen", ""))[:300]
@@ -168,6 +161,7 @@ class Membership:
         if now.mono_us >= self._beat_us:
             self._beat_us = now.beat(self.limits.heartbeat_us)
             self._beat(turn)
+        self.divergence.tick(turn)
         self._tell(turn)
 
     def _tell(self, turn: Turn) -> None:
@@ -197,9 +191,10 @@ class Membership:
         self.conflict = self._conflict(now_us)
         if self.members.outrun_at >= 0:
             mine = self.members.me.incarnation
-            self.outdated = f"it was known with incarnation {self.members.outrun_at}, and has {mine}"
+            self.divergence.suspect(f"it was known with incarnation {self.members.outrun_at}, and has {mine}", turn)
         elif self.members.doubled:
-            self.outdated = "another process speaks as this one: a data directory was copied, and both are in use"
+            twin = "another process speaks as this one: a data directory was copied, and both are in use"
+            self.divergence.suspect(twin, turn)
 
     def _dial(self, turn: Turn) -> None:
         decision = self._dialling.decide(self.members, self._links.links, turn.now.mono_us)

@@ -79,10 +79,6 @@ class State:
         self._load_consumers()
         self.relay = relay
 
-    def heads_of(self, origin: str) -> list[tuple[str, int]]:
-        """topic and head of every stream of an origin."""
-        return [(stream.topic, stream.head) for stream in self.relay.by_id.values() if stream.origin == origin]
-
     def replicate(self, patterns: Iterable[str]) -> None:
         """Want these topics for good, whether anybody here consumes them or not."""
         self.replicated = PatternSet(patterns)

@@ -92,6 +92,18 @@ def test_batches_of_a_stream(plan: list[tuple[int, int, int, int, bool, bool]]) 
 
 
 @given(batches_of)
+def test_which_event_stands_where(plan: list[tuple[int, int, int, int, bool, bool]]) -> None:
+    rows = build(plan)
+    wanted = {
+        (row.stream, row.sequence + index): (row.publisher.hex(), row.number + index, row.position + index)
+        for row in rows
+        for index in range(row.count)
+    }
+    with log_with(rows) as log:
+        assert log.events_at((stream, sequence) for stream in (1, 2, 3, 4) for sequence in range(-1, 150)) == wanted
+
+
+@given(batches_of)
 def test_the_first_sequence_of_a_stream_from_a_position_on(plan: list[tuple[int, int, int, int, bool, bool]]) -> None:
     rows = build(plan)
     with log_with(rows) as log:

@@ -159,16 +159,16 @@ def test_a_peer_that_has_later_events_of_this_origin_shows_that_the_database_is_
     bench.turn(author.frame("T", 1, 2))
     link = bench.peer("b")
     bench.turn(links=[(link, control({"t": "known", "heads": [["T", 2]]}))])
-    assert bench.membership.outdated == ""
+    assert bench.membership.divergence.outdated == ""
     bench.turn(links=[(link, control({"t": "known", "heads": [["T", 3]]}))])
-    assert bench.membership.outdated == "b has event 3 of 'T' from this node, whose own last is 2"
+    assert bench.membership.divergence.outdated == "b has event 3 of 'T' from this node, whose own last is 2"
 
 
 def test_a_higher_incarnation_than_its_own_shows_the_same(bench: Bench) -> None:
     link = bench.peer("b")
     gossip(bench, link, row("m", origin=bench.origin, incarnation=7))
     bench.turn(later_s=1.0)
-    assert bench.membership.outdated == "it was known with incarnation 7, and has 1"
+    assert bench.membership.divergence.outdated == "it was known with incarnation 7, and has 1"
 
 
 def test_another_node_of_this_name_is_shown_and_forgotten_when_nobody_speaks_of_it(bench: Bench) -> None:
@@ -235,14 +235,14 @@ def test_a_twin_takes_a_new_generation(bench: Bench) -> None:
     link = bench.peer("b")
     refusal = {"t": "refuse", "code": "twin", "reason": "two processes are m.1", "origin": bench.origin, "life": ""}
     bench.turn(links=[(link, control(refusal))])
-    assert bench.membership.outdated == "two processes are m.1"
+    assert bench.membership.divergence.outdated == "two processes are m.1"
 
 
 def test_who_hears_of_another_process_under_its_own_incarnation_takes_a_new_generation(bench: Bench) -> None:
     link = bench.peer("b")
     gossip(bench, link, row("m", origin=bench.origin, life="another"))
     bench.turn(later_s=1.0)
-    assert bench.membership.outdated.startswith("another process speaks as this one")
+    assert bench.membership.divergence.outdated.startswith("another process speaks as this one")
 
 
 def test_nodes_that_know_the_same_exchange_a_digest_a_heartbeat_and_nothing_else(tmp_path: Path) -> None:

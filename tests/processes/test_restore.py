@@ -223,3 +223,42 @@ def test_a_volume_that_was_set_back_takes_a_new_generation_when_a_peer_knows_bet
         published(b, 0, 1, 2, 3)
         eventually(lambda: received == [0, 1, 2, 0, 1, 2, 3])
     assert "takes a new generation" in log_of(b)
+
+
+@pytest.mark.parametrize(("count", "restarted"), [(10, False), (10, True), (30, False), (30, True)])
+def test_what_a_node_gave_out_in_the_dark_after_its_volume_was_set_back_reaches_everybody(cluster, count, restarted):
+    a = quick(cluster, "a")
+    b = quick(cluster, "b", a)
+    linked(a, b)
+    received: list[int] = []
+    with mesh.connect(a.data_dir) as bus:
+        bus.subscribe("T", lambda event: received.append(event.payload["i"]), name="r", durable=True)
+        published(b, *range(20))
+        b.stop()
+        cloned(b.data_dir, cluster.root / "snapshot")
+        b.start()
+        linked(a, b)
+        published(b, *range(20, 40))
+        eventually(lambda: len(received) == 40)
+        noted(a, b)
+    a.stop()
+    b.stop()
+    shutil.rmtree(b.data_dir)
+    (cluster.root / "snapshot").rename(b.data_dir)
+    before = b.origin
+    b.start()
+    twice = published(b, *range(1000, 1000 + count))
+    assert twice[0] == f"{before}/T/21"
+    if restarted:
+        b.stop()
+        b.start()
+    a.start()
+    with mesh.connect(a.data_dir) as bus:
+        bus.subscribe("T", lambda event: received.append(event.payload["i"]), name="r", durable=True)
+        eventually(lambda: {*range(1000, 1000 + count)} <= {*received}, 20.0)
+    assert {*received} == {*range(40), *range(1000, 1000 + count)}
+    assert len(received) <= 40 + 3 * count
+    assert log_of(b).count("takes a new generation") == 1
+    assert "two nodes" not in log_of(b)
+    assert ask(a, "audit")["balanced"] is True
+    assert ask(b, "audit")["balanced"] is True

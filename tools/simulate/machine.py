@@ -17,6 +17,7 @@ from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Now
 from node.core import Node
 from node.identity import begin_life, identify
+from node.reentry import give_up
 from node.turn import Turn
 from tools.simulate.disk import Disk, Way
 from tools.simulate.line import Line
@@ -181,7 +182,7 @@ class Machine:
         turn = self.node.turn(inbox, self.now())
         self.disk.note(self.node)
         self._carry_out(turn)
-        if self.node.membership.outdated:
+        if self.node.membership.divergence.outdated:
             self._renew()
             return
         self._free_us = self.world.now_us + self.spec.turn_us
@@ -201,7 +202,7 @@ class Machine:
         """What `node.agent` does when the disk is a copy of the past."""
         for each in self.on_renew:
             each(self)
-        self.disk.store.write_meta({"generation": ""})
+        give_up(self.node.state, self.node.membership.divergence.since)
         self.crash()
         self.start()
 
