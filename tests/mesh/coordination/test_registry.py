@@ -87,7 +87,7 @@ def test_without_a_node_every_subscription_says_so_at_once_and_follows_when_ther
         registry.add_group("g", dict.fromkeys(MANAGER_EVENTS, received.append))
         report = registry.wire(pause=lambda seconds: None)
         assert report.failed == {
-            "g": dict.fromkeys(MANAGER_EVENTS, f"no node answers in {tmp_path}; start it with mesh-node")
+            "g": dict.fromkeys(MANAGER_EVENTS, f"no node answers at {tmp_path}; start it with mesh-node")
         }
         with EmbeddedNode(tmp_path, "n"):
             eventually(lambda: registry.state().complete)
