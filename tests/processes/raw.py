@@ -64,7 +64,6 @@ def bad_frames() -> list[bytes]:
         encode(frame(sequence=1)),
         encode(frame(events=record(b"{}")[:-1])),
         encode(frame(events=record(b"[" + b"0," * (PAYLOAD_BYTES_MAX // 2) + b"0]"))),
-        encode(frame(flags=EPHEMERAL, number=0, publisher=SESSION, events=pack_record(1, bytes(16), b"", b"{}"))),
     ]
 
 
