@@ -5,7 +5,7 @@
     break      one connection falls
     partition  some machines cannot reach others, in one direction or both, and then can again
     disk       a node dies and comes back with an empty disk
-    restore    a copy of a node's disk is taken, and later it dies and comes back with that
+    restore    a copy of a node's disk is taken; halfway it dies, comes back with that, and reaches nobody until the end
     clock      a machine's wall clock jumps
     programs   publishers and consumers die and come back, or stand still
     walls      from the first moment to the last some peers cannot dial some others, and some pairs not each other

@@ -132,13 +132,14 @@ class Simulation:
         self.network.walls |= {(a, b)} if fault.how == "one way" else {(a, b), (b, a)}
 
     def _restore(self, fault: Fault, machine: Machine) -> None:
-        """Take a copy now, and put it back when the fault's time is over; unless the machine is down then, or now."""
+        """Take a copy now, and put it back after half of the fault's time; unless the machine is down then, or now."""
         if machine.alive:
-            copy, former = machine.disk.copy(), machine.node.state.origin
             way = next(each for each in WAYS if each == fault.how)
-            self.world.at(int(fault.until_s * 1e6), lambda: self._put_back(way, machine, copy, former))
+            copy, former = machine.disk.copy(), machine.node.state.origin
+            at_us = int((fault.at_s + fault.until_s) / 2 * 1e6)
+            self.world.at(at_us, lambda: self._put_back(way, machine, copy, former, int(fault.until_s * 1e6)))
 
-    def _put_back(self, way: Way, machine: Machine, copy: Disk, former: str) -> None:
+    def _put_back(self, way: Way, machine: Machine, copy: Disk, former: str, until_us: int) -> None:
         if not machine.alive:
             copy.lost()
             return
@@ -147,6 +148,10 @@ class Simulation:
         self._began_anew(machine)
         self.ledger.lost_origins.add(former)
         machine.restore(copy, way)
+        others = [name for name in self.machines if name != machine.name]
+        ways = [each for name in others for each in ((name, machine.name), (machine.name, name))]
+        self.network.cut(ways)
+        self.world.at(until_us, lambda: self.network.heal(ways))
         machine.start()
         if way == "volume":
             self.ledger.unsure.add(former)
