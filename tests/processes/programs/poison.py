@@ -42,7 +42,7 @@ class Handler:
 
 
 def say(**line: object) -> None:
-    print(json.dumps(line), flush=True)
+    print(json.dumps(line) + "\n", end="", flush=True)  # in one piece: several threads say something
 
 
 def main() -> None:

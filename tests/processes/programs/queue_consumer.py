@@ -21,7 +21,7 @@ from mesh.coordination import get_cross_process_queue
 
 
 def say(**line: object) -> None:
-    print(json.dumps(line), flush=True)
+    print(json.dumps(line) + "\n", end="", flush=True)  # in one piece: several threads say something
 
 
 class Taken:

@@ -19,7 +19,7 @@ TELL_EVERY = 20
 
 
 def say(**line: object) -> None:
-    print(json.dumps(line), flush=True)
+    print(json.dumps(line) + "\n", end="", flush=True)  # in one piece: several threads say something
 
 
 def publish(bus: mesh.EventBus, topic: str, payload: dict[str, object]) -> None:

@@ -20,7 +20,7 @@ def say(event: mesh.Event) -> None:
         "attempt": event.attempt,
         "replayed": event.replayed,
     }
-    print(json.dumps(line), flush=True)
+    print(json.dumps(line) + "\n", end="", flush=True)  # in one piece: several threads say something
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     with mesh.connect(spec["node"], name="subscriber") as bus:
         attached = bus.wait_attached(15.0)
         bus.subscribe(spec["pattern"], say, name=spec.get("name"), **spec.get("options", {}))
-        print(json.dumps({"ready": attached}), flush=True)
+        print(json.dumps({"ready": attached}) + "\n", end="", flush=True)
         sys.stdin.read()
 
 

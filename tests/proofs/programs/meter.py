@@ -31,7 +31,7 @@ class Meter:
 
 
 def say(**line: Any) -> None:
-    print(json.dumps(line), flush=True)
+    print(json.dumps(line) + "\n", end="", flush=True)  # in one piece: several threads say something
 
 
 def main() -> None:

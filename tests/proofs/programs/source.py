@@ -91,7 +91,7 @@ class Source:
 
 
 def say(**line: object) -> None:
-    print(json.dumps(line), flush=True)
+    print(json.dumps(line) + "\n", end="", flush=True)  # in one piece: several threads say something
 
 
 def main() -> None:
