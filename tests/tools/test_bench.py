@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tools.bench.child import Child
-from tools.bench.contender import BenchFailed
+from tools.bench.contender import BenchFailed, lacking
 from tools.bench.contenders import CONTENDERS
 from tools.bench.figures import Spread, make_run, percentile, percentiles, rate, ratio, spread, summarise
 from tools.bench.report import as_json
@@ -235,6 +235,13 @@ def test_an_unknown_contender_is_refused_with_the_known_ones(tmp_path):
     assert done.returncode == 2
     assert "carrier-pigeon" in done.stderr
     assert "zmq-proxy" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["no_such_package", "no_such_package.inner", "json.no_such_module"])
+def test_a_module_that_is_lacking_is_named_also_where_its_package_is(module):
+    assert lacking(modules=["json.decoder", module]) == (
+        f"the Python module {module} is not installed (the extra `bench` has it)"
+    )
 
 
 @pytest.mark.parametrize("tool", ["bench", "profile"])

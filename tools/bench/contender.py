@@ -126,6 +126,11 @@ def lacking(programs: Sequence[str] = (), modules: Sequence[str] = ()) -> str | 
         if shutil.which(program) is None:
             return f"the program {program} is not installed"
     for module in modules:
-        if find_spec(module) is None:
+        if not _is_installed(module):
             return f"the Python module {module} is not installed (the extra `bench` has it)"
     return None
+
+
+def _is_installed(module: str) -> bool:
+    package = module.rpartition(".")[0]
+    return (not package or _is_installed(package)) and find_spec(module) is not None
