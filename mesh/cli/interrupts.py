@@ -31,6 +31,15 @@ def interrupts() -> Iterator[Free]:
             signal.signal(number, handler)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal came.
+
+    Not the plain one: where that comes up inside `exec`, as in every import of a module that makes a dataclass, Python
+    takes it for unhandled, whoever handles it, and in the end a process begun with `-m` dies of SIGINT instead of
+    ending with its code.
+    """
+
+
 class _Held:
     """Whether a signal came, and whether it may be raised now."""
 
@@ -57,4 +66,4 @@ class _Held:
     def _raise(self) -> None:
         if not self._raised:
             self._raised, self._free = True, False
-            raise KeyboardInterrupt
+            raise Interrupted
