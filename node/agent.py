@@ -224,6 +224,9 @@ class Agent:
             again,
         )
         give_up(self.state, divergence.since)
+        turn = Turn(self._clock.now())
+        self.node.links.goodbye(turn)  # nobody takes the one that is given up for a rival of the one that comes
+        self._sockets.send(turn)
         listen = self._sockets.listen
         self._sockets.close(GOODBYE_MS)
         self._store.close()

@@ -223,6 +223,7 @@ def test_a_volume_that_was_set_back_takes_a_new_generation_when_a_peer_knows_bet
         published(b, 0, 1, 2, 3)
         eventually(lambda: received == [0, 1, 2, 0, 1, 2, 3])
     assert "takes a new generation" in log_of(b)
+    assert "two nodes" not in log_of(b)
 
 
 @pytest.mark.parametrize(("count", "restarted"), [(10, False), (10, True), (30, False), (30, True)])
