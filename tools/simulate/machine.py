@@ -199,7 +199,7 @@ class Machine:
                 self.ports.forget(link)
 
     def _renew(self) -> None:
-        """What `node.agent` does when the disk is a copy of the past."""
+        """What `node.agent` does when the disk is a copy of the past, but for its goodbye, which may be lost."""
         for each in self.on_renew:
             each(self)
         give_up(self.node.state, self.node.membership.divergence.since)
