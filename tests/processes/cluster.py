@@ -74,8 +74,11 @@ class Program:
         """Wait until it has said `count` lines with a key; returns all of them."""
 
         def heard() -> list[Row] | None:
+            ended = self._process.poll() is not None
+            if ended:
+                self._reader.join(EXIT_S)  # what it said last may not have been read yet
             found = self.said(key)
-            if len(found) < count and self._process.poll() is not None:
+            if len(found) < count and ended:
                 raise AssertionError(f"{self.script} ended early: {self.log.read_text()[-2000:]}")
             return found if len(found) >= count else None
 
@@ -87,11 +90,15 @@ class Program:
                 f"last {self.lines[-3:]}; errors {self.log.read_text()[-2000:]}"
             ) from error
 
-    def end(self) -> None:
-        """Close its standard input, which every program takes as the end, and wait until it is gone."""
+    def finish(self) -> None:
+        """Close its standard input, which every program takes as the end; it may have something to say still."""
         assert self._process.stdin is not None  # it was opened with a pipe
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
+
+    def end(self) -> None:
+        """Let it finish, and wait until it is gone."""
+        self.finish()
         code = self._process.wait(EXIT_S)
         self._reader.join(EXIT_S)
         assert code == 0, f"{self.script} ended with {code}: {self.log.read_text()[-2000:]}"

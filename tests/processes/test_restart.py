@@ -17,9 +17,9 @@ pytestmark = pytest.mark.processes
 PUBLISHERS = ("p", "q")
 
 
-def flood(cluster, node, count, **spec):
-    """Two publishers of `count` events each, begun."""
-    programs = [cluster.program("flood", node, who=who, count=count, topics=5, seed=who, **spec) for who in PUBLISHERS]
+def flood(cluster, node, count=1_000_000):
+    """Two publishers, begun: they go on until `published` asks, so what happens meanwhile happens under load."""
+    programs = [cluster.program("flood", node, who=who, count=count, topics=5, seed=who) for who in PUBLISHERS]
     for program in programs:
         program.say()
     return programs
@@ -31,7 +31,9 @@ def receipted(program):
 
 
 def published(programs):
-    """What all programs have published: (who, index, topic, status, event id)."""
+    """Stop the programs; returns what they have published: (who, index, topic, status, event id)."""
+    for program in programs:
+        program.finish()
     told = [program.expect("published", deadline_s=60.0)[0]["published"] for program in programs]
     return [
         (who, index, topic, status, event_id)
@@ -81,14 +83,13 @@ def kill_with_receipts_unread(node, programs):
 def test_a_node_killed_again_and_again_under_load_loses_and_repeats_nothing(cluster):
     node = cluster.node("a")
     subscriber = cluster.program("subscriber", node, pattern="T.*")
-    programs = flood(cluster, node, 16000)
+    programs = flood(cluster, node)
     for kill in range(1, 5):
         eventually(lambda kill=kill: all(receipted(each) >= kill * 1500 for each in programs), 30.0)
         if kill % 2:
             kill_with_receipts_unread(node, programs)
         else:
             node.kill()
-        assert not any(each.said("published") for each in programs)  # it was killed under load
         node.start()
     rows = published(programs)
     subscriber.expect("event", len(rows), deadline_s=60.0)
@@ -100,7 +101,7 @@ def test_a_node_killed_again_and_again_under_load_loses_and_repeats_nothing(clus
     for program in programs:
         program.end()
 
-    assert [row[1] for row in rows if row[0] == "p"] == list(range(16000))
+    assert [row[1] for row in rows if row[0] == "p"] == list(range(sum(row[0] == "p" for row in rows)))
     assert_all_arrived_once_in_order(rows, subscriber.said("event"))
     assert ask(node, "audit")["balanced"]
     assert node.stop() == 0
@@ -111,12 +112,11 @@ def test_a_durable_consumer_continues_where_it_stopped_when_it_and_the_node_are_
     node = cluster.node("a")
     options = {"durable": True, "since": "earliest"}
     first = cluster.program("subscriber", node, pattern="T.*", name="archive", options=options)
-    programs = flood(cluster, node, 4000)
+    programs = flood(cluster, node)
     first.expect("event", 1000)
     eventually(lambda: sum(row["settled"] for row in ask(node, "consumers")["rows"]))
     first.kill()
     node.kill()
-    assert not any(each.said("published") for each in programs)
     node.start()
     second = cluster.program("subscriber", node, pattern="T.*", name="archive", options=options)
     rows = published(programs)
@@ -137,7 +137,7 @@ def test_a_node_that_stands_still_for_three_seconds_loses_nothing(cluster, halte
     a, b = cluster.pair()
     node = {"a": a, "b": b}[halted]
     subscriber = cluster.program("subscriber", b, pattern="T.*")
-    programs = flood(cluster, a, 5000)
+    programs = flood(cluster, a, 20_000)
     eventually(lambda: all(receipted(each) >= 1000 for each in programs))
     node.signal(signal.SIGSTOP)
     elapsed(3.0)
@@ -155,7 +155,7 @@ def test_a_node_that_stands_still_for_three_seconds_loses_nothing(cluster, halte
 def test_sigterm_ends_a_node_under_load_in_good_order_within_five_seconds(cluster):
     a, b = cluster.pair()
     subscriber = cluster.program("subscriber", b, pattern="T.*")
-    programs = flood(cluster, a, 1_000_000)
+    programs = flood(cluster, a)
     eventually(lambda: all(receipted(each) >= 2000 for each in programs))
     begun = monotonic()
     codes = [b.stop(), a.stop()]
@@ -172,7 +172,7 @@ def test_sigterm_ends_a_node_under_load_in_good_order_within_five_seconds(cluste
 
 def test_what_was_receipted_before_sigterm_is_in_the_log_and_the_rest_follows_after_the_start(cluster):
     node = cluster.node("a")
-    programs = flood(cluster, node, 6000)
+    programs = flood(cluster, node)
     eventually(lambda: all(receipted(each) >= 2000 for each in programs))
     assert node.stop() == 0
     assert len(log_of(node)) >= 4000
@@ -180,7 +180,7 @@ def test_what_was_receipted_before_sigterm_is_in_the_log_and_the_rest_follows_af
     rows = published(programs)
     assert node.stop() == 0
 
-    assert len(rows) == 12_000
+    assert len(rows) > 4000
     assert_the_log_holds_exactly(rows, log_of(node))
 
 
