@@ -134,7 +134,7 @@ class EventBus:
         body = pack_payload(payload)
         meta = pack_meta(source, trace, dedup, dedup_key)
         record = pack_event(time_ns() // 1000, meta, body)
-        return self._outbox.put_ephemeral(topic, record) if ephemeral else self._outbox.put(topic, record)
+        return self._outbox.express.put(topic, record) if ephemeral else self._outbox.put(topic, record)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until every event published so far has its receipt; False when `timeout` seconds were not enough."""

@@ -45,6 +45,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
+from struct import error as StructError  # a class's name, which the module writes small
 from typing import NamedTuple, NoReturn
 
 from blake3 import blake3
@@ -205,16 +206,17 @@ def unseal(data: bytes) -> Frame:
 
 def check_records(frame: Frame) -> None:
     """Walk the records' lengths: `count` of them fill the section to its last byte. Raises `MalformedFrame`."""
-    events, size, at, lengths = frame.events, len(frame.events), 0, _LENGTHS.unpack_from
-    for _ in range(frame.count):
-        if at + _RECORD_BYTES > size:
-            _refuse("truncated", "an event ends outside the frame")
-        meta_len, body_len = lengths(events, at)
-        if meta_len > META_BYTES_MAX or body_len > PAYLOAD_BYTES_MAX:
-            _refuse("size", f"event with {meta_len} bytes of meta and {body_len} of payload")
-        at += _RECORD_BYTES + meta_len + body_len
-    if at != size:
-        _refuse("truncated", f"events fill {at} bytes, the frame has {size}")
+    events, at, lengths = frame.events, 0, _LENGTHS.unpack_from
+    try:
+        for _ in range(frame.count):
+            meta_len, body_len = lengths(events, at)
+            if meta_len > META_BYTES_MAX or body_len > PAYLOAD_BYTES_MAX:
+                _refuse("size", f"event with {meta_len} bytes of meta and {body_len} of payload")
+            at += _RECORD_BYTES + meta_len + body_len
+    except StructError:
+        _refuse("truncated", "an event begins at the end of the frame")
+    if at != len(events):
+        _refuse("truncated", f"events fill {at} bytes, the frame has {len(events)}")
 
 
 def passed_on(data: bytes) -> bytes:

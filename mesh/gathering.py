@@ -17,6 +17,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from time import monotonic
 from typing import NoReturn
 
@@ -35,6 +36,7 @@ class Gathering:
     Before that is set, an event that nothing waits in front of calls it from `alone_from` on (monotonic seconds).
 
     full(bound)  what `BufferFull` says when a bound, such as "100 events", is reached
+    sending      whoever has filled a run waits for it: held by the thread that sends, while it does
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Gathering:
         wake: Callable[[], object],
         full: Callable[[str], str],
         keep: Keep | None = None,
+        sending: AbstractContextManager[object] | None = None,
     ) -> None:
         self.asleep = False
         self.alone_from = math.inf
@@ -54,10 +57,12 @@ class Gathering:
         self._wake = wake
         self._full = full
         self._keep = keep
+        self._sending = sending
         self._keeping = False
         self._coming: deque[Outgoing] = deque()
         self._runs: deque[Outgoing] = deque()
         self._growing: Outgoing | None = None
+        self._run_events = self._run_bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._runs)
@@ -65,71 +70,83 @@ class Gathering:
     # ---- any thread
 
     def put(self, topic: str, record: bytes) -> Receipt:
-        """Take one event in. Raises `BusClosed`, `BufferFull` or `SpoolError`.
+        """Take one event in. Raises `BusClosed` or `BufferFull`.
 
         What every event goes through is written out here: with a function for each step it takes half as long again.
+        Bounds are looked at where a run begins, and say how far it may grow; at every event that took a tenth more.
         """
+        size_bytes = len(record)
         with self.lock:
-            size_bytes = len(record)
-            if self.count >= self._count_max or self.size_bytes + size_bytes > self._size_bytes_max:
-                self._refuse()
-            if self._keep is not None and (receipt := self._write(self._keep, topic, record)):
-                return receipt
             run, self._growing = self._growing, None
             if (
                 run is not None
                 and run.topic == topic
-                and (index := run.count) < BATCH_EVENTS_MAX
-                and len(run.records) + size_bytes <= BATCH_BYTES_MAX
+                and (index := run.count) < self._run_events
+                and len(run.records) + size_bytes <= self._run_bytes
             ):
                 run.records += record
                 run.count = index + 1
                 if self._growing is None:
                     self._growing = run
             else:
+                filled = run is not None and run.topic == topic
+                self._measure(size_bytes)
                 run, index = Outgoing(topic, record), 0
                 self._runs.append(run)
                 self._growing = run if self._runs[-1] is run else None
             self.count += 1
             self.size_bytes += size_bytes
-            if self._coming:
-                self._admit_coming()
         if self.asleep or (not index and len(self._runs) == 1 and monotonic() >= self.alone_from):
             self._wake()
+        if not index and filled and self._sending is not None:
+            with self._sending:
+                pass
         return Receipt(run.answers, index)
+
+    def put_kept(self, topic: str, record: bytes) -> Receipt:
+        """Write one event down, then take it in. Raises `SpoolError` too; then it is not taken in."""
+        assert self._keep is not None  # else nothing is written down
+        with self.lock:
+            self._measure(len(record))
+            if self._keeping:
+                run = Outgoing(topic, record)
+                self._coming.append(run)
+                return Receipt(run.answers, 0)
+            self._keeping = True
+            try:
+                self._keep(self.count + 1, topic, record)
+                return self.put(topic, record)
+            finally:
+                self._keeping = False
+                self._admit_coming()
 
     def close(self, reason: str) -> None:
         """Take nothing more in; `reason` is what `BusClosed` says."""
         with self.lock:
             self.refusal = self.refusal or reason
-            self._count_max = 0
+            self._count_max = self._run_events = 0
 
     def forked(self, reason: str) -> None:
         """This is a copy in a child process: another thread may have held the lock when it was made."""
         self.lock = threading.RLock()
         self.close(reason)
 
+    def _measure(self, size_bytes: int) -> None:
+        """How far a run may grow that begins with so many bytes. Raises when there is no room for them.
+
+        Looked at once more in the end: a signal handler may have closed this meanwhile.
+        """
+        self._run_events = min(BATCH_EVENTS_MAX, self._count_max - self.count)
+        self._run_bytes = min(BATCH_BYTES_MAX, self._size_bytes_max - self.size_bytes)
+        if self.count >= self._count_max or self.size_bytes + size_bytes > self._size_bytes_max:
+            self._run_events = 0
+            self._refuse()
+
     def _refuse(self) -> NoReturn:
         if self.refusal is not None:
             raise BusClosed(self.refusal)
         bound = f"{self._events_max} events" if self.count >= self._count_max else f"{self._bytes_max} bytes"
         raise BufferFull(self._full(bound))
-
-    def _write(self, keep: Keep, topic: str, record: bytes) -> Receipt | None:
-        """Write an event down; a receipt when that is left to the call this one has interrupted, which is writing."""
-        if self._keeping:
-            run = Outgoing(topic, record)
-            self._coming.append(run)
-            return Receipt(run.answers, 0)
-        self._keeping = True
-        try:
-            keep(self.count + 1, topic, record)
-        except BaseException:
-            self._keeping = False
-            self._admit_coming()
-            raise
-        self._keeping = False
-        return None
 
     def _admit_coming(self) -> None:
         """Take in what came in the middle. Whoever published it has gone on, so its receipt is told of an error."""

@@ -2,7 +2,7 @@
 
     put ─▶ fresh ──framed──▶ flight ──▶ receipted, forgotten        (`mesh.gathering`, `mesh.flight`: go-back-N)
            runs
-    put_ephemeral ─────────▶ express ──▶ sent, forgotten            (`mesh.express`)
+    express.put ───────────▶ express ──▶ sent, forgotten            (`mesh.express`)
 
 Any thread puts, and the order of calls is the order of numbers. Everything else belongs to the I/O thread.
 
@@ -52,10 +52,8 @@ class Outbox:
         self._taken: deque[Outgoing] = deque()
         self._flushes: list[tuple[int, int, threading.Event]] = []
         self._spool = spool
-        self.put: Callable[[str, bytes], Receipt] = self._fresh.put
+        self.put: Callable[[str, bytes], Receipt] = self._fresh.put_kept if spool else self._fresh.put
         """Take one event in: topic, packed record. Raises `BusClosed`, `BufferFull` or `SpoolError`."""
-        self.put_ephemeral: Callable[[str, bytes], Receipt] = self.express.put
-        """Take one event in that is sent once or never. Raises `BusClosed` or `BufferFull`."""
         if spool is not None:
             self._restore(spool.kept)
 
@@ -108,6 +106,10 @@ class Outbox:
 
         What it does not take is kept. `now`: monotonic seconds.
         """
+        with self.express.sending:
+            return self._send(take, now)
+
+    def _send(self, take: Callable[[bytes], bool], now: float) -> bool:
         self.flight.resend_overdue(now)
         for _ in range(FRAMES_PER_TURN):
             express, run = self.express.next(), self.next()

@@ -174,6 +174,8 @@ class Session:
         if self._attachment.phase == "attached":
             assert self._link is not None  # else it would not be attached
             self._full = not self.outbox.send(self._link.send_frame, now)
+        else:
+            self.outbox.express.refuse()
         self._advance(now)
         self.courses.outcomes.collect(now)
         self.courses.overdue(now)

@@ -79,6 +79,17 @@ def test_what_waits_when_the_node_goes_is_refused_and_what_comes_later_too():
     assert (express.coming.count, express.gone_count) == (2, 2)
 
 
+@pytest.mark.parametrize("seen_by", ["refuse", "attach"])
+def test_what_is_put_just_as_the_node_goes_away_is_refused_when_it_is_seen(seen_by):
+    express = attached()
+    late = express.put  # a thread that has come so far and no further
+    express.detach()
+    receipt = late("A", pack_event(1, b"", b"{}"))
+    getattr(express, seen_by)()
+    assert receipt.status == "rejected"
+    assert express.next() is None
+
+
 def test_what_waits_to_be_sent_is_bounded():
     express = attached(events_max=2)
     for _ in range(2):

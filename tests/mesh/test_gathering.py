@@ -12,8 +12,8 @@ from mesh.limits import BATCH_EVENTS_MAX
 from mesh.receipt import Answer
 
 
-def gathering(events_max=10_000, bytes_max=1 << 30, keep=None) -> Gathering:
-    return Gathering(events_max, bytes_max, lambda: None, "{} are too many".format, keep)
+def gathering(events_max=10_000, bytes_max=1 << 30, keep=None, sending=None) -> Gathering:
+    return Gathering(events_max, bytes_max, lambda: None, "{} are too many".format, keep, sending)
 
 
 def taken(box: Gathering) -> list[tuple[str, bytes, int]]:
@@ -80,6 +80,48 @@ def test_there_is_room_for_as_much_as_has_left():
         box.put("A", b"")
 
 
+def test_a_run_that_the_bounds_cut_short_goes_on_as_another_where_there_is_room_again():
+    box = gathering(events_max=2)
+    for record in (b"1", b"2"):
+        box.put("A", record)
+    box.left(2, 2)
+    for record in (b"3", b"4"):
+        box.put("A", record)
+    with pytest.raises(BufferFull):
+        box.put("A", b"5")
+    assert taken(box) == [("A", b"12", 2), ("A", b"34", 2)]
+
+
+def test_a_run_that_grows_ends_with_the_whole():
+    box = gathering()
+    box.put("A", b"1")
+    for topic in (Interrupted("A").interrupted_by(lambda: box.close("closed")), "A"):
+        with pytest.raises(BusClosed):
+            box.put(topic, b"2")
+    assert taken(box) == [("A", b"1", 1)]
+
+
+def test_who_has_filled_a_run_waits_for_the_thread_that_sends_and_nobody_else_does():
+    waited = []
+
+    class Sending:
+        def __enter__(self):
+            waited.append(box.count)
+
+        def __exit__(self, *_):
+            pass
+
+    box = gathering(sending=Sending())
+    for topic in "ABAB":
+        box.put(topic, b"x")
+    box.take()
+    for _ in range(BATCH_EVENTS_MAX):
+        box.put("A", b"x")
+    assert waited == []
+    box.put("A", b"x")
+    assert waited == [4 + BATCH_EVENTS_MAX + 1]
+
+
 def test_what_leaves_after_the_end_makes_no_room():
     box = gathering()
     box.close("closed")
@@ -142,10 +184,10 @@ def test_an_event_is_written_down_before_it_is_taken_in_and_one_that_cannot_be_i
         kept.append((number, topic, record))
 
     box = gathering(keep=keep)
-    box.put("A", b"1")
+    box.put_kept("A", b"1")
     with pytest.raises(SpoolError):
-        box.put("A", b"bad")
-    box.put("A", b"2")
+        box.put_kept("A", b"bad")
+    box.put_kept("A", b"2")
     assert kept == [(1, "A", b"1"), (2, "A", b"2")]
     assert taken(box) == [("A", b"12", 2)]
 
@@ -156,7 +198,7 @@ def test_what_is_published_while_another_event_is_written_is_written_after_it(ou
 
     def keep(number, topic, record):
         if record == b"outer":
-            inner.append(box.put("A", b"inner"))
+            inner.append(box.put_kept("A", b"inner"))
         if outer_fails if record == b"outer" else inner_fails:
             raise SpoolError("full")
         kept.append((number, record))
@@ -164,9 +206,9 @@ def test_what_is_published_while_another_event_is_written_is_written_after_it(ou
     box = gathering(keep=keep)
     if outer_fails:
         with pytest.raises(SpoolError):
-            box.put("A", b"outer")
+            box.put_kept("A", b"outer")
     else:
-        box.put("A", b"outer")
+        box.put_kept("A", b"outer")
     expected = [] if outer_fails else [b"outer"]
     expected += [] if inner_fails else [b"inner"]
     assert kept == list(enumerate(expected, 1))

@@ -316,7 +316,7 @@ def test_a_frame_that_cannot_be_written_down_is_not_sent_and_tried_again(path, m
 def test_ephemeral_events_are_not_spooled(path):
     box = outbox(Spool(path))
     box.attach()
-    box.put_ephemeral("A", record("A", 1))
+    box.express.put("A", record("A", 1))
     assert numbers_in(path) == []
 
 
