@@ -136,9 +136,10 @@ class Gathering:
 
         Looked at once more in the end: a signal handler may have closed this meanwhile.
         """
-        self._run_events = min(BATCH_EVENTS_MAX, self._count_max - self.count)
-        self._run_bytes = min(BATCH_BYTES_MAX, self._size_bytes_max - self.size_bytes)
-        if self.count >= self._count_max or self.size_bytes + size_bytes > self._size_bytes_max:
+        events, bytes_ = self._count_max - self.count, self._size_bytes_max - self.size_bytes
+        self._run_events = events if events < BATCH_EVENTS_MAX else BATCH_EVENTS_MAX
+        self._run_bytes = bytes_ if bytes_ < BATCH_BYTES_MAX else BATCH_BYTES_MAX
+        if self.count >= self._count_max or bytes_ < size_bytes:
             self._run_events = 0
             self._refuse()
 
