@@ -2,7 +2,7 @@
 
     finished ──note──▶ dirty courses ──send, at most every 20 ms──▶ on its way ──answered──▶ confirmed
                             ▲                                            │
-                            └──────────── refused, or the node went ─────┘
+                            └──────────── refused, or the node went ─────┘      a word of it refused: `mesh.refusals`
 
 One report is on its way at a time: what finishes meanwhile is the next one. What a report says is made by `Settlement`
 and stays there until the answer is in, so nothing needs to be put back when there is none. A report that were larger
@@ -15,6 +15,7 @@ import logging
 import math
 
 from mesh.link import Link
+from mesh.refusals import Refusals
 from mesh.requests import Json, refusal
 from mesh.settlement import FAULTS_MAX, MOVES_MAX
 from mesh.subscription import Course
@@ -38,6 +39,8 @@ class Reports:
         self._dirty: dict[int, Course] = {}
         self._on_its_way: list[Course] | None = None
         self._unanswered: list[Course] = []
+        self._refusals = Refusals()
+        self._refused = ""
         self._serial = 0
         self._sent_at = -math.inf
         self._not_before = 0.0
@@ -49,11 +52,13 @@ class Reports:
     def forget(self, course: Course) -> None:
         """A subscription is gone."""
         self._dirty.pop(course.sub, None)
+        self._refusals.forget(course)
 
     def detached(self) -> None:
         """The node is gone; what was on its way is made anew for the next one, unless it says that it was taken in."""
         self._unanswered, self._on_its_way = self._on_its_way or self._unanswered, None
         self._sent_at, self._not_before = -math.inf, 0.0
+        self._refusals.detached()
 
     def attached(self, reported: int) -> None:
         """A node is there; `reported` is the serial of the last report it has from this session.
@@ -69,7 +74,10 @@ class Reports:
     @property
     def due_at(self) -> float | None:
         """When there is a report to send; None when there is nothing to say or one is on its way."""
-        return self._due_at(self._reportable()) if self._on_its_way is None else None
+        if self._on_its_way is not None:
+            return None
+        due_at, again_at = self._due_at(self._reportable()), self._refusals.again_at
+        return again_at if due_at is None else due_at if again_at is None else min(due_at, again_at)
 
     def _due_at(self, courses: list[Course]) -> float | None:
         if not courses:
@@ -81,6 +89,9 @@ class Reports:
         """Report what there is, if it is time and no report is on its way."""
         if self._on_its_way is not None:
             return
+        if self._refusals.again_at is not None and now >= self._refusals.again_at:
+            for course in self._refusals.say_again():
+                self.note(course)
         courses = self._reportable()
         due_at = self._due_at(courses)
         if due_at is None or now < due_at:
@@ -111,9 +122,16 @@ class Reports:
 
     def _answered(self, reply: Json, _: list[bytes], now: float) -> None:
         courses, self._on_its_way = self._on_its_way or [], None
-        if not reply.get("ok"):
-            _log.warning("the node refused a report, which will be repeated: %s", refusal(reply))
+        if reply.get("ok"):
+            for course in courses:
+                course.settlement.confirmed()
+            self._refused = ""
+            self._refusals.taken_in()
+        elif not self._refusals.take(courses, reply.get("refused", ()), now):
             self._not_before = now + REFUSED_AGAIN_S
-            return
-        for course in courses:
-            course.settlement.confirmed()
+            self._warn(str(refusal(reply)))
+
+    def _warn(self, refused: str) -> None:
+        if refused != self._refused:
+            _log.warning("the node refused a report, which will be repeated: %s", refused)
+        self._refused = refused

@@ -39,6 +39,9 @@ Verbs of a session (`session` is the publisher id in hex, random per bus):
                        failure {sequence attempt kind error_type error traceback elapsed_s}   kind: error | timeout
                        lost [[first last] …]                    ranges the node called gone
                  letter [id attempt failure-or-null]            outcome of a redelivery
+                 A report that has a word in it which cannot be true is refused as a whole, and the refusal has
+                 refused [{sub, move or letter, why, head} …]   move, letter: its index in the part of that sub
+                                                                head: where the stream ends here, if the move is beyond
     replay       ranges [[origin topic first last] …] bytes_max → gone [[origin topic first last] …], rows
                  [position …] and as many blobs: the frames of the log that hold the start of what was asked for, in
                  order, as much as fits; ask again for the rest. A frame may begin before `first`.
@@ -140,9 +143,9 @@ def pack_reply(id_: object, fields: Json) -> bytes:
     return orjson.dumps({**fields, "id": id_, "ok": True}, option=orjson.OPT_NON_STR_KEYS)
 
 
-def pack_refusal(id_: object, code: str, message: str) -> bytes:
-    """First part of a reply that says no: one word for programs, one sentence for people."""
-    return orjson.dumps({"id": id_, "ok": False, "code": code, "message": message})
+def pack_refusal(id_: object, code: str, message: str, fields: Json | None = None) -> bytes:
+    """First part of a reply that says no: one word for programs, one sentence for people, and what else there is."""
+    return orjson.dumps({**(fields or {}), "id": id_, "ok": False, "code": code, "message": message})
 
 
 def unpack_control(part: bytes) -> Json:

@@ -13,10 +13,15 @@ since, so reports merge by themselves and a repeated one changes nothing.
 
 An event the node has buried is passed like one that was handled, and nothing is said of it: its letter is written and
 the node subtracts it from what the move passes. It is in no report, neither as a failure nor inside a lost range.
+
+What the node has refused is held: a move up to where the node says that its stream ends may still be made, any other
+waits until `say_again`. An outcome that was refused is dropped; the node has the letter, and gives it out anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any
 
 from mesh.following import Key, without
@@ -29,17 +34,24 @@ FAULTS_MAX = 200
 MOVES_MAX = 8000
 """Moves in one report: with names at their longest, 5 MB. With the faults that stays below `CONTROL_BYTES_MAX`."""
 
+_ENDLESS = 1 << 63
+"""No sequence is as high."""
+
 Letter = tuple[int, int, Failure | None]
 """id, attempt, what went wrong or None"""
 
 
 class Ledger:
-    """One stream of one subscription. `settled`: finished without a gap; `confirmed`: what of that the node knows."""
+    """One stream of one subscription. `settled`: finished without a gap; `confirmed`: what of that the node knows.
 
-    __slots__ = ("_spans", "buried", "confirmed", "failures", "lost", "settled")
+    `ceiling`: the node takes no move in that goes beyond.
+    """
+
+    __slots__ = ("_spans", "buried", "ceiling", "confirmed", "failures", "lost", "settled")
 
     def __init__(self, settled: int) -> None:
         self.settled = self.confirmed = settled
+        self.ceiling = _ENDLESS
         self.failures: list[Failure] = []
         self.lost: list[Range] = []
         self.buried: set[int] = set()
@@ -72,7 +84,7 @@ class Ledger:
 
     def move(self, faults_max: int) -> tuple[int, list[Failure], list[tuple[int, int]]]:
         """How far the cursor may go, and what it passes: at most `faults_max` failures and lost ranges."""
-        to = self.settled
+        to = min(self.settled, self.ceiling)
         faults = [f["sequence"] for f in self.failures if f["sequence"] <= to]
         faults += [range_.first for range_ in self.lost if range_.first <= to]
         if len(faults) > faults_max:
@@ -98,18 +110,20 @@ class Settlement:
         self.faulty = False
         self._ledgers: dict[Key, Ledger] = {}
         self._moved: dict[Key, None] = {}
+        self._held: set[Key] = set()  # those of `_moved` of which nothing may be said for now
         self._letters: list[Letter] = []
         self._told: tuple[dict[Key, int], int] = ({}, 0)
 
     @property
     def unreported(self) -> bool:
-        """Whether there is something the node does not know."""
-        return bool(self._moved or self._letters)
+        """Whether there is something the node does not know, and may be told."""
+        return len(self._moved) > len(self._held) or bool(self._letters)
 
     def begin(self, key: Key, settled: int) -> None:
         """The subscription is owed what follows `settled`; a stream nobody began is owed from its first event."""
         self._ledgers[key] = Ledger(settled)
         self._moved.pop(key, None)
+        self._held.discard(key)
 
     def stands(self, key: Key, cursor: int) -> None:
         """The node's cursor, which may be behind what it once confirmed if its disk is an older copy: tell it again."""
@@ -155,7 +169,7 @@ class Settlement:
         """`moves` and `letters` of a report; `confirmed` or nothing follows before the next one is made."""
         letters = self._letters[:faults_max]
         moves, room, told = [], faults_max - len(letters), {}
-        for key in list(self._moved)[:moves_max]:
+        for key in islice((key for key in self._moved if key not in self._held), moves_max):
             ledger = self._ledgers[key]
             to, failures, lost = ledger.move(room)
             room -= len(failures) + len(lost)
@@ -173,11 +187,43 @@ class Settlement:
             ledger.confirm(to)
             if ledger.settled == to:
                 self._moved.pop(key, None)
+                ledger.ceiling = _ENDLESS
+            elif to >= ledger.ceiling:
+                self._held.add(key)
         del self._letters[:letters]
         self._told = ({}, 0)
         if self.faulty:
-            left = (self._ledgers[key] for key in self._moved)
+            left = (self._ledgers[key] for key in self._moved if key not in self._held)
             self.faulty = bool(self._letters) or any(ledger.failures or ledger.lost for ledger in left)
+
+    def refused(self, moves: Mapping[int, int | None], letters: Collection[int]) -> list[str]:
+        """The node has taken nothing of the last report in, because of these words of it; returns what each was about.
+
+        `moves`: index in the report → where the node says that the stream ends, if it said so; `letters`: indexes.
+        """
+        keys, words = list(self._told[0].items()), []
+        for index, head in moves.items():
+            (origin, topic), to = keys[index]
+            ledger = self._ledgers[origin, topic]
+            ledger.ceiling = max(ledger.confirmed, min(ledger.confirmed if head is None else head, to - 1))
+            if ledger.ceiling == ledger.confirmed:
+                self._held.add((origin, topic))
+            words.append(f"stream {origin}/{topic}")
+        words += [f"letter {self._letters[index][0]}" for index in letters]
+        self._letters = [letter for index, letter in enumerate(self._letters) if index not in letters]
+        self._told = ({}, 0)
+        return words
+
+    @property
+    def holding(self) -> bool:
+        """Whether there is something the node does not take in."""
+        return any(ledger.ceiling != _ENDLESS for ledger in self._ledgers.values())
+
+    def say_again(self) -> None:
+        """The node may take in now what it has refused."""
+        self._held.clear()
+        for ledger in self._ledgers.values():
+            ledger.ceiling = _ENDLESS
 
     def _ledger(self, key: Key) -> Ledger:
         if key not in self._ledgers:

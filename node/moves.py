@@ -17,6 +17,14 @@ from node.delivery import ATTEMPTS_MAX, Following, buried
 from node.relay import Stream
 
 
+class BeyondHead(MalformedFrame):
+    """A move that goes beyond the end of its stream, which is `head` here."""
+
+    def __init__(self, detail: str, head: int) -> None:
+        super().__init__("report", detail)
+        self.head = head
+
+
 class Settled(NamedTuple):
     """What one move of a report says, checked: the new cursor and what became of the events it passed."""
 
@@ -33,12 +41,12 @@ def settle(following: Following, stream: Stream, cursor: int, move: Mapping[str,
 
     `cursor` is where this turn's earlier reports have left it. Raises `MalformedFrame` when the move cannot be true.
     """
-    last = int(move["to"])
-    if last > stream.head or int(move["from"]) > cursor:
-        raise MalformedFrame(
-            "report",
-            f"{following.consumer} moves {stream.topic} {move['from']} → {last}; cursor {cursor}, head {stream.head}",
-        )
+    first, last = int(move["from"]), int(move["to"])
+    said = f"{following.consumer} moves {stream.topic} {first} → {last}; cursor {cursor}, head {stream.head}"
+    if first > cursor:
+        raise MalformedFrame("report", said)
+    if last > stream.head:
+        raise BeyondHead(said, stream.head)
     if last <= cursor:
         return None
     skipped = [sequence for sequence in buried(following, stream) if cursor < sequence <= last]

@@ -6,23 +6,24 @@
 A report is idempotent: a move that does not go beyond the cursor says nothing new, and the outcome of a redelivery
 counts only for the attempt that is the letter's next. So a program may send it again after any failure.
 
-A node whose disk was lost may not know a stream yet that its program has followed. Such a move is taken in as well: a
-program believes what was granted, and its next report begins there.
+It is taken in as a whole or not at all, so that its number says truly what the books hold. One with a word in it that
+cannot be true is refused, and the refusal names that word: the program says the rest again at once. Were the rest taken
+in at once and the answer lost, nobody could tell afterwards what had been counted and what had not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mesh.event import EventId
-from mesh.frame import DIRECTED, encode, records, single
-from mesh.requests import Failure
+from mesh.requests import Failure, Json
 from node.announcements import announce_failure
-from node.delivery import Following, died, failed_again, new_letter
+from node.changes import LetterRow
+from node.delivery import Following, died, failed_again
 from node.letters import Letters
-from node.moves import Settled, check_failure, settle
 from node.relay import Stream
+from node.report_reader import Move, Outcome, ReportReader
 from node.state import State
 from node.timeouts import HandlerTimeouts
 from node.turn import Turn
@@ -33,43 +34,32 @@ class Reports:
 
     def __init__(self, state: State, letters: Letters, timeouts: HandlerTimeouts) -> None:
         self._state = state
+        self._reader = ReportReader(state)
         self._letters = letters
         self._timeouts = timeouts
 
-    def take(self, following: Following, part: Mapping[str, Any], turn: Turn) -> None:
-        """One subscription's part of a report: `moves` and `letters` in the shapes of `mesh.requests`."""
-        for origin, topic, first, last, failures, lost in part.get("moves", ()):
-            stream = self._state.relay.streams.get((origin, topic))
-            move = {"from": first, "to": last, "failures": failures, "lost": lost}
-            if stream is not None:
-                settled = settle(following, stream, self._cursor(following, stream, turn), move)
-                if settled is not None:
-                    self._record(following, settled, turn)
-            elif (origin, topic) in following.resumed:
-                self._move_unheard(following, (origin, topic), move, turn)
-        for letter, attempt, failure in part.get("letters", ()):
-            checked = None if failure is None else check_failure(failure)
-            self._outcome(int(letter), int(attempt), checked, following, turn)
+    def take(self, subs: Mapping[int, Following], parts: Iterable[Mapping[str, Any]], turn: Turn) -> list[Json]:
+        """Take a report in, if all of it can be: the parts of a session's subscriptions, as in `mesh.requests`.
 
-    def _cursor(self, following: Following, stream: Stream, turn: Turn) -> int:
-        return turn.moved.get((following, stream.id), following.cursor(stream))
-
-    def _move_unheard(self, following: Following, key: tuple[str, str], move: Mapping[str, Any], turn: Turn) -> None:
-        """A move in a stream that the program has followed and this node does not know any more, as its disk was lost.
-
-        When the stream comes, the cursor stands where the program was told that it does.
+        Otherwise nothing is, and the answer names the words that cannot. `subs`: the session's subscriptions.
         """
-        cursor = following.resumed[key]
-        settled = settle(following, Stream(0, *key, cursor, int(move["to"])), cursor, move)
-        if settled is not None:
-            self._book(following, settled, cursor, turn)
+        read = self._reader.read(subs, parts, turn)
+        for move in () if read.refused else read.moves:
+            self._record(move, turn)
+        for outcome in () if read.refused else read.outcomes:
+            self._outcome(outcome, turn)
+        return read.refused
+
+    def _record(self, move: Move, turn: Turn) -> None:
+        """Put a move into the transaction: cursor, letters, losses, books."""
+        following, settled = move.following, move.settled
+        stream, changes = settled.stream, turn.changes
+        self._book(move, turn)
+        if not move.heard:
+            key, cursor = (stream.origin, stream.topic), move.cursor
             following.resumed[key] = settled.cursor
             turn.once_failed.append(lambda: following.resumed.update({key: cursor}))
-
-    def _record(self, following: Following, settled: Settled, turn: Turn) -> None:
-        """Put a move into the transaction: cursor, letters, losses, books."""
-        stream, changes = settled.stream, turn.changes
-        self._book(following, settled, self._cursor(following, stream, turn), turn)
+            return
         turn.moved[following, stream.id] = settled.cursor
         if following.durable:
             changes.cursors[following.consumer, stream.id] = settled.cursor
@@ -77,41 +67,29 @@ class Reports:
             changes.crashes_passed.append((following.consumer, stream.id, settled.cursor))
         turn.once_committed.append(lambda: _pass(following, stream, settled.cursor))
 
-    def _book(self, following: Following, settled: Settled, cursor: int, turn: Turn) -> None:
-        """What became of the events that a move passes, from `cursor` on: letters, losses, books."""
+    def _book(self, move: Move, turn: Turn) -> None:
+        """What became of the events that a move passes: letters, losses, books."""
+        following, settled = move.following, move.settled
         stream, changes, now_us = settled.stream, turn.changes, turn.now.wall_us
-        for failure in settled.failures:
+        unread = []
+        for failure, letter in zip(settled.failures, move.letters, strict=True):
             self._count(failure, stream.topic, following.consumer, turn)
-        buried = [self._bury(following, stream, failure, turn) for failure in settled.failures]
-        unread = [(f["sequence"], f["sequence"]) for f, done in zip(settled.failures, buried, strict=True) if not done]
+            if letter is None:
+                unread.append((failure["sequence"], failure["sequence"]))
+            else:
+                _bury(letter, failure, turn)
         for ranges, reason in ((settled.lost, "gone from the log"), (unread, "failed, and gone from the log")):
             changes.losses += [
                 (following.consumer, stream.origin, stream.topic, *each, reason, now_us) for each in ranges
             ]
         books = self._state.books(following.consumer, turn)
         changes.books[following.consumer] = books._replace(
-            passed=books.passed + settled.cursor - cursor - settled.buried,
+            passed=books.passed + settled.cursor - move.cursor - settled.buried,
             handled=books.handled + settled.handled,
-            failed=books.failed + sum(buried),
+            failed=books.failed + len(settled.failures) - len(unread),
             lost=books.lost + len(unread) + sum(last - first + 1 for first, last in settled.lost),
             seen_us=now_us,
         )
-
-    def _bury(self, following: Following, stream: Stream, failure: Failure, turn: Turn) -> bool:
-        """Write the letter of a first failure; False when the event can no longer be read."""
-        row = next(self._state.log.batches(stream.id, failure["sequence"], failure["sequence"]), None)
-        frame = self._state.log.frame(row) if row else None
-        if row is None or frame is None:
-            return False
-        event = single(frame, failure["sequence"] - row.sequence, DIRECTED)
-        payload = records(event)[0].body.decode(errors="replace")
-        draw = self._state.draw()
-        letter = new_letter(following, stream, failure, encode(event), payload, turn.now.wall_us, draw)
-        turn.changes.letters.append(letter)
-        _announce(
-            turn, EventId(stream.origin, stream.topic, letter.sequence), following.consumer, failure, letter.state
-        )
-        return True
 
     def _count(self, failure: Failure, topic: str, consumer: str, turn: Turn) -> None:
         if failure["kind"] == "timeout":
@@ -119,22 +97,22 @@ class Reports:
 
     def bury_crashed(self, following: Following, stream: Stream, failure: Failure, turn: Turn) -> None:
         """Bury an event ahead of the cursor: its consumer will be told to skip it."""
-        books = self._state.books(following.consumer, turn)
-        if self._bury(following, stream, failure, turn):
-            books = books._replace(passed=books.passed + 1, failed=books.failed + 1)
-            turn.changes.books[following.consumer] = books
+        letter = self._reader.letter(following, stream, failure, turn.now.wall_us)
+        if letter is not None:
+            _bury(letter, failure, turn)
+            books = self._state.books(following.consumer, turn)
+            turn.changes.books[following.consumer] = books._replace(passed=books.passed + 1, failed=books.failed + 1)
 
     def redelivery_died(self, following: Following, id_: int, turn: Turn) -> None:
         """The process died over a letter: that attempt has failed."""
         letter = self._state.letters.one(id_)
-        if letter is not None:
-            self._outcome(id_, letter.attempts + 1, died(letter.sequence, 1), following, turn)
+        if letter is not None and letter.consumer == following.consumer:
+            self._outcome(Outcome(following, letter, letter.attempts + 1, died(letter.sequence, 1)), turn)
 
-    def _outcome(self, id_: int, attempt: int, failure: Failure | None, following: Following, turn: Turn) -> None:
-        """A redelivery ended. Said twice, or about an attempt that is not the letter's next, it changes nothing."""
-        letter = self._state.letters.one(id_)
-        if letter is None or attempt != letter.attempts + 1 or letter.consumer != following.consumer:
-            return
+    def _outcome(self, outcome: Outcome, turn: Turn) -> None:
+        """A redelivery ended. Said twice in a turn, it changes nothing."""
+        following, letter, attempt, failure = outcome
+        id_ = letter.id
         if (id_,) in turn.changes.letters_ended or any(row[-1] == id_ for row in turn.changes.letters_again):
             return
         if failure is None:
@@ -148,6 +126,13 @@ class Reports:
             event = EventId(letter.origin, letter.topic, letter.sequence)
             _announce(turn, event, letter.consumer, {**failure, "attempt": attempt}, row[0])
         turn.once_committed.append(lambda: self._letters.ended(id_))
+
+
+def _bury(letter: LetterRow, failure: Failure, turn: Turn) -> None:
+    """Write the letter of a first failure."""
+    turn.changes.letters.append(letter)
+    event = EventId(letter.origin, letter.topic, letter.sequence)
+    _announce(turn, event, letter.consumer, failure, letter.state)
 
 
 def _announce(turn: Turn, event: EventId, consumer: str, failure: Failure, state: str) -> None:

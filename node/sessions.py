@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from mesh.errors import InvalidOption, InvalidTopic, MalformedFrame
 from mesh.limits import PAYLOAD_BYTES_MAX, REPLAY_BYTES_MAX
 from mesh.marks import Mark
-from mesh.requests import DIRECTED, MARKER, PROTOCOL
+from mesh.requests import DIRECTED, MARKER, PROTOCOL, Json
 from node.crashes import Crashes
 from node.delivery import Following
 from node.letters import Letters
@@ -39,7 +39,7 @@ STRANGER_S = 1.0
 class Session:
     """One attached program. `hello` waits here until the program can hear the answer.
 
-    `first` is the oldest number it had no receipt for when it attached.
+    `first` is the oldest number it had no receipt for when it attached. `doubted`: a report of it could not be true.
     """
 
     id: bytes
@@ -48,6 +48,7 @@ class Session:
     first: int
     hello: Request | None
     subs: dict[int, Following] = field(default_factory=dict)
+    doubted: bool = False
 
 
 class Sessions:
@@ -232,12 +233,20 @@ class Sessions:
         session = self._known(request, turn)
         if session is None:
             return
-        for part in request.fields["subs"]:
-            following = session.subs.get(int(part["sub"]))
-            if following is not None:
-                self._reports.take(following, part, turn)
+        refused = self._reports.take(session.subs, request.fields["subs"], turn)
+        if refused:
+            self._refuse(request, session, refused, turn)
+            return
         turn.changes.reporters[session.id] = (int(request.fields.get("serial", 0)), turn.now.wall_us)
         turn.reply(request, {})
+
+    def _refuse(self, request: Request, session: Session, refused: list[Json], turn: Turn) -> None:
+        why = refused[0]["why"]
+        if not session.doubted:
+            _log.warning("%s (pid %d) reports what cannot be true: %s", session.name, session.pid, why)
+        session.doubted = True
+        message = f"{len(refused)} of the report's moves and outcomes cannot be true: {why}"
+        turn.refuse(request, "malformed", message, refused=refused)
 
     def _replay(self, request: Request, _: list[bytes], turn: Turn) -> None:
         room = min(int(request.fields.get("bytes_max", REPLAY_BYTES_MAX)), REPLAY_BYTES_MAX)

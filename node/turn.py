@@ -82,9 +82,9 @@ class Turn:
         """Answer a request with yes."""
         self.replies.append((request, [pack_reply(request.id, fields), *(blobs or ())]))
 
-    def refuse(self, request: Request, code: str, message: str) -> None:
+    def refuse(self, request: Request, code: str, message: str, **fields: Any) -> None:
         """Answer a request with no."""
-        self.replies.append((request, [pack_refusal(request.id, code, message)]))
+        self.replies.append((request, [pack_refusal(request.id, code, message, fields)]))
 
     def direct(self, session: bytes, message: dict[str, Any], frames: list[bytes] | None = None) -> None:
         """Send a message to one session."""

@@ -1,10 +1,14 @@
 """Reports without a node: one on its way at a time, bounded, by turns, repeated until it is answered."""
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 import orjson
 import pytest
 
 from mesh.failures import ERROR_BYTES_MAX, ERROR_TYPE_BYTES_MAX
 from mesh.limits import CONTROL_BYTES_MAX, TOPIC_BYTES_MAX, TRACEBACK_CHARS_MAX
+from mesh.refusals import AGAIN_AFTER_S, TRIES_MAX
 from mesh.reports import REFUSED_AGAIN_S, REPORT_EVERY_S, REPORT_RELAXED_S, Reports
 from mesh.requests import Failure
 from mesh.settlement import FAULTS_MAX, MOVES_MAX, Settlement
@@ -20,6 +24,7 @@ class Course:
         self.state = state
         self.pressing = pressing
         self.settlement = Settlement()
+        self.options = SimpleNamespace(consumer=f"c{sub}")
 
 
 class Link:
@@ -35,6 +40,10 @@ class Link:
 
     def answer(self, now: float, ok: bool = True) -> None:
         self._on_reply({"ok": ok, "code": "busy", "message": "not now"}, [], now)
+
+    def refuse(self, now: float, *words: dict) -> None:
+        """Refuse the last report because of these words."""
+        self._on_reply({"ok": False, "code": "malformed", "message": "untrue", "refused": list(words)}, [], now)
 
     @property
     def said(self) -> list[list[tuple[int, int]]]:
@@ -185,3 +194,94 @@ def test_a_process_that_has_its_predecessors_session_counts_on_from_its_reports(
     reports.send(link, 6.0)
     assert [report["serial"] for report in link.asked] == [18, 19]
     assert link.said == [[(1, 1)], [(1, 1)]]
+
+
+# ── words that are refused ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_stands_beside_a_refused_move_is_said_again_at_once(reports, link):
+    for sub in (1, 2, 3):
+        finish(reports, Course(sub), 1)
+    reports.send(link, 5.0)
+    link.refuse(5.001, {"sub": 2, "move": 0, "why": "no"})
+    assert reports.due_at == 5.0 + REPORT_EVERY_S
+    reports.send(link, 5.0 + REPORT_EVERY_S)
+    assert link.said == [[(1, 1), (2, 1), (3, 1)], [(1, 1), (3, 1)]]
+
+
+def test_a_refused_move_is_said_again_at_longer_and_longer_intervals_and_then_no_more(reports, link):
+    course = Course(1)
+    finish(reports, course, 1)
+    at = [5.0]
+    reports.send(link, at[0])
+    link.refuse(at[0], {"sub": 1, "move": 0, "why": "no"})
+    while reports.due_at is not None:
+        at.append(reports.due_at)
+        reports.send(link, at[-1])
+        link.refuse(at[-1], {"sub": 1, "move": 0, "why": "no"})
+    assert [later - sooner for sooner, later in pairwise(at)] == [AGAIN_AFTER_S * 2**n for n in range(TRIES_MAX)]
+    finish(reports, course, 2)
+    assert reports.due_at is None
+
+
+def test_the_next_node_is_told_what_the_last_one_has_refused(reports, link):
+    course = Course(1)
+    finish(reports, course, 1)
+    reports.send(link, 5.0)
+    link.refuse(5.0, {"sub": 1, "move": 0, "why": "no"})
+    reports.detached()
+    reports.attached(0)
+    reports.note(course)
+    reports.send(link, 5.5)
+    assert link.said == [[(1, 1)], [(1, 1)]]
+
+
+def test_what_is_taken_in_at_last_is_forgotten_as_a_refusal(reports, link):
+    course = Course(1)
+    finish(reports, course, 1)
+    reports.send(link, 5.0)
+    link.refuse(5.0, {"sub": 1, "move": 0, "why": "not yet"})
+    reports.send(link, 5.0 + AGAIN_AFTER_S)
+    link.answer(6.0)
+    assert reports.due_at is None
+    finish(reports, course, 2)
+    reports.send(link, 7.0)
+    link.refuse(7.0, {"sub": 1, "move": 0, "why": "not yet"})
+    assert reports.due_at == 7.0 + AGAIN_AFTER_S
+
+
+def test_each_refused_word_is_told_once(reports, link, caplog):
+    course = Course(1)
+    finish(reports, course, 1)
+    course.settlement.finish_letter((7, 2, None))
+    words = [{"sub": 1, "letter": 0, "why": "no such letter"}, {"sub": 1, "move": 0, "why": "beyond", "head": 0}]
+    reports.send(link, 5.0)
+    link.refuse(5.0, *words)
+    reports.send(link, 5.0 + AGAIN_AFTER_S)
+    link.refuse(6.0, words[1])
+    assert [record.getMessage() for record in caplog.records] == [
+        "subscription c1: the node does not take in what is reported of stream n.1/A: beyond",
+        "subscription c1: the node does not take in what is reported of letter 7: no such letter",
+    ]
+
+
+def test_a_refusal_that_names_no_word_of_the_report_is_repeated_as_a_whole_and_told_once(reports, link, caplog):
+    finish(reports, Course(1), 1)
+    now = 5.0
+    for _ in range(3):
+        reports.send(link, now)
+        link.refuse(now, {"sub": 9, "move": 0, "why": "no"})
+        now += REFUSED_AGAIN_S
+        assert reports.due_at == now
+    assert link.said == [[(1, 1)]] * 3
+    assert len(caplog.records) == 1
+
+
+def test_a_subscription_that_is_gone_says_nothing_again(reports, link):
+    course = Course(1)
+    finish(reports, course, 1)
+    reports.send(link, 5.0)
+    link.refuse(5.0, {"sub": 1, "move": 0, "why": "no"})
+    reports.forget(course)
+    reports.send(link, 5.0 + AGAIN_AFTER_S)
+    assert (len(link.asked), reports.due_at) == (1, None)

@@ -1,6 +1,7 @@
 """Settlement: cursors that move without gaps, and reports that merge."""
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -257,3 +258,87 @@ def test_in_any_order_every_event_is_reported_once_and_every_failure_with_it(ord
     assert cursor == 11
     assert failed == sorted(bad)
     assert not settlement.unreported
+
+
+# ── what the node refuses ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_refused_move_is_not_said_again_and_the_others_are():
+    settlement = begun()
+    settlement.begin(("n.1", "B"), 0)
+    settlement.finish(KEY, 1)
+    settlement.finish(("n.1", "B"), 1)
+    settlement.report()
+    assert settlement.refused({0: None}, []) == ["stream n.1/A"]
+    assert settlement.report()["moves"] == [("n.1", "B", 0, 1, [], [])]
+    settlement.confirmed()
+    settlement.finish(KEY, 2)
+    assert (settlement.unreported, settlement.holding) == (False, True)
+    settlement.say_again()
+    assert (moves(settlement), settlement.holding) == ([(0, 2)], False)
+
+
+def test_a_move_beyond_what_the_node_has_is_made_up_to_there():
+    settlement = begun(2)
+    settlement.finish(KEY, 3, failure(3))
+    for sequence in (4, 5, 6):
+        settlement.finish(KEY, sequence, failure(sequence) if sequence == 5 else None)
+    settlement.report()
+    settlement.refused({0: 4}, [])
+    assert settlement.report()["moves"] == [("n.1", "A", 2, 4, [failure(3)], [])]
+    settlement.confirmed()
+    assert (settlement.unreported, settlement.faulty) == (False, False)
+    settlement.say_again()
+    assert settlement.report()["moves"] == [("n.1", "A", 4, 6, [failure(5)], [])]
+    settlement.confirmed()
+    assert not settlement.unreported
+
+
+def test_where_all_that_was_finished_ends_at_the_nodes_head_nothing_is_held():
+    settlement = begun()
+    settlement.finish(KEY, 1)
+    settlement.finish(KEY, 2)
+    settlement.report()
+    settlement.refused({0: 1}, [])
+    settlement.stands(KEY, 0)
+    settlement.report()
+    settlement.confirmed()
+    settlement.say_again()
+    settlement.report()
+    settlement.confirmed()
+    settlement.finish(KEY, 3)
+    assert moves(settlement) == [(2, 3)]
+
+
+@pytest.mark.parametrize("head", [0, 1, 2, 3, 99])
+def test_whatever_end_the_node_names_each_refusal_shortens_the_move(head):
+    settlement = begun()
+    for sequence in (1, 2, 3):
+        settlement.finish(KEY, sequence)
+    said = []
+    while (made := moves(settlement)) and len(said) < 10:
+        said += made
+        settlement.refused({0: head}, [])
+    assert [to for _, to in said] == sorted({to for _, to in said}, reverse=True)
+    assert not settlement.unreported
+
+
+def test_a_refused_outcome_is_dropped_and_the_others_are_said():
+    settlement = begun()
+    for letter in (7, 8, 9):
+        settlement.finish_letter((letter, 2, None))
+    settlement.report()
+    assert settlement.refused({}, [1]) == ["letter 8"]
+    assert settlement.report()["letters"] == [(7, 2, None), (9, 2, None)]
+    settlement.confirmed()
+    assert not settlement.unreported
+
+
+def test_a_stream_that_begins_anew_is_not_held():
+    settlement = begun()
+    settlement.finish(KEY, 1)
+    settlement.report()
+    settlement.refused({0: None}, [])
+    settlement.begin(KEY, 0)
+    settlement.finish(KEY, 1)
+    assert moves(settlement) == [(0, 1)]

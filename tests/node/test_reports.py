@@ -10,6 +10,8 @@ import pytest
 from mesh.frame import DIRECTED, decode, unseal
 from mesh.requests import Json
 from node.changes import Changes
+from node.report_reader import REFUSED_MAX
+from node.store import StoreError
 from tests.node.workbench import Author, Bench, Program, answer, failure, forwarded, live, values
 
 
@@ -150,6 +152,80 @@ def test_a_report_that_cannot_be_true_is_refused_and_changes_nothing(
         assert program.report(sub, each)["code"] == "malformed"
         assert books(bench) == {"published": 2, "in_flight": 2}
     assert bench.ask("dlq.list")["rows"] == []
+
+
+def test_a_report_with_an_untrue_word_is_refused_as_a_whole_and_the_word_is_named(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "*")
+    for topic in "ABC":
+        bench.turn(author.frame(topic, 1, 2))
+    good, late = move(bench, 0, 2), [bench.origin, "C", 0, 1, [], []]
+    untrue = [bench.origin, "B", 0, 2, [failure(1, kind="whim")], []]
+    reply = program.report(sub, good, untrue, late, letters=[[1, 2, {"kind": "error"}], [1, 2, None]])
+    first, second = reply["refused"]
+    assert first == {"sub": sub, "move": 1, "why": "a failure of event 1 has a field of a wrong type or range"}
+    assert second == {"sub": sub, "letter": 0, "why": "KeyError 'sequence'"}
+    assert reply["code"] == "malformed"
+    assert books(bench) == {"published": 6, "in_flight": 6}
+    assert bench.state.tables.last_report(program.session) == 0
+    assert program.report(sub, good, late)["ok"]
+    assert books(bench) == {"published": 6, "settled": 3, "in_flight": 3}
+
+
+def test_a_move_beyond_the_end_of_its_stream_is_refused_with_that_end(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A")
+    bench.turn(author.frame("A", 1, 2))
+    (refused,) = program.report(sub, move(bench, 0, 1), move(bench, 1, 5))["refused"]
+    assert (refused["move"], refused["head"]) == (1, 2)
+    assert program.report(sub, move(bench, 0, 2))["ok"]
+    assert books(bench) == {"published": 2, "settled": 2}
+
+
+def test_of_many_untrue_words_one_answer_names_some_and_quotes_little(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A")
+    bench.turn(author.frame("A", 1))
+    refused = program.report(sub, *[move(bench, 0, 1, [failure("x" * 1000)])] * (REFUSED_MAX + 5))["refused"]  # type: ignore[arg-type]
+    assert len(refused) == REFUSED_MAX
+    assert max(len(word["why"]) for word in refused) == 300
+
+
+def test_of_a_program_whose_reports_are_untrue_the_node_says_so_once(
+    bench: Bench, author: Author, program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    sub, _ = program.subscribe("c", "A")
+    bench.turn(author.frame("A", 1))
+    for _ in range(3):
+        program.report(sub, move(bench, 0, 1, [failure(1, kind="whim")]))
+    assert [record.getMessage() for record in caplog.records] == [
+        "program (pid 42) reports what cannot be true: a failure of event 1 has a field of a wrong type or range"
+    ]
+
+
+def test_a_disk_that_cannot_be_read_at_the_second_failure_leaves_nothing_of_the_report_behind(
+    bench: Bench, author: Author, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sub, _ = program.subscribe("c", "A")
+    bench.turn(author.frame("A", 1))
+    bench.turn(author.frame("A", 2))
+    report, batches = move(bench, 0, 2, [failure(1), failure(2)]), bench.state.log.batches
+
+    def unreadable(stream: int, first: int, last: int) -> Any:
+        if first == 2:
+            raise StoreError("IOERR", "the disk cannot be read", disk=True)
+        return batches(stream, first, last)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.state.log, "batches", unreadable)
+        assert program.report(sub, report)["code"] == "disk"
+    assert books(bench) == {"published": 2, "in_flight": 2}
+    assert program.report(sub, report)["ok"]
+    assert books(bench) == {"published": 2, "waiting": 2}
+    assert len(bench.ask("dlq.list")["rows"]) == 2
 
 
 def test_a_report_about_a_subscription_that_ended_is_passed_over(

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import mesh
+from mesh import failures
 from tests.conditions import eventually
 from tests.processes.cluster import ask, command
 
@@ -257,3 +258,38 @@ def test_a_discarded_letter_is_gone_for_good_and_in_the_books(cluster):
     books = {row["consumer"]: row for row in ask(node, "audit")["consumers"]}["curriculum"]
     assert (books["published"], books["dead"], books["expired"], books["balanced"]) == (2, 1, 1, True)
     assert len(calls(failing)) == 2
+
+
+def test_a_failure_that_the_node_cannot_take_in_holds_up_its_own_stream_alone_and_is_told_once(
+    cluster, monkeypatch, caplog
+):
+    well_made = failures._failure
+
+    def made(job, *said):
+        return {**well_made(job, *said), **({"attempt": 0} if job.event.topic == "SPOILT" else {})}
+
+    def handler(event):
+        if event.payload["fails"]:
+            raise ValueError("no")
+
+    monkeypatch.setattr(failures, "_failure", made)
+    node = cluster.node("a")
+    with mesh.connect(node.data_dir) as bus:
+        bus.subscribe("S*", handler, name="c", durable=True)
+        for topic, fails in (("SOUND", True), ("SPOILT", True), ("SOME", False), ("SPOILT", False)):
+            bus.publish(topic, {"fails": fails}).wait(10.0)
+        books = {"published": 4, "settled": 1, "waiting": 1, "in_flight": 2}
+        eventually(lambda: books.items() <= ask(node, "audit")["consumers"][0].items(), what="the rest is booked")
+        bus.publish("SOME", {"fails": False, "n": 2}).wait(10.0)
+        eventually(lambda: ask(node, "audit")["consumers"][0]["settled"] == 2)
+    audit = ask(node, "audit")
+    assert (audit["balanced"], audit["consumers"][0]["in_flight"]) == (True, 2)
+    told = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert told == [
+        f"subscription c: the node does not take in what is reported of stream {node.origin}/SPOILT: "
+        "a failure of event 1 has a field of a wrong type or range"
+    ]
+    assert (
+        sum("reports what cannot be true" in line for line in (node.data_dir / "node.log").read_text().splitlines())
+        == 1
+    )
