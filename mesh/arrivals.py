@@ -13,8 +13,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from mesh.batch import Batch
 from mesh.errors import MalformedFrame
-from mesh.following import Batch
 from mesh.frame import Frame, decode
 from mesh.requests import POSITION, Json, unpack_beacon
 from mesh.subscription import Course

@@ -15,14 +15,15 @@ from collections.abc import Callable
 from functools import partial
 
 from mesh.arrivals import Arrivals
+from mesh.batch import Batch
 from mesh.errors import RequestRefused
-from mesh.following import Batch, Key, replay_rows
+from mesh.following import replay_rows
 from mesh.limits import REPLAY_BYTES_MAX
 from mesh.link import Link
 from mesh.outcomes import Outcomes
 from mesh.reports import Reports
 from mesh.requests import Json, marker_topic, refusal
-from mesh.streams import Range
+from mesh.streams import Key, Range
 from mesh.subscription import Course
 
 _log = logging.getLogger("mesh")

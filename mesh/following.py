@@ -21,15 +21,13 @@ handed on (`pieces`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mesh.event import Event, received_events
-from mesh.frame import REPLAYED, Frame, record_at
+from mesh.batch import Batch
 from mesh.limits import BATCH_EVENTS_MAX
 from mesh.requests import Stream
-from mesh.streams import Range, Run, StreamTracker
+from mesh.streams import Key, Range, Run, StreamTracker, without
 
 ASK_AFTER_S = 0.02
 """A gap is given this long to close by itself: frames and beacons of one turn may be read in two."""
@@ -42,62 +40,6 @@ LIGHT_EVENTS = 16 * BATCH_EVENTS_MAX
 
 STREAMS_ASKED_MAX = 64
 """Ranges in one request; the answer is bounded in bytes anyway."""
-
-EVENTS_AT_ONCE = 64
-BYTES_AT_ONCE = 32 << 10
-"""Events made together, at most, and about how many bytes of them. A handler that lets go of each is then given memory
-that is in the cache, and the collector of cycles, which looks at every 700 objects more, has nothing to do: 1.17 µs for
-an event whose payload is read, instead of 1.32 with a whole frame at once, and 16 for a document instead of 19.5."""
-
-Key = tuple[str, str]
-"""origin, topic"""
-
-
-class Batch:
-    """A frame as it is given to the subscriptions that take it in, for the `attempt`-th time; `shared` by several.
-
-    Its events are made when a handler asks for them: what waits in a queue is bytes.
-    """
-
-    __slots__ = ("_events", "attempt", "count", "first", "frame", "key", "position", "replayed", "shared")
-
-    def __init__(
-        self, frame: Frame, position: int = 0, replayed: bool = False, attempt: int = 1, shared: bool = False
-    ) -> None:
-        self.frame = frame
-        self.shared = shared
-        self.attempt = attempt
-        self.position = position
-        self.replayed = replayed or bool(frame.flags & REPLAYED)
-        self.key: Key = (frame.origin, frame.topic)
-        self.first = frame.sequence
-        self.count = frame.count
-        self._events: list[Event] | None = None
-
-    @property
-    def events(self) -> list[Event]:
-        """The events of the frame, in order; they are kept."""
-        if self._events is None:
-            self._events, _ = received_events(self.frame, self.position, self.attempt, self.replayed, 0, 0, self.count)
-        return self._events
-
-    def passing(self, start: int, stop: int) -> Iterable[Event]:
-        """The events from index `start` up to `stop`, for a handler that is given one after the other.
-
-        They are kept only if they are shared, so that a payload is decoded once for all handlers.
-        """
-        if self.shared or self.count == 1:
-            return self.events[start:stop]
-        return chain.from_iterable(self._some_at_a_time(start, stop))
-
-    def _some_at_a_time(self, start: int, stop: int) -> Iterator[list[Event]]:
-        at = record_at(self.frame, start)
-        most = min(EVENTS_AT_ONCE, BYTES_AT_ONCE * self.count // len(self.frame.events) or 1)
-        while start < stop:
-            count = min(most, stop - start)
-            found, at = received_events(self.frame, self.position, self.attempt, self.replayed, start, at, count)
-            yield found
-            start += count
 
 
 class Skip(NamedTuple):
@@ -274,13 +216,3 @@ class Following:
 def replay_rows(wanted: Sequence[tuple[Key, Range]]) -> list[tuple[str, str, int, int]]:
     """The ranges of a `replay` request."""
     return [(key[0], key[1], range_.first, range_.last) for key, range_ in wanted]
-
-
-def without(range_: Range, holes: Collection[int]) -> list[Range]:
-    """The parts of a range that are left when single sequences are taken out, in order."""
-    parts, first = [], range_.first
-    for hole in sorted(hole for hole in holes if range_.first <= hole <= range_.last):
-        if hole > first:
-            parts.append(Range(first, hole - 1))
-        first = hole + 1
-    return [*parts, Range(first, range_.last)] if first <= range_.last else parts

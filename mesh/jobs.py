@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from mesh.batch import Batch
 from mesh.event import Event
-from mesh.following import Batch, Key
 from mesh.marks import EVENT, LETTER, Marks
 from mesh.requests import Failure
+from mesh.streams import Key
 
 Handler = Callable[[Event], Any]
 

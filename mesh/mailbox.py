@@ -31,8 +31,8 @@ from typing import NamedTuple
 from mesh.errors import InvalidOption
 from mesh.event import Event
 from mesh.failures import failure_of
-from mesh.following import Key
 from mesh.jobs import Finished, Inbox, Job, Passed, Piece
+from mesh.streams import Key
 
 PENDING_MAX = 100
 """How many events `pending` gives when nobody says otherwise."""

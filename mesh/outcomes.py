@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from mesh.following import Key
 from mesh.jobs import Job, Verdict
+from mesh.streams import Key
 from mesh.subscription import Course
 
 COLLECT_EVERY_S = 0.005

@@ -24,9 +24,8 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from mesh.following import Key, without
 from mesh.requests import Failure
-from mesh.streams import Range
+from mesh.streams import Key, Range, without
 
 FAULTS_MAX = 200
 """Failures, lost ranges and outcomes of redeliveries in one report: 2.1 MB of JSON with texts at their longest."""

@@ -18,9 +18,13 @@ knows what an item is, where it came from or what time it is.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
+
+Key = tuple[str, str]
+"""Which stream: origin, topic."""
 
 HELD_FRAMES_MAX = 256
 """Frames kept ahead of a gap, per stream. More are dropped and asked for again: memory is bounded, nothing is lost."""
@@ -115,3 +119,13 @@ class StreamTracker(Generic[Item]):
                 runs.append(Run(item, self.head + 1 - first))
                 self.head = first + count - 1
         return runs
+
+
+def without(range_: Range, holes: Collection[int]) -> list[Range]:
+    """The parts of a range that are left when single sequences are taken out, in order."""
+    parts, first = [], range_.first
+    for hole in sorted(hole for hole in holes if range_.first <= hole <= range_.last):
+        if hole > first:
+            parts.append(Range(first, hole - 1))
+        first = hole + 1
+    return [*parts, Range(first, range_.last)] if first <= range_.last else parts

@@ -22,14 +22,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal
 
+from mesh.batch import Batch
 from mesh.errors import RequestRefused
-from mesh.following import Batch, Following, Key
+from mesh.following import Following
 from mesh.jobs import Dropped, Job, Piece, Runner, Verdict
 from mesh.limits import EPHEMERAL_BYTES, EPHEMERAL_EVENTS, QUEUE_BYTES
 from mesh.options import Options
 from mesh.requests import Json
 from mesh.settlement import Settlement
-from mesh.streams import Range, Run
+from mesh.streams import Key, Range, Run
 
 _log = logging.getLogger("mesh")
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from mesh.following import Batch, Key
+from mesh.batch import Batch
 from mesh.frame import Frame, content_hash, decode, encode, pack_record
 from mesh.jobs import Dropped, Job, Marker, Piece, Verdict
 from mesh.marks import Marks
+from mesh.streams import Key
 from mesh.topic import check_topic
 
 KEY: Key = ("n.1", "A")
 
 
+def frame_of(first: int, count: int, topic: str = "A", body: bytes = b'{"x":1}') -> Frame:
+    """A frame of `count` events from sequence `first` on, however large that is."""
+    one = pack_record(5, content_hash(check_topic(topic), body), b"", body)
+    return Frame(topic, 0, 0, b"p" * 8, first, first, count, "n.1", one * count)
+
+
 def batch(first: int, count: int = 1, topic: str = "A", position: int = 0, attempt: int = 1) -> Batch:
     """A batch of `count` events from sequence `first` on."""
-    one = pack_record(5, content_hash(check_topic(topic), b'{"x":1}'), b"", b'{"x":1}')
-    frame = Frame(topic, 0, 0, b"p" * 8, first, first, count, "n.1", one * count)
-    return Batch(decode(encode(frame)), position, attempt=attempt)
+    return Batch(decode(encode(frame_of(first, count, topic))), position, attempt=attempt)
 
 
 def piece(first: int, count: int = 1, letter: int | None = None, attempt: int = 1) -> Piece:

@@ -4,21 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.following import ASK_AFTER_S, BYTES_AT_ONCE, EVENTS_AT_ONCE, Batch, Following, Skip, after_gone, replay_rows
-from mesh.frame import Frame, content_hash, decode, encode, pack_record
+from mesh.batch import Batch
+from mesh.following import ASK_AFTER_S, Following, Skip, after_gone, replay_rows
 from mesh.streams import Range, Run
-from mesh.topic import check_topic
-
-KEY = ("n.1", "A")
-
-
-def batch(first: int, count: int = 1, topic: str = "A", position: int = 0) -> Batch:
-    return Batch(decode(encode(frame_of(first, count, topic))), position)
-
-
-def frame_of(first: int, count: int, topic: str = "A", body: bytes = b'{"x":1}') -> Frame:
-    one = pack_record(5, content_hash(check_topic(topic), body), b"", body)
-    return Frame(topic, 0, 0, b"p" * 8, first, first, count, "n.1", one * count)
+from tests.mesh.batches import KEY, batch
 
 
 def following(*streams: tuple[str, str, int, int], room: int = 1000) -> Following:
@@ -193,31 +182,6 @@ def test_buried_events_of_several_frames_are_left_out_of_each():
         [(0, 1), (2, 3)],
         [(0, 3)],
     ]
-
-
-def test_the_events_of_a_batch_know_their_place():
-    (first, second) = batch(5, 2, position=40).events
-    assert (first.id, first.position, second.id, second.position) == ("n.1/A/5", 40, "n.1/A/6", 41)
-    assert (second.payload, second.attempt, second.replayed, second.time_us) == ({"x": 1}, 1, False, 5)
-
-
-def shown(events) -> list[tuple]:
-    return [(event.id, event.position, event.payload, event.time_us, event.hash) for event in events]
-
-
-@given(st.integers(1, 3 * EVENTS_AT_ONCE), st.sampled_from([1, 1000, BYTES_AT_ONCE]), st.data())
-def test_a_handler_is_given_any_run_of_a_batch_as_if_all_had_been_made(count, size, data):
-    start = data.draw(st.integers(0, count))
-    stop = data.draw(st.integers(start, count))
-    one = Batch(frame_of(5, count, body=b'{"x":"%s"}' % (b"x" * size)), position=40)
-    assert shown(one.passing(start, stop)) == shown(one.events[start:stop])
-
-
-def test_the_handlers_of_several_subscriptions_are_given_the_same_events():
-    frame = batch(5, 2).frame
-    alone, shared = Batch(frame), Batch(frame, shared=True)
-    assert not {*alone.passing(0, 2)} & {*alone.events}
-    assert [*shared.passing(0, 1), *shared.passing(1, 2)] == shared.events
 
 
 @given(st.lists(st.tuples(st.sampled_from(["live", "drop", "beacon", "pull", "gone", "reattach"]), st.integers(1, 5))))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mesh.streams import Range, Run, StreamTracker
+from mesh.streams import Range, Run, StreamTracker, without
 
 HELD_MAX = 4
 REACH = 60
@@ -180,3 +180,12 @@ class Receiver(RuleBasedStateMachine):
 
 
 TestReceiver = Receiver.TestCase
+
+
+@given(sequences, sequences, st.sets(sequences))
+def test_a_range_without_some_sequences_is_the_runs_of_the_others(first, last, holes):
+    parts = without(Range(first, last), holes)
+    left = [sequence for part in parts for sequence in range(part.first, part.last + 1)]
+    assert left == [sequence for sequence in range(first, last + 1) if sequence not in holes]
+    assert all(part.first <= part.last for part in parts)
+    assert all(part.last + 1 < after.first for part, after in pairwise(parts))

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from mesh.following import Batch
+from mesh.batch import Batch
 from mesh.frame import EPHEMERAL, Frame
 from mesh.mailbox import Mailbox
 from mesh.options import check_options

@@ -7,9 +7,9 @@ from random import Random
 from typing import Protocol
 
 from mesh.event import Event
-from mesh.following import Key
 from mesh.jobs import Inbox, Job, Piece, Verdict
 from mesh.requests import Failure
+from mesh.streams import Key
 from tools.simulate.ledger import Call, Ledger, Wanted
 from tools.simulate.world import World
 
