@@ -14,10 +14,10 @@ import logging
 from collections.abc import Mapping
 
 from mesh.batch import Batch
+from mesh.course import Course
 from mesh.errors import MalformedFrame
 from mesh.frame import Frame, decode
 from mesh.requests import POSITION, Json, unpack_beacon
-from mesh.subscription import Course
 
 _log = logging.getLogger("mesh")
 

@@ -26,6 +26,7 @@ import orjson
 
 from mesh import open_buses
 from mesh.arguments import process_name, qualified_name, read_event, unused_name
+from mesh.course import Course
 from mesh.errors import BusClosed, InvalidOption
 from mesh.event import pack_meta, pack_payload
 from mesh.frame import pack_event
@@ -38,7 +39,7 @@ from mesh.receipt import Receipt
 from mesh.runners import Runners
 from mesh.session import Session
 from mesh.spool import Spool
-from mesh.subscription import Course, Subscription
+from mesh.subscription import Subscription
 from mesh.topic import check_topic
 
 _log = logging.getLogger("mesh")

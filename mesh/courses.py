@@ -16,6 +16,7 @@ from functools import partial
 
 from mesh.arrivals import Arrivals
 from mesh.batch import Batch
+from mesh.course import Course, subscribe_fields
 from mesh.errors import RequestRefused
 from mesh.following import replay_rows
 from mesh.limits import REPLAY_BYTES_MAX
@@ -24,7 +25,6 @@ from mesh.outcomes import Outcomes
 from mesh.reports import Reports
 from mesh.requests import Json, marker_topic, refusal
 from mesh.streams import Key, Range
-from mesh.subscription import Course
 
 _log = logging.getLogger("mesh")
 
@@ -78,7 +78,7 @@ class Courses:
         course.state, course.listening = "registering", True
         link.out.subscribe(course.options.pattern.prefix)
         link.out.subscribe(marker_topic(marker))
-        fields = course.subscribe_fields(marker)
+        fields = subscribe_fields(course, marker)
         link.request("subscribe", fields, partial(self._registered, link, course, marker), now)
 
     def _registered(self, link: Link, course: Course, marker: str, reply: Json, _: list[bytes], now: float) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from mesh.course import Course
 from mesh.jobs import Job, Verdict
 from mesh.streams import Key
-from mesh.subscription import Course
 
 COLLECT_EVERY_S = 0.005
 """Handlers that finish one event after the other are looked after this often, not at every one."""

@@ -14,11 +14,11 @@ from __future__ import annotations
 import logging
 import math
 
+from mesh.course import Course
 from mesh.link import Link
 from mesh.refusals import Refusals
 from mesh.requests import Json, refusal
 from mesh.settlement import FAULTS_MAX, MOVES_MAX
-from mesh.subscription import Course
 
 _log = logging.getLogger("mesh")
 

@@ -13,12 +13,12 @@ import threading
 from functools import partial
 
 from mesh.arguments import is_async
+from mesh.course import Course
 from mesh.dispatch import Workers
 from mesh.jobs import Handler, Marker, Runner
 from mesh.mailbox import Mailbox
 from mesh.pumps import LoopThread, Pumps
 from mesh.session import Session
-from mesh.subscription import Course
 
 
 class Runners:

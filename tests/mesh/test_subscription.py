@@ -1,63 +1,55 @@
-"""What a course takes in of events that no log has."""
-
-import logging
+"""What a user sees of a subscription is what its course says at that moment."""
 
 import pytest
 
-from mesh.batch import Batch
-from mesh.frame import EPHEMERAL, Frame
-from mesh.mailbox import Mailbox
+from mesh.course import Course
+from mesh.errors import RequestRefused
 from mesh.options import check_options
-from mesh.subscription import Course, Subscription
-from tests.mesh.batches import batch
-
-
-def ephemeral(count: int) -> Batch:
-    frame = batch(1, count).frame
-    return Batch(Frame("A", EPHEMERAL, 0, frame.publisher, 0, 0, count, "n.1", frame.events))
+from mesh.subscription import Subscription
 
 
 @pytest.fixture
-def mailbox():
-    return Mailbox()
+def course():
+    return Course(1, check_options("gpu.*", "reader", False, "now", 5, 60.0, (1.0, 60.0), 1, 10))
 
 
 @pytest.fixture
-def course(mailbox):
-    made = Course(1, check_options("A", "reader", False, "now", 5, 60.0, (1.0, 60.0), 1, 10))
-    mailbox.bind(made.finished, made.passed)
-    made.runner = mailbox
-    return made
+def closed():
+    return []
 
 
-def test_ephemeral_events_wait_far_beyond_the_queue_of_others(course, mailbox):
-    for _ in range(100):
-        course.take_in(ephemeral(1000), 0.0)
-        course.wake()
-    assert (course.pending, course.missed) == (100_000, 0)
-    assert len(mailbox.pending(limit=100_000)) == 100_000
+@pytest.fixture
+def subscription(course, closed):
+    return Subscription(course, lambda *said: closed.append(said))
 
 
-@pytest.mark.parametrize(("bound", "value", "fits"), [("EVENTS", 3, 2), ("BYTES", 3 * 37, 2), ("EVENTS", 4, 2)])
-def test_what_finds_no_room_is_counted_and_said_once(course, monkeypatch, caplog, bound, value, fits):
-    monkeypatch.setattr(f"mesh.subscription.EPHEMERAL_{bound}", value)
-    with caplog.at_level(logging.WARNING, "mesh"):
-        for _ in range(fits + 3):
-            course.take_in(ephemeral(2), 0.0)
-    subscription = Subscription(course, lambda *_: None)
-    assert (course.pending, subscription.missed) == (2 * fits, 6)
-    (said,) = caplog.messages
-    assert (
-        said
-        == f"subscription reader misses ephemeral events: {2 * fits} wait for its handler; its `missed` counts them"
-    )
+def test_it_is_ready_when_the_node_has_registered_it(course, subscription):
+    assert (subscription.ready, subscription.wait_ready(0.0)) == (False, False)
+    assert repr(subscription) == "<Subscription reader to gpu.* (new)>"
+    course.registered({"streams": []}, 0.0)
+    assert (subscription.ready, subscription.wait_ready(0.0), subscription.error) == (True, True, None)
+    assert repr(subscription) == "<Subscription reader to gpu.* (registered)>"
 
 
-def test_there_is_room_again_when_the_handler_has_gone_on(course, mailbox, monkeypatch):
-    monkeypatch.setattr("mesh.subscription.EPHEMERAL_EVENTS", 4)
-    for _ in range(3):
-        course.take_in(ephemeral(2), 0.0)
-    course.wake()
-    mailbox.acknowledge(mailbox.pending())
-    course.take_in(ephemeral(2), 0.0)
-    assert (course.pending, course.missed) == (2, 2)
+def test_while_the_node_is_away_it_is_not_ready_and_was_once(course, subscription):
+    course.registered({"streams": []}, 0.0)
+    course.detached()
+    assert (subscription.ready, subscription.wait_ready(0.0)) == (False, True)
+
+
+def test_what_was_refused_says_why_and_is_not_waited_for(course, subscription):
+    error = RequestRefused("held", "the name is taken")
+    course.refused(error)
+    assert (subscription.ready, subscription.wait_ready(10.0), subscription.error) == (False, False, error)
+
+
+def test_it_says_what_was_asked_for_and_what_is_lost_to_it(course, subscription):
+    course.missed = 7
+    assert (subscription.name, subscription.pattern, subscription.missed) == ("reader", "gpu.*", 7)
+
+
+def test_it_is_closed_at_the_end_of_its_context(course, subscription, closed):
+    with subscription as entered:
+        assert entered is subscription
+        assert closed == []
+    assert closed == [(course, 5.0)]

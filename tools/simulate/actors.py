@@ -6,8 +6,8 @@ Consumer  ─▶ Program ── one subscription; a live one is a new consumer w
 
 from __future__ import annotations
 
+from mesh.course import Course
 from mesh.errors import BufferFull
-from mesh.subscription import Course
 from tools.simulate.ledger import Ledger, Wanted
 from tools.simulate.machine import Machine
 from tools.simulate.program import Program

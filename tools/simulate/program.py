@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from mesh.attachment import Attachment
+from mesh.course import Course
 from mesh.courses import Courses
 from mesh.event import pack_meta, pack_payload
 from mesh.frame import content_hash, pack_record
@@ -20,7 +21,6 @@ from mesh.link import Link
 from mesh.options import check_options
 from mesh.outbox import Outbox
 from mesh.requests import BEACON, DIRECTED, Json, session_topic, unpack_directed
-from mesh.subscription import Course
 from mesh.topic import check_topic
 from tools.simulate.hands import Hands
 from tools.simulate.ledger import Ledger, Publication, Violated, Wanted
