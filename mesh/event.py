@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from mesh.errors import InvalidOption, InvalidTopic, NotSerializable, PayloadTooLarge
+from mesh.errors import InvalidOption, NotSerializable, PayloadTooLarge
 from mesh.frame import HASH_BYTES, RECORD, Frame, content_hash
 from mesh.limits import META_BYTES_MAX, PAYLOAD_BYTES_MAX
 from mesh.topic import check_topic
@@ -229,15 +229,6 @@ def pack_meta(
     if b"null" in meta:
         _refuse_lost_float(fields.get("trace"), "trace")
     return meta
-
-
-def check_event_topic(topic: Any) -> str:
-    """The topic of whatever names one: a string, or an enum member whose value is one."""
-    name = getattr(topic, "value", topic)
-    if not isinstance(name, str):
-        raise InvalidTopic(f"topic {name!r} is not a string; use a name such as TRAINING_COMPLETED")
-    check_topic(name)
-    return str(name)
 
 
 def _meta_fields(source: str, trace: Mapping[str, Any] | None) -> dict[str, Any]:

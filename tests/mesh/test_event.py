@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.errors import InvalidOption, InvalidTopic, NotSerializable, PayloadTooLarge
-from mesh.event import Event, EventId, check_event_topic, pack_meta, pack_payload, received_events
+from mesh.errors import InvalidOption, NotSerializable, PayloadTooLarge
+from mesh.event import Event, EventId, pack_meta, pack_payload, received_events
 from mesh.frame import Frame, content_hash, pack_record
 from mesh.limits import META_BYTES_MAX, PAYLOAD_BYTES_MAX
 
@@ -53,11 +53,6 @@ class Size(IntEnum):
 
 class Kind(StrEnum):
     DONE = "TRAINING_COMPLETED"
-
-
-class Code(Enum):
-    ONE = 1
-    LIST = ["a"]  # noqa: RUF012 - an enum member may hold a list; that it is no topic is the point
 
 
 @dataclass
@@ -242,22 +237,6 @@ class TestPackMeta:
         assert len(pack_meta("x" * room, None)) == META_BYTES_MAX
         with pytest.raises(PayloadTooLarge, match=rf"^source and trace have {META_BYTES_MAX + 1} bytes, at most"):
             pack_meta("x" * (room + 1), None)
-
-
-class TestTopicOfAnEvent:
-    @pytest.mark.parametrize(
-        ("topic", "name"), [("A", "A"), (Word("A"), "A"), (Kind.DONE, "TRAINING_COMPLETED"), (Colour.RED, "red")]
-    )
-    def test_a_string_or_an_enum_member_names_a_topic(self, topic, name):
-        assert check_event_topic(topic) == name
-        assert type(check_event_topic(topic)) is str
-
-    @pytest.mark.parametrize(
-        "topic", [None, 7, [], {}, b"A", Size.BIG, Code.ONE, Code.LIST, "", "a b", "a*", Word("!a")]
-    )
-    def test_anything_else_is_an_invalid_topic(self, topic):
-        with pytest.raises(InvalidTopic, match=r"^topic "):
-            check_event_topic(topic)
 
 
 class TestEventId:
