@@ -28,13 +28,13 @@ from mesh import open_buses
 from mesh.arguments import process_name, qualified_name, read_event, unused_name
 from mesh.course import Course
 from mesh.errors import BusClosed, InvalidOption
-from mesh.event import pack_meta, pack_payload
 from mesh.frame import pack_event
 from mesh.jobs import Handler
 from mesh.limits import ATTEMPTS, BACKOFF_S, BUFFER_BYTES, BUFFER_EVENTS, HANDLER_TIMEOUT_S, QUEUE_EVENTS
 from mesh.location import find_place
 from mesh.mailbox import Mailbox
 from mesh.options import CONSUMER_CHARS_MAX, Options, Since, check_options
+from mesh.packing import pack_meta, pack_payload
 from mesh.receipt import Receipt
 from mesh.runners import Runners
 from mesh.session import Session

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mesh.coordination.catalog_file import EventType
-from mesh.event import pack_payload
 from mesh.frame import content_hash
+from mesh.packing import pack_payload
 from mesh.topic import check_topic
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.event import pack_meta, pack_payload
 from mesh.frame import Frame, content_hash, hashes, pack_record, records
+from mesh.packing import pack_meta, pack_payload
 from node.contents import contents, opted_out
 
 KEY = bytes(range(16))

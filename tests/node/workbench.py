@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
-from mesh.event import pack_meta, pack_payload
 from mesh.frame import EPHEMERAL, Frame, Record, content_hash, decode, encode, pack_record, records
 from mesh.marks import Mark
+from mesh.packing import pack_meta, pack_payload
 from mesh.requests import Json, session_topic, unpack_control, unpack_directed
 from mesh.topic import check_topic
 from node.assembly import Plan, Surroundings, assemble, load_state

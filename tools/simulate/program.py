@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, cast
 from mesh.attachment import Attachment
 from mesh.course import Course
 from mesh.courses import Courses
-from mesh.event import pack_meta, pack_payload
 from mesh.frame import content_hash, pack_record
 from mesh.link import Link
 from mesh.options import check_options
 from mesh.outbox import Outbox
+from mesh.packing import pack_meta, pack_payload
 from mesh.requests import BEACON, DIRECTED, Json, session_topic, unpack_directed
 from mesh.topic import check_topic
 from tools.simulate.hands import Hands

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mesh.coordination.catalog_file import EventType
 from mesh.coordination.sameness import USUAL, Sameness, sameness
 from mesh.errors import NotSerializable
-from mesh.event import pack_payload
 from mesh.frame import content_hash
+from mesh.packing import pack_payload
 
 FAILED = EventType(
     *("FAILED", "failed", "", "", False, {"task": "str", "at": "str", "age": "float"}, (), ()),
