@@ -20,18 +20,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from mesh.errors import MalformedFrame
 from mesh.requests import unpack_control
 from node.announcements import Announcer
 from node.clock import Now
 from node.everywhere import ASKABLE, Everywhere
+from node.inbox import Inbox, around_messages
 from node.intake import Intake
 from node.letters import Letters
 from node.links import Links
 from node.membership import Membership
-from node.neighbours import LinkEvent, Neighbours
+from node.neighbours import Neighbours
 from node.reentry import Reentry
 from node.retention import Retention
 from node.routes import Routes
@@ -39,7 +39,7 @@ from node.sessions import Sessions
 from node.state import State
 from node.store import StoreError
 from node.trouble import Trouble
-from node.turn import CONTROL, NONSENSE, LinkKey, Request, Turn, Verb
+from node.turn import CONTROL, NONSENSE, Request, Turn, Verb
 from node.wanting import Wanting
 
 BEACON_US = 1_000_000
@@ -55,41 +55,6 @@ _QUESTIONS = ASKABLE | {"dlq.list", "dlq.show", "log.tail", "log.show"}
 """Requests that change nothing."""
 _HOUSEKEEPING_AGAIN_S = 1.0
 """When the letters that are due and the log's sizes are looked at again after that has failed."""
-
-
-@dataclass(slots=True)
-class Inbox:
-    """Everything that arrived since the last turn."""
-
-    frames: list[bytes] = field(default_factory=list)
-    subscriptions: list[bytes] = field(default_factory=list)
-    requests: list[list[bytes]] = field(default_factory=list)
-    links: list[tuple[LinkKey, bytes]] = field(default_factory=list)
-    link_events: list[LinkEvent] = field(default_factory=list)
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing arrived."""
-        return not self.frames and self._nothing_else
-
-    @property
-    def only_frames(self) -> bool:
-        """Whether nothing arrived but frames of local publishers."""
-        return bool(self.frames) and self._nothing_else
-
-    @property
-    def only_links(self) -> bool:
-        """Whether nothing arrived but messages of peers."""
-        return bool(self.links) and not (self.frames or self.subscriptions or self.requests or self.link_events)
-
-    @property
-    def _nothing_else(self) -> bool:
-        return not (self.subscriptions or self.requests or self.links or self.link_events)
-
-    @property
-    def size_bytes(self) -> int:
-        """Of what publishers and peers have sent."""
-        return sum(map(len, self.frames)) + sum(len(data) for _, data in self.links)
 
 
 class Node:
@@ -167,7 +132,7 @@ class Node:
         return turn
 
     def _decide(self, inbox: Inbox, turn: Turn) -> None:
-        before, after = _around_messages(inbox.link_events)
+        before, after = around_messages(inbox.link_events)
         for event in before:
             self._each(turn, self._neighbours.happened, event)
         for key, data in inbox.links:
@@ -359,10 +324,3 @@ class Node:
             return
         self._trouble.mended()
         self.sessions.ask_again(turn)
-
-
-def _around_messages(events: list[LinkEvent]) -> tuple[list[LinkEvent], list[LinkEvent]]:
-    """What happened to connections before the messages of a turn, and after: what came over one that ended counts."""
-    last = {key: what for key, what, _ in events if what in ("connected", "disconnected")}
-    after = [event for event in events if event[1] == "disconnected" and last[event[0]] == "disconnected"]
-    return [event for event in events if event not in after], after

@@ -22,6 +22,7 @@ from node.carrying import Carrying
 from node.clock import Now
 from node.comparing import Comparing
 from node.fetching import Fetching
+from node.inbox import LinkEvent
 from node.intake import Intake
 from node.link import Heard, Link
 from node.links import Links, only_says_it_lives
@@ -32,12 +33,6 @@ from node.spreading import VERSION_BITS, Spreading
 from node.state import State
 from node.turn import NONSENSE, LinkKey, Turn
 from node.wanting import Wanting
-
-LinkEvent = tuple[LinkKey, str, str]
-"""What the sockets saw happen to a connection: key, what, and a detail.
-
-One of connected, disconnected, unreached (there is none yet, and why), dropped, stranger.
-"""
 
 Fields = dict[str, Any]
 _PENDING_MS = 50

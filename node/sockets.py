@@ -27,7 +27,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from mesh.errors import ConfigurationError
 from mesh.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX
-from node.core import Inbox
+from node.inbox import Inbox
 from node.link_queues import LinkQueues
 from node.monitors import ACCEPTING, CLOSED, DIALLING, Dialled, Strangers
 from node.readable import Readable, more

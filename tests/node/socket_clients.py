@@ -7,7 +7,7 @@ from collections.abc import Callable
 import zmq
 
 from node.clock import Now
-from node.core import Inbox
+from node.inbox import Inbox
 from node.sockets import Sockets
 from node.turn import LinkKey, Turn
 from tests.conditions import eventually

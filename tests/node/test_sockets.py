@@ -12,7 +12,7 @@ import zmq
 
 from mesh.errors import ConfigurationError
 from mesh.limits import SOCKET_PATH_BYTES_MAX
-from node.core import Inbox
+from node.inbox import Inbox
 from node.sockets import Sockets
 from node.turn import Request
 from tests.conditions import eventually

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from node.clock import Now
+from node.inbox import LinkEvent
 from node.link import Heard, Identity
 from node.links import Links
 from node.turn import LinkKey, Turn
 from tests.node.workbench import START, after
-
-LinkEvent = tuple[LinkKey, str, str]
 
 
 class Machine(Protocol):

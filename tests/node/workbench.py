@@ -22,8 +22,8 @@ from mesh.requests import Json, session_topic, unpack_control, unpack_directed
 from mesh.topic import check_topic
 from node.assembly import Plan, Surroundings, assemble, load_state
 from node.clock import Now
-from node.core import Inbox
 from node.identity import Identity
+from node.inbox import Inbox
 from node.link import Role
 from node.retention import Limits
 from node.store import Store

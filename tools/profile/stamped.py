@@ -33,7 +33,7 @@ from mesh.frame import Frame
 from mesh.jobs import Handler
 from mesh.link import Link
 from mesh.poll import Poll
-from node.core import Inbox
+from node.inbox import Inbox
 from node.intake import Intake
 from node.sockets import Sockets
 from node.store import Store

@@ -12,9 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from random import Random
 
-from node.core import Inbox
+from node.inbox import Inbox, LinkEvent
 from node.link_queues import LinkQueues
-from node.neighbours import LinkEvent
 from node.turn import LinkKey, Turn
 from tools.simulate.connection import Pipe
 from tools.simulate.line import LOCAL_US, Line
