@@ -3,7 +3,7 @@
                      ┌──────────────────────────── turn(inbox, now) ───────────────────────────┐
     links messages ──▶ neighbours ─▶ intake, interest          ┐                                │
     in   frames ─────▶ intake ─▶ log rows, receipts            │                                │
-    ctl  requests ───▶ sessions / operators                    ├─▶ Turn ─▶ store.commit ─▶ Turn ▶ to be sent
+    ctl  requests ───▶ their verbs: sessions, operators        ├─▶ Turn ─▶ store.commit ─▶ Turn ▶ to be sent
     out  subscriptions ▶ sessions (who is there)               │                                │
     time ────────────▶ heartbeats · letters due · beacon       ┘                                │
                      └──────────────────────────────────────────────────────────────────────────┘
@@ -22,10 +22,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from mesh.errors import MalformedFrame
-from mesh.requests import unpack_control
 from node.announcements import Announcer
 from node.clock import Now
-from node.everywhere import ASKABLE, Everywhere
+from node.everywhere import Everywhere
 from node.inbox import Inbox, around_messages
 from node.intake import Intake
 from node.letters import Letters
@@ -33,13 +32,14 @@ from node.links import Links
 from node.membership import Membership
 from node.neighbours import Neighbours
 from node.reentry import Reentry
+from node.requests import QUESTIONS, Requests
 from node.retention import Retention
 from node.routes import Routes
 from node.sessions import Sessions
 from node.state import State
 from node.store import StoreError
 from node.trouble import Trouble
-from node.turn import CONTROL, NONSENSE, Request, Turn, Verb
+from node.turn import CONTROL, Turn, Verb
 from node.wanting import Wanting
 
 BEACON_US = 1_000_000
@@ -51,8 +51,6 @@ IDLE_MS = 500
 """A turn comes at least this often, and at every heartbeat: beacons are due once a second."""
 _REGISTERING_MS = 20
 _PENDING_MS = 5
-_QUESTIONS = ASKABLE | {"dlq.list", "dlq.show", "log.tail", "log.show"}
-"""Requests that change nothing."""
 _HOUSEKEEPING_AGAIN_S = 1.0
 """When the letters that are due and the log's sizes are looked at again after that has failed."""
 
@@ -82,11 +80,12 @@ class Node:
         self.counts: Counter[str] = Counter()
         self.verbs: dict[str, Verb] = dict(sessions.verbs)
         self._retention = retention
-        self._trouble = Trouble()
+        self._trouble = Trouble(self.counts)
         routes = Routes(state.name, links.me.role == "leaf", state.interest)
         wanting = Wanting(state, routes.wanted)
         self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts)
         self._reentry = Reentry(state, self._intake)
+        self._requests = Requests(self.verbs, self.counts)
         self._everywhere = Everywhere(links, self.verbs)
         self.verbs["everywhere"] = self._everywhere.ask
         others = (membership.heed, self._everywhere.heed, sessions.registrations.heed)
@@ -143,7 +142,7 @@ class Node:
         for data in inbox.subscriptions:
             self._each(turn, self._subscription, data)
         for parts in inbox.requests:
-            self._each(turn, self._request, parts)
+            self._each(turn, self._requests.receive, parts)
         self._quiet = inbox.only_links and not self._neighbours.stirred and turn.now.mono_us < self._due_us
         if not self._quiet and (turn.now.mono_us >= self._next_tick_us or not inbox.only_frames):
             self._next_tick_us = turn.now.later(_TICK_S)
@@ -155,7 +154,7 @@ class Node:
         try:
             decide(*about, into)
         except StoreError as error:
-            self._unreadable(error, turn.now)
+            self._trouble.noticed(error, turn.now)
         if into is turn:
             return
         if into.changes:
@@ -168,28 +167,6 @@ class Node:
             self.sessions.subscription(data, turn)
         except MalformedFrame as error:
             self.counts[f"malformed {error.kind}"] += 1
-
-    def _request(self, parts: list[bytes], turn: Turn) -> None:
-        try:
-            request = Request(parts[0], unpack_control(parts[1]))
-        except (MalformedFrame, IndexError):
-            self.counts["malformed control"] += 1
-            return
-        self._carry_out(request, parts[2:], turn)
-
-    def _carry_out(self, request: Request, blobs: list[bytes], turn: Turn) -> None:
-        name = request.fields.get("do")
-        verb = self.verbs.get(str(name))
-        if verb is None:
-            turn.refuse(request, "unknown", f"unknown request {name!r}; is the node older than the asker?")
-            return
-        try:
-            verb(request, blobs, turn)
-        except StoreError as error:
-            turn.refuse(request, "disk", str(error))
-        except NONSENSE as error:
-            self.counts["malformed request"] += 1
-            turn.refuse(request, "malformed", f"request {name!r} is malformed: {type(error).__name__} {error}")
 
     def _tick(self, turn: Turn) -> None:
         self._each(turn, self.membership.tick)
@@ -210,7 +187,7 @@ class Node:
         try:
             self._reentry.tick(turn)
         except StoreError as error:
-            self._unreadable(error, turn.now)
+            self._trouble.noticed(error, turn.now)
 
     def _housekeeping(self, turn: Turn) -> None:
         if turn.now.mono_us < self._next_housekeeping_us:
@@ -219,7 +196,7 @@ class Node:
             self.letters.redeliver(turn)
             self._retention.trim(turn)
         except StoreError as error:
-            self._unreadable(error, turn.now)
+            self._trouble.noticed(error, turn.now)
             self._next_housekeeping_us = turn.now.later(_HOUSEKEEPING_AGAIN_S)
 
     def _committed(self, turn: Turn) -> None:
@@ -270,10 +247,10 @@ class Node:
         self._take_back(turn)
         try:
             if error.disk:
-                self._refused(error, turn.now)
+                self._trouble.refused(error, turn.now)
             self._read_back(turn.now)
         except StoreError as unreadable:
-            self._refused(unreadable, turn.now)  # nothing is known now: it is read back when the disk is mended
+            self._trouble.refused(unreadable, turn.now)  # nothing is known now: it is read back when the disk is mended
         self._answer_again(left)
         if not self._trouble.closed:
             self.sessions.ask_again(left)
@@ -283,8 +260,8 @@ class Node:
         """What was but a question is not refused: it is answered from what the disk says."""
         refused, left.replies = left.replies, []
         for request, refusal in refused:
-            if request.fields.get("do") in _QUESTIONS:
-                self._each(left, self._carry_out, request, [])
+            if request.fields.get("do") in QUESTIONS:
+                self._each(left, self._requests.carry_out, request, [])
             else:
                 left.replies.append((request, refusal))
 
@@ -292,16 +269,6 @@ class Node:
         """Forget what the turn decided, the last thing first."""
         for act in reversed(turn.once_failed):
             act()
-
-    def _unreadable(self, error: StoreError, now: Now) -> None:
-        """Something could not be read; everything that needs no reading goes on."""
-        self.counts[f"store {error.code}"] += 1
-        self._trouble.noticed(error, now)
-
-    def _refused(self, error: StoreError, now: Now) -> None:
-        """Write nothing more until the disk takes it."""
-        self.counts[f"store {error.code}"] += 1
-        self._trouble.refused(error, now)
 
     def _read_back(self, now: Now) -> None:
         """Make the memory what the disk says. Raises `StoreError`; then nothing is known until it can be read."""
@@ -320,7 +287,7 @@ class Node:
             self.state.store.write_meta({"recovered_us": str(turn.now.wall_us)})
             self._read_back(turn.now)
         except StoreError as error:
-            self._refused(error, turn.now)
+            self._trouble.refused(error, turn.now)
             return
         self._trouble.mended()
         self.sessions.ask_again(turn)

@@ -14,6 +14,8 @@ ends only when it has been quiet for a while: one line when trouble begins and o
 
 from __future__ import annotations
 
+from collections import Counter
+
 from node.clock import Now
 from node.store import StoreError
 
@@ -26,9 +28,13 @@ DRAIN_BYTES_MIN = 64 << 10
 
 
 class Trouble:
-    """`error` is why the disk refuses at this moment, or None; `drain_bytes` is how much a turn may take in."""
+    """`error` is why the disk refuses at this moment, or None; `drain_bytes` is how much a turn may take in.
 
-    def __init__(self) -> None:
+    `counts` as in `node.core`: each error is counted under its code.
+    """
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
         self.error: StoreError | None = None
         self._last: StoreError | None = None
         self._probe_us = 0
@@ -56,7 +62,8 @@ class Trouble:
         self.noticed(error, now)
 
     def noticed(self, error: StoreError, now: Now) -> None:
-        """Something could not be read: worth telling, but no reason to close."""
+        """Something could not be read: worth telling, but no reason to close: what needs no reading goes on."""
+        self._counts[f"store {error.code}"] += 1
         self._last = error
         self._quiet_us = now.later(QUIET_S)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from node.clock import Now
@@ -13,7 +15,7 @@ UNREADABLE = StoreError("Corrupt", "database disk image is malformed")
 
 @pytest.fixture
 def trouble() -> Trouble:
-    return Trouble()
+    return Trouble(Counter())
 
 
 def waits_s(trouble: Trouble, now: Now) -> float:
