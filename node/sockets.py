@@ -4,13 +4,11 @@
     out   XPUB   bound   ──▶ frames, directed messages, beacons      ◀── who subscribes, who went away
     ctl   ROUTER bound   ◀─▶ requests, replies
     link  ROUTER bound   ◀─▶ peers that dialled us                   MANDATORY: an unknown or full peer is an error
-    link  DEALER, one per dialled peer, each with a monitor that tells when its connection stands and falls
-          through a proxy: connected to a Unix socket of `node.tunnels`, and known by the peer's own address
+    link  DEALER, one per dialled peer, each with a monitor          `node.dealers`
 
 Every link has a queue of its own, bounded in bytes together with what its socket took and its peer did not
 (`node.link_queues`). What a full socket does not take waits there; what the queue does not hold is dropped and counted
-for that link, and no other peer notices. Encryption will be options set in
-`_link_socket`.
+for that link, and no other peer notices. Encryption will be options set in `_link_socket`.
 """
 
 from __future__ import annotations
@@ -23,20 +21,18 @@ from contextlib import suppress
 from pathlib import Path
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from mesh.errors import ConfigurationError
 from mesh.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX
-from node.inbox import Inbox
+from node.dealers import Dealers
+from node.draining import drain, drain_parts, monitor_events
+from node.inbox import Inbox, LinkEvent
 from node.link_queues import LinkQueues
-from node.monitors import ACCEPTING, CLOSED, DIALLING, Dialled, Strangers
-from node.readable import Readable, more
+from node.monitors import ACCEPTING, CLOSED, DIALLING, Strangers
 from node.trouble import DRAIN_BYTES_MAX
 from node.tunnels import ANSWER_S, Tunnels
 from node.turn import LinkKey, Turn
 
-_DRAIN_MAX = 512
-"""Messages taken from one socket in one turn, so that no socket starves another and a turn stays short."""
 _LOCAL_HWM = 2000
 _LINK_HWM = 1000
 _RECONNECT_MS, _RECONNECT_MAX_MS = 100, 5000
@@ -55,11 +51,14 @@ class Sockets:
         self._queues = LinkQueues(link_queue_bytes, self._try)
         self._context = zmq.Context()
         self._poller = zmq.Poller()
-        self._dialled: Readable[str] = Readable()
-        self._watched: Readable[str] = Readable()
         self._waker = -1
+        self._events: list[LinkEvent] = []
         self._dir, self._own_dir = _socket_dir(data_dir)
         self._tunnels = Tunnels(socks5, self._dir, _UNANSWERED_MS) if socks5 else None
+        self._dealers = Dealers(self._dealer, self._queues, self._tunnels, self._tell)
+        # At hand, because every turn and every frame asks them.
+        self._dialled, self._watched = self._dealers.readable, self._dealers.watched
+        self._by_address = self._dealers.sockets
         try:
             self._open(listen, local_tcp)
         except BaseException:
@@ -85,10 +84,6 @@ class Sockets:
         self._acceptor.setsockopt(zmq.IPV6, "[" in listen)
         self._acceptor_monitor = self._acceptor.get_monitor_socket(ACCEPTING)
         self._strangers = Strangers()
-        self._dealers: dict[str, zmq.Socket[bytes]] = {}
-        self._monitors: dict[str, zmq.Socket[bytes]] = {}
-        self._reached = Dialled()
-        self._events: list[tuple[LinkKey, str, str]] = []
         self.listen = _bind(self._acceptor, listen) if listen else ""
         each_turn = (self._in, self._out, self._ctl, self._acceptor, self._acceptor_monitor)
         for socket in (*each_turn, self._waker, self._dialled.descriptor, self._watched.descriptor):
@@ -135,53 +130,20 @@ class Sockets:
             socket.setsockopt(option, value)
         return socket
 
-    def dial(self, address: str) -> None:
-        """Connect to a peer; the connection is tried again by itself, and reported through the inbox.
-
-        Without ZMQ_IMMEDIATE: with it libzmq throws away what arrived and was not read yet when the connection ends, so
-        a peer's last frames and its goodbye. What was on its way out comes before the greeting of the next connection,
-        where the peer does not look at it.
-        """
-        self.undial(address)
+    def _dealer(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        """A socket to dial with, and its monitor."""
         dealer = self._link_socket(zmq.DEALER)
         dealer.setsockopt(zmq.IPV6, 1)
         if self._tunnels:  # what the proxy takes to connect counts as the handshake's time
             dealer.setsockopt(zmq.HANDSHAKE_IVL, int(ANSWER_S * 1000) + _HANDSHAKE_MS)
-        monitor = dealer.get_monitor_socket(DIALLING)
-        try:
-            dealer.connect(self._tunnels.open(address) if self._tunnels else address)
-        except (OSError, zmq.ZMQError) as error:
-            _end(dealer, monitor)
-            if self._tunnels:
-                self._tunnels.end(address)
-            raise ConfigurationError(
-                f"cannot dial {address}: {os.strerror(error.errno or 0)}; correct the peer's address"
-            ) from None
-        self._dealers[address], self._monitors[address] = dealer, monitor
-        self._dialled.add(address, dealer)
-        self._watched.add(address, monitor)
+        return dealer, dealer.get_monitor_socket(DIALLING)
 
-    def undial(self, address: str) -> None:
-        """End the connection to a peer; what waits for it is dropped, and nothing more is reported of it."""
-        dealer = self._dealers.pop(address, None)
-        if dealer is None:
-            return
-        self._dialled.remove(address)
-        self._watched.remove(address)
-        _end(dealer, self._monitors.pop(address))
-        self._reached.forget(address)
-        if self._tunnels:
-            self._tunnels.end(address)
-        self._queues.forget(address)
+    def dial(self, address: str) -> None:
+        """Connect to a peer; what becomes of that is reported through the inbox. Raises `ConfigurationError`."""
+        self._dealers.dial(address)
 
-    def _redial(self, turn: Turn) -> None:
-        for address in turn.undials:
-            self.undial(address)
-        for address in turn.dials:
-            try:
-                self.dial(address)
-            except ConfigurationError as error:
-                self._events.append((address, "disconnected", str(error)))
+    def _tell(self, event: LinkEvent) -> None:
+        self._events.append(event)
 
     # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,19 +162,22 @@ class Sockets:
         if self._waker in ready:
             os.eventfd_read(self._waker)
         if self._in in ready:
-            _drain(self._in, inbox.frames, bytes_max)
+            drain(self._in, inbox.frames, bytes_max)
         if self._out in ready:
-            _drain(self._out, inbox.subscriptions, DRAIN_BYTES_MAX)
+            drain(self._out, inbox.subscriptions, DRAIN_BYTES_MAX)
         if self._ctl in ready:
-            _drain_parts(self._ctl, inbox.requests)
-        self._from_monitors(watched, self._acceptor_monitor in ready)
+            drain_parts(self._ctl, inbox.requests)
+        if self._acceptor_monitor in ready:
+            self._see_strangers()
+        if watched:
+            self._dealers.look(watched)
         if self._acceptor in ready:
             parts: list[list[bytes]] = []
-            _drain_parts(self._acceptor, parts)
+            drain_parts(self._acceptor, parts)
             inbox.links += [(each[0], b"".join(each[1:])) for each in parts]  # of several parts is no message of ours
         for address in dict.fromkeys(dialled):
             found: list[bytes] = []
-            if not _drain(self._dealers[address], found, bytes_max):
+            if not drain(self._by_address[address], found, bytes_max):
                 self._dialled.touch(address)
             inbox.links += [(address, data) for data in found]
         self._queues.flush()
@@ -220,28 +185,11 @@ class Sockets:
         inbox.link_events, self._events = self._events, []
         return inbox
 
-    def _from_monitors(self, watched: list[str], acceptor: bool) -> None:
-        if acceptor:
-            for event, descriptor in _monitor_events(self._acceptor_monitor):
-                reason = self._strangers.event(event, descriptor)
-                if reason:
-                    self._events.append((b"", "stranger", reason))
-        for address in dict.fromkeys(watched):
-            self._watched.touch(address)  # no more than so many are read at once
-            for event, _ in _monitor_events(self._monitors[address]):
-                self._dealer_event(address, event)
-
-    def _dealer_event(self, address: str, event: int) -> None:
-        news = self._reached.event(address, event)
-        if news is None:
-            return
-        what, reason = news
-        if what == "connected":
-            self._queues.begin(address)
-        elif what == "disconnected":
-            self._queues.forget(address)
-            reason = (self._tunnels.reason(address) if self._tunnels else "") or reason
-        self._events.append((address, what, reason))
+    def _see_strangers(self) -> None:
+        for event, descriptor in monitor_events(self._acceptor_monitor):
+            reason = self._strangers.event(event, descriptor)
+            if reason:
+                self._tell((b"", "stranger", reason))
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,7 +211,7 @@ class Sockets:
             self._queues.send(link, data)
         for request, reply in turn.replies:
             self._ctl.send_multipart([request.client, *reply], zmq.NOBLOCK)
-        self._redial(turn)
+        self._dealers.redial(turn)
 
     def _try(self, link: LinkKey, data: bytes) -> bool:
         """Hand a message to the link's socket; False when it is full."""
@@ -271,7 +219,7 @@ class Sockets:
             if isinstance(link, bytes):
                 self._acceptor.send_multipart([link, data], zmq.NOBLOCK)
             else:
-                dealer = self._dealers.get(link)
+                dealer = self._by_address.get(link)
                 if dealer is not None:  # else it was let go of meanwhile
                     self._dialled.touch(link)
                     dealer.send(data, zmq.NOBLOCK)
@@ -295,8 +243,7 @@ class Sockets:
 
     def close(self, linger_ms: int = 0) -> None:
         """Close every socket, giving what is on its way `linger_ms`, and remove the Unix sockets' files."""
-        self._dialled.close()
-        self._watched.close()
+        self._dealers.close()
         self._context.destroy(linger=linger_ms)
         if self._tunnels:
             self._tunnels.close(linger_ms)
@@ -309,12 +256,6 @@ class Sockets:
                 (self._dir / f"{name}.sock").unlink(missing_ok=True)
         if self._own_dir:
             shutil.rmtree(self._dir, ignore_errors=True)
-
-
-def _end(dealer: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> None:
-    dealer.disable_monitor()
-    monitor.close()
-    dealer.close()
 
 
 def _bind(socket: zmq.Socket[bytes], address: str) -> str:
@@ -333,38 +274,3 @@ def _socket_dir(data_dir: Path) -> tuple[Path, bool]:
     if len(os.fsencode(data_dir / "out.sock")) <= SOCKET_PATH_BYTES_MAX:
         return data_dir, False
     return Path(tempfile.mkdtemp(prefix="meshbus-")), True
-
-
-def _drain(socket: zmq.Socket[bytes], into: list[bytes], room: int) -> bool:
-    """Take what is there, within the bounds; whether that was all.
-
-    A message is often alone: looking for another takes a third of asking for it in vain.
-    """
-    try:
-        for at in range(_DRAIN_MAX):
-            if at == 1 and not more(socket):
-                return True
-            data = socket.recv(zmq.NOBLOCK)
-            into.append(data)
-            room -= len(data)
-            if room <= 0:
-                return False
-    except zmq.Again:
-        return True
-    return False
-
-
-def _drain_parts(socket: zmq.Socket[bytes], into: list[list[bytes]]) -> None:
-    try:
-        for _ in range(_DRAIN_MAX):
-            into.append(socket.recv_multipart(zmq.NOBLOCK))  # noqa: PERF401  (what came before the last stays)
-    except zmq.Again:
-        pass
-
-
-def _monitor_events(monitor: zmq.Socket[bytes]) -> list[tuple[int, int]]:
-    """Event and value of every message; the value of most is a file descriptor."""
-    parts: list[list[bytes]] = []
-    _drain_parts(monitor, parts)
-    messages = [parse_monitor_message(each) for each in parts]
-    return [(message["event"], message["value"]) for message in messages]

@@ -9,7 +9,6 @@ from contextlib import suppress
 import pytest
 import zmq
 
-from mesh.errors import ConfigurationError
 from node.sockets import Sockets
 from node.turn import CONTROL
 from tests.conditions import eventually
@@ -34,30 +33,6 @@ def test_a_link_carries_both_ways_and_tells_when_it_stands_and_falls(open_socket
     again = open_sockets(listen=address)
     at_near.until(lambda: (address, "connected", "") in at_near.link_events)
     assert again.listen == address
-
-
-def test_what_arrived_before_a_dialled_peer_went_is_heard_also_after_it_went(
-    context: Context, open_sockets: Callable[..., Sockets]
-) -> None:
-    near = open_sockets()
-    peer = context.socket(zmq.ROUTER)
-    port = peer.bind_to_random_port("tcp://127.0.0.1")
-    address = f"tcp://127.0.0.1:{port}"
-    near.dial(address)
-    heard = Heard(near)
-    heard.until(lambda: heard.link_events == [(address, "connected", "")])
-    near.send(turn(links=[(address, b"hello")]))
-    key, _ = peer.recv_multipart()
-    last_words = [b"%d" % number for number in range(100)]
-    for word in last_words:
-        peer.send_multipart([key, word])
-    peer.close(linger=5000)
-    (monitor,) = near._monitors.values()
-    assert monitor.poll(5000), "the end of the connection"
-    heard.until(lambda: len(heard.link_events) >= 2)
-    heard.listen()
-    assert heard.links == [(address, word) for word in last_words]
-    assert heard.link_events[1] == (address, "disconnected", "the connection was closed")
 
 
 def test_sending_to_a_connection_that_is_gone_reports_it(sockets: Sockets) -> None:
@@ -153,69 +128,12 @@ def test_a_web_client_on_the_listening_port_harms_no_peer(context: Context, sock
         heard.until(lambda: (key, b"from the peer") in heard.links)
 
 
-def test_why_a_peer_is_not_reached_is_told_once(open_sockets: Callable[..., Sockets]) -> None:
-    near = open_sockets()
-    with plain.socket() as kept:
-        kept.bind(("127.0.0.1", 0))
-        nobody, nowhere = f"tcp://127.0.0.1:{kept.getsockname()[1]}", "tcp://no-such-machine.invalid:7270"
-        for address in (nobody, nowhere):
-            near.dial(address)
-        heard = Heard(near)
-        told = {(nobody, "unreached", "nobody answers there"), (nowhere, "unreached", "its name is not found")}
-        heard.until(lambda: set(heard.link_events) == told)
-        heard.listen()
-        assert len(heard.link_events) == 2
-    again = open_sockets(listen=nobody)
-    heard.until(lambda: (nobody, "connected", "") in heard.link_events)
-    again.close()
-    heard.until(lambda: heard.link_events[-1] == (nobody, "unreached", "nobody answers there"))
-
-
-def test_an_address_that_cannot_be_dialled_is_one_clear_error(sockets: Sockets) -> None:
-    with pytest.raises(ConfigurationError, match="cannot dial tcp://"):
-        sockets.dial("tcp://-:1")
-
-
 def test_a_message_of_several_parts_is_not_taken_for_several_messages(context: Context, sockets: Sockets) -> None:
     peer, _ = stalled(context, sockets)
     peer.send_multipart([b"a", b"b"])
     heard = Heard(sockets)
     heard.until(lambda: heard.links)
     assert len(heard.links) == 1
-
-
-def test_an_address_that_is_let_go_of_is_closed_at_both_ends_and_may_be_dialled_again(
-    open_sockets: Callable[..., Sockets],
-) -> None:
-    far, near = open_sockets(), open_sockets()
-    address = far.listen
-    at_near, at_far = Heard(near), Heard(far)
-    near.send(turn(dials=[address]))
-    at_near.until(lambda: at_near.link_events == [(address, "connected", "")])
-    near.send(turn(links=[(address, b"hello")]))
-    at_far.until(lambda: at_far.links)
-    ((key, _),) = at_far.links
-    near.send(turn(undials=[address], links=[(address, b"last")]))
-
-    def gone() -> bool:
-        far.send(turn(links=[(key, b"x")]))
-        at_far.listen()
-        return (key, "disconnected", "the connection was closed") in at_far.link_events
-
-    eventually(gone)
-    near.send(turn(links=[(address, b"nowhere")]))
-    near.send(turn(dials=[address]))
-    at_near.link_events.clear()
-    at_near.until(lambda: at_near.link_events == [(address, "connected", "")])
-
-
-def test_an_address_heard_of_that_cannot_be_dialled_is_reported_and_harms_nobody(sockets: Sockets) -> None:
-    sockets.send(turn(dials=["tcp://-:1"]))
-    heard = Heard(sockets)
-    heard.listen()
-    ((address, what, reason),) = heard.link_events
-    assert (address, what) == ("tcp://-:1", "disconnected")
-    assert "cannot dial tcp://-:1" in reason
 
 
 def both_ways(near: Sockets, far: Sockets, address: str) -> None:
