@@ -22,28 +22,24 @@ from typing import Any
 from mesh.errors import ConfigurationError, MeshError
 from mesh.frame import PUBLISHER_BYTES
 from mesh.marks import Mark, marks_path, take_marks
-from mesh.topic import check_pattern
 from node.addresses import everywhere, untold
-from node.assembly import Plan, Surroundings, assemble, load_state
-from node.clock import Clock, Now
+from node.assembly import Surroundings, assemble, load_state
+from node.clock import Clock
 from node.config import NodeSettings, default_name
 from node.durations import Durations
 from node.heap import Leftovers
 from node.http import HttpServer
 from node.identity import DataDirectory, Progress, begin_life, identify, sign_off
 from node.interfaces import interfaces
-from node.peer_rows import peer_rows
+from node.notices import Notices
+from node.plan import plan_of
 from node.reentry import give_up
-from node.retention import Limits
-from node.sightings import Sightings
 from node.snapshot import Snapshots
 from node.sockets import Sockets
 from node.store import Store, StoreError
 from node.turn import Turn
 
 GOODBYE_MS = 500
-LOOK_S = 1.0
-"""How often it is looked at who came and went."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,11 +56,8 @@ class Agent:
         self._give_back = give_back
         self._leftovers = Leftovers(self._clock.now())
         self._stopping = False
-        self._told = False
+        self._notices = Notices(_log)
         self._began_us = self._clock.now().mono_us
-        self._conflict = ("", False)
-        self._sightings = Sightings()
-        self._look_us = 0
         self._noted: Progress | None = None
         self._settings = settings
         self.directory = DataDirectory(settings.data_dir)
@@ -177,32 +170,12 @@ class Agent:
         self._store.tidy()
         if self._http and self._snapshots.due(now):
             self._http.show(self._snapshots.take(self._clock.now()))
-        trouble = self.node.lately(now)
-        if bool(trouble) is not self._told:
-            self._told = bool(trouble)
-            _tell(trouble, self.node.trouble is not None)
-        self._tell_conflict()
-        self._tell_sightings(now)
+        self._notices.give(self.node, now)
         for link in self._sockets.blocked:
             if link not in self.node.links.up():
                 self._sockets.forget(link)
         if self._give_back is not None and self._leftovers.due(inbox.size_bytes, now):
             self._give_back()
-
-    def _tell_sightings(self, now: Now) -> None:
-        if now.mono_us >= self._look_us and _log.isEnabledFor(logging.INFO):
-            self._look_us = now.later(LOOK_S)
-            for line in self._sightings.news(peer_rows(self.node, now)):
-                _log.info("%s", line)
-
-    def _tell_conflict(self) -> None:
-        membership, (told, told_isolated) = self.node.membership, self._conflict
-        conflict, isolated = membership.conflict, membership.isolated
-        if conflict and (not told or isolated > told_isolated):
-            _log.error("%s", conflict)
-        elif told and not conflict:
-            _log.warning("no other node has this node's name any more")
-        self._conflict = conflict, isolated
 
     def _note(self) -> None:
         """Note how far the database has come, before what is in it leaves the node."""
@@ -254,48 +227,6 @@ class Agent:
         self.directory.release()
 
 
-def plan_of(settings: NodeSettings) -> Plan:
-    """What of the settings the rules need."""
-    window_us, keep_us = dedup_windows(settings)
-    limits = retention_limits(settings)
-    return Plan(
-        settings.peers,
-        settings.heartbeat_s,
-        settings.dead_after_s,
-        limits,
-        window_us,
-        keep_us,
-        settings.role,
-        settings.advertise,
-        settings.critical,
-        settings.replicate,
-        settings.dedup_events,
-    )
-
-
-def dedup_windows(settings: NodeSettings) -> tuple[Callable[[str], int], int]:
-    """The dedup window of a topic in microseconds, and the longest of all windows."""
-    by_pattern = [(check_pattern(text), int(window * 1e6)) for text, window in settings.dedup_windows.items()]
-    usual = int(settings.dedup_window_s * 1e6)
-    known: dict[str, int] = {}
-
-    def window_us(topic: str) -> int:
-        found = known.get(topic)
-        if found is None:
-            exact = [us for pattern, us in by_pattern if pattern.matches(topic)]
-            found = known[topic] = exact[0] if exact else usual
-        return found
-
-    return window_us, max([usual, *(us for _, us in by_pattern)])
-
-
-def retention_limits(settings: NodeSettings) -> Limits:
-    """What is kept, from the settings."""
-    return Limits(
-        settings.log_age_s, settings.log_events, settings.log_bytes, settings.letters_age_s, settings.letters_max
-    )
-
-
 @contextmanager
 def _damage_named(database: Path) -> Iterator[None]:
     """Reading what a node is rebuilt from: whatever cannot be understood there is damage, in one line."""
@@ -333,12 +264,3 @@ def _write(place: Path, description: dict[str, Any]) -> None:
     draft.touch(mode=0o600)
     draft.write_text(json.dumps(description) + "\n")
     draft.replace(place)
-
-
-def _tell(trouble: Exception | None, closed: bool) -> None:
-    if trouble is None:
-        _log.warning("the disk is well again; events are receipted")
-    elif closed:
-        _log.error("%s; no event is receipted until it takes writes again", trouble)
-    else:
-        _log.error("%s; what needs to be read there waits", trouble)

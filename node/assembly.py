@@ -1,7 +1,7 @@
 """The assembly: a node put together out of its rules. The same for the agent, the tests and the simulation.
 
     store, identity ──load_state──▶ State ──assemble──▶ Node, with every verb that may be asked of it
-          Plan: what an operator chose         Surroundings: what it is given to live in
+          Plan: what an operator chose (`node.plan`)         Surroundings: what it is given to live in
 
 The state is read before anything else exists: a database that cannot be understood must not cost a socket.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mesh.limits import DEDUP_EVENTS_MAX
 from mesh.marks import Mark
 from node.addresses import advertised
 from node.announcements import Announcer
@@ -21,37 +20,15 @@ from node.identity import Identity
 from node.interfaces import Interface
 from node.letters import Letters
 from node.link import Identity as Greeting
-from node.link import Role
 from node.links import Links
 from node.membership import Membership
 from node.operators import Operators
-from node.retention import Limits, Retention
+from node.plan import Plan
+from node.retention import Retention
 from node.sessions import Sessions
 from node.state import State
 from node.store import Store
 from node.suspicion import knobs
-
-
-class Plan(NamedTuple):
-    """What an operator chose.
-
-    `dedup_window_us` gives a topic's window in microseconds, `dedup_keep_us` the longest of all, `dedup_events` how
-    many events they hold together; `peers` are the addresses that are dialled first, `advertise` those where others may
-    dial it if it is not where it listens, `critical` the topics that must have a consumer here, `replicate` the
-    patterns that are kept here without one.
-    """
-
-    peers: tuple[str, ...]
-    heartbeat_s: float
-    dead_after_s: float
-    limits: Limits
-    dedup_window_us: Callable[[str], int]
-    dedup_keep_us: int
-    role: Role = "peer"
-    advertise: tuple[str, ...] = ()
-    critical: tuple[str, ...] = ()
-    replicate: tuple[str, ...] = ()
-    dedup_events: int = DEDUP_EVENTS_MAX
 
 
 class Surroundings(NamedTuple):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from mesh.frame import encode
-from node.agent import plan_of
 from node.assembly import load_state
 from node.changes import Changes
 from node.config import NodeSettings
 from node.identity import Identity
+from node.plan import plan_of
 from node.store import Store
 from node.table_reader import TableReader
 from tests.node.workbench import Author, Bench, Program, directed, failure, forwarded, live, runs, values

@@ -20,11 +20,12 @@ from mesh.marks import Mark
 from mesh.packing import pack_meta, pack_payload
 from mesh.requests import Json, session_topic, unpack_control, unpack_directed
 from mesh.topic import check_topic
-from node.assembly import Plan, Surroundings, assemble, load_state
+from node.assembly import Surroundings, assemble, load_state
 from node.clock import Now
 from node.identity import Identity
 from node.inbox import Inbox
 from node.link import Role
+from node.plan import Plan
 from node.retention import Limits
 from node.store import Store
 from node.turn import CONTROL, Turn

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from node.assembly import Plan, Surroundings, assemble, load_state
+from node.assembly import Surroundings, assemble, load_state
 from node.clock import Now
 from node.core import Node
 from node.identity import begin_life, identify
+from node.plan import Plan
 from node.reentry import give_up
 from node.turn import Turn
 from tools.simulate.disk import Disk, Way

@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from node.assembly import Plan
 from node.link import Role
+from node.plan import Plan
 from node.retention import Limits
 from tools.simulate.machine import Spec, address_of
 from tools.simulate.world import World
