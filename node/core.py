@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 from mesh.errors import MalformedFrame
 from node.announcements import Announcer
+from node.beacons import Beacons
 from node.clock import Now
 from node.everywhere import Everywhere
 from node.inbox import Inbox, around_messages
@@ -83,7 +84,9 @@ class Node:
         self._trouble = Trouble(self.counts)
         routes = Routes(state.name, links.me.role == "leaf", state.interest)
         wanting = Wanting(state, routes.wanted)
-        self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts)
+        self._beacons = Beacons(state, routes)
+        moved = self._beacons.moved
+        self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts, moved)
         self._reentry = Reentry(state, self._intake)
         self._requests = Requests(self.verbs, self.counts)
         self._everywhere = Everywhere(links, self.verbs)
@@ -181,7 +184,7 @@ class Node:
         self.state.relay.window.forget(turn.now.mono_us)
         if turn.now.mono_us >= self._next_beacon_us:
             self._next_beacon_us = turn.now.beat(BEACON_US)
-            self._intake.beacon(turn)
+            self._beacons.send(turn)
 
     def _enter_again(self, turn: Turn) -> None:
         try:
@@ -276,7 +279,7 @@ class Node:
             self.state.load(now)
         finally:
             self.sessions.greet_again()
-            self._intake.recall_heads()
+            self._beacons.recall()
 
     def _mend(self, turn: Turn) -> None:
         """In trouble, try to make room and to write; when that succeeds, go on with what the disk says."""

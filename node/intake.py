@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable
 from mesh.errors import MalformedFrame
 from mesh.frame import Frame, decode, digest_of, encode, passed_on, unseal
 from mesh.limits import HOPS_MAX
-from mesh.requests import POSITION, pack_beacon
+from mesh.requests import POSITION
 from node.announcements import Announcer
+from node.beacons import BEACON_TIMES, Moved
 from node.changes import LogRow
 from node.melting import Taken
 from node.receipts import Receipts
@@ -33,8 +34,6 @@ from node.store import StoreError
 from node.trouble import Trouble
 from node.turn import LinkKey, Turn
 
-BEACON_TIMES = 3
-"""A head is announced in so many beacons: one may be dropped like any message to a slow subscriber."""
 _NOT_LOGGED = POSITION.pack(0)
 _pack_position = POSITION.pack
 _new = tuple.__new__
@@ -47,7 +46,7 @@ class Intake:
     """Takes frames into a turn. While the disk refuses (`closed`) only ephemeral ones are taken.
 
     `wanted_before` says whether an origin has known all along that a topic is wanted here, so that an unknown stream of
-    it is owed from its first event.
+    it is owed from its first event. `moved` is filled with the streams whose heads move, for `node.beacons`.
     """
 
     def __init__(
@@ -58,6 +57,7 @@ class Intake:
         announcer: Announcer,
         trouble: Trouble,
         counts: Counter[str],
+        moved: Moved,
     ) -> None:
         self._routes = routes
         self._wanted_before = wanted_before
@@ -66,7 +66,7 @@ class Intake:
         self._state = state
         self._counts = counts
         self._receipts = Receipts(state)
-        self._moved: dict[int, tuple[Stream, int]] = {}
+        self._moved = moved
         self._passed: dict[bytes, None] = {}
         self._heard: dict[bytes, int] = {}  # in this turn: the position of a publisher's last batch, 0 for none
 
@@ -285,25 +285,3 @@ class Intake:
         if admitted.frame is not None:
             self._counts["entered again"] += frame.count
             self._append(admitted.frame, encode(admitted.frame), admitted, None, turn)
-
-    def recall_heads(self) -> None:
-        """The state was read back: of the heads that moved, announce what is on disk."""
-        known = self._state.relay.by_id
-        self._moved = {id_: (known[id_], left) for id_, (_, left) in self._moved.items() if id_ in known}
-
-    def beacon(self, turn: Turn) -> None:
-        """Announce the heads of the streams that moved since the last beacon, here and to the links they go out on."""
-        if not self._moved:
-            return
-        wanted_here, heads = self._state.interest.wanted_here, list[tuple[str, str, int]]()
-        rows: dict[LinkKey, list[tuple[str, str, int]]] = {}
-        for stream, _ in self._moved.values():
-            if wanted_here(stream.topic):
-                heads.append((stream.origin, stream.topic, stream.head))
-            for link in self._routes.told_of(stream.topic, stream.origin):
-                rows.setdefault(link, []).append((stream.origin, stream.topic, stream.head))
-        if heads:
-            turn.out.append([pack_beacon(heads)])
-        for link, found in rows.items():
-            turn.control_after(link, {"t": "beacon", "heads": found})
-        self._moved = {id_: (stream, left - 1) for id_, (stream, left) in self._moved.items() if left > 1}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.frame import decode, encode
-from mesh.requests import unpack_beacon, unpack_control
+from mesh.requests import unpack_control
 from tests.node.workbench import Author, Bench, Program, control, directed, forwarded, live, runs, sent, values
 
 
@@ -229,28 +229,6 @@ def test_a_change_of_interest_is_announced_to_every_peer(bench: Bench, program: 
     for link in links:
         (message,) = [each for each in sent(turn, link) if each["t"] == "interest"]
         assert message["lists"] == {"a": ["gpu.*"]}
-
-
-# ── beacons ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def beacons(bench: Bench, later_s: float) -> list[list[tuple[str, str, int]]]:
-    return [unpack_beacon(parts[0]) for parts in bench.turn(later_s=later_s).out if parts[0][:1] == b"~"]
-
-
-def test_the_heads_that_moved_are_announced_in_three_beacons_a_second_apart(
-    bench: Bench, author: Author, program: Program
-) -> None:
-    program.subscribe("c", "*")
-    beacons(bench, 2)
-    bench.turn(author.frame("A", 1, 2), author.frame("B", 3))
-    bench.turn(author.frame("A", 4))
-    assert beacons(bench, 0.1) == []
-    for _ in range(3):
-        (heads,) = beacons(bench, 1)
-        assert sorted(heads) == [(bench.origin, "A", 3), (bench.origin, "B", 1)]
-        assert beacons(bench, 0.1) == []
-    assert beacons(bench, 5) == []
 
 
 # ── idle moments ─────────────────────────────────────────────────────────────────────────────────────────────────────
