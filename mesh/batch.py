@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from mesh.event import Event, received_events
-from mesh.frame import REPLAYED, Frame, record_at
+from mesh.frame import REPLAYED, Frame
+from mesh.records import record_at
 from mesh.streams import Key
 
 EVENTS_AT_ONCE = 64

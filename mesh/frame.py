@@ -25,16 +25,10 @@ Why two hashes: an event's `hash` is its content (topic, 0x00, body), so the sam
 same hash. The `digest` is the frame's integrity: it is checked at every hop and whenever a row is read from the log. It
 covers all but what may change on the way (flags and hops).
 
-The hash is made once, of the bytes that travel, where the event enters the mesh (`with_hashes`): by the node, which
-needs it, and not by the publisher, whom it would cost a quarter of a `publish`. What a node makes need not be believed,
-and on the way there the digest covers every byte. A publisher may fill it in all the same; then it must be right. An
-ephemeral event is compared with nothing, so nobody makes its hash but a handler that asks for it.
-
 An ephemeral frame has no identity: number and sequence are 0. Any other has a number from 1, and a sequence exactly
 when it has an origin. These rules make a flipped flag as visible as a flipped payload.
 
-Sequences are dense: events that turn out to be content duplicates are cut out of the frame by the node where they
-enter (`select`), so `count` events always take `count` sequences and the books can be balanced by subtraction.
+Who fills an event's hash in, and what else becomes of the events in a frame, is in `mesh.records`.
 
 Every malformed input ends in `MalformedFrame` with a one-word kind, never in another exception.
 """
@@ -42,7 +36,6 @@ Every malformed input ends in `MalformedFrame` with a one-word kind, never in an
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
 from struct import error as StructError  # a class's name, which the module writes small
@@ -81,30 +74,18 @@ _pack_covered = Struct("!8sQQHB").pack
 """publisher, number, sequence, count, origin_len: what the digest covers of the header"""
 RECORD = Struct("!Q16sHI")
 _RECORD_BYTES = RECORD.size
-_LENGTHS = Struct("!24xHI")  # of a record: meta_len and body_len alone, a third faster where nothing else is wanted
-_unpack_hash_and_lengths = Struct("!8x16sHI").unpack_from
+LENGTHS = Struct("!24xHI")  # of a record: meta_len and body_len alone, a third faster where nothing else is wanted
 _pack_unhashed = Struct("!Q16xHI").pack
-_HASH_AT = 8
 _COUNTING_END = (1 << 63) - 1 - BATCH_EVENTS_MAX
 """Numbers and sequences end before 63 bits do, because the log keeps them as SQLite integers, which have a sign."""
 
 _ORIGIN = re.compile(r"[!-.0-~]*")
 """Printable ASCII without '/', so that `origin/topic/sequence` reads back as what it was."""
 
-_COPY_BYTES_MAX = 64 << 10
+COPY_BYTES_MAX = 64 << 10
 """Up to here joining the pieces and hashing them in one call is faster than a second call into blake3: by 0.5 µs below
 1 KB, by 5 µs above, where blake3 is slower behind a beginning that fills no chunk of its own. From 100 KB on a copy may
 cost more than that, because its memory comes fresh from the system."""
-
-
-class Record(NamedTuple):
-    """One event inside a frame. `start` is the record's offset in `Frame.events`, in bytes."""
-
-    time_us: int
-    hash: bytes
-    meta: bytes
-    body: bytes
-    start: int
 
 
 class Frame(NamedTuple):
@@ -133,7 +114,7 @@ class Frame(NamedTuple):
 
 def content_hash(topic_wire: bytes, body: bytes) -> bytes:
     """The content hash of an event: 16 bytes of blake3 over topic, 0x00, body. `topic_wire` ends with its 0x00."""
-    if len(body) <= _COPY_BYTES_MAX:
+    if len(body) <= COPY_BYTES_MAX:
         return blake3(topic_wire + body).digest(HASH_BYTES)
     return blake3(topic_wire).update(body).digest(HASH_BYTES)
 
@@ -178,7 +159,7 @@ def decode(data: bytes) -> Frame:
 def unseal(data: bytes) -> Frame:
     """Take a frame apart and check its header and digest. Raises `MalformedFrame`.
 
-    What its events look like inside is not known yet: `with_hashes` or `check_records` must follow.
+    What its events look like inside is not known yet: `check_records` or `mesh.records.with_hashes` must follow.
     """
     start = data.find(b"\x00", 0, TOPIC_BYTES_MAX + 1) + 1
     header_end = start + _HEADER_BYTES
@@ -206,7 +187,7 @@ def unseal(data: bytes) -> Frame:
 
 def check_records(frame: Frame) -> None:
     """Walk the records' lengths: `count` of them fill the section to its last byte. Raises `MalformedFrame`."""
-    events, at, lengths = frame.events, 0, _LENGTHS.unpack_from
+    events, at, lengths = frame.events, 0, LENGTHS.unpack_from
     try:
         for _ in range(frame.count):
             meta_len, body_len = lengths(events, at)
@@ -277,93 +258,9 @@ def _check_header(flags: int, reserved: int, number: int, sequence: int, count: 
         _refuse("count", f"{count} events, 1..{BATCH_EVENTS_MAX} are allowed")
 
 
-def records(frame: Frame) -> list[Record]:
-    """The events of a decoded frame, in order."""
-    found, at, unpack, events = [], 0, RECORD.unpack_from, frame.events
-    for _ in range(frame.count):
-        time_us, hash_, meta_len, body_len = unpack(events, at)
-        middle = at + _RECORD_BYTES + meta_len
-        end = middle + body_len
-        meta = events[at + _RECORD_BYTES : middle]
-        found.append(_new(Record, (time_us, hash_, meta, events[middle:end], at)))
-        at = end
-    return found
-
-
-def record_at(frame: Frame, index: int) -> int:
-    """Where in `events` a decoded frame's record begins, in bytes."""
-    events, at = frame.events, 0
-    for _ in range(index):
-        meta_len, body_len = _LENGTHS.unpack_from(events, at)
-        at += _RECORD_BYTES + meta_len + body_len
-    return at
-
-
-def hashes(frame: Frame) -> list[bytes]:
-    """The content hashes of a decoded frame's events, in order; nothing else of them is taken apart."""
-    found, at, unpack, events = [], 0, RECORD.unpack_from, frame.events
-    for _ in range(frame.count):
-        _, hash_, meta_len, body_len = unpack(events, at)
-        found.append(hash_)
-        at += _RECORD_BYTES + meta_len + body_len
-    return found
-
-
-def with_hashes(frame: Frame) -> tuple[Frame, list[bytes]]:
-    """An unsealed frame whose events all have their content hash, and these hashes, in order.
-
-    Raises `MalformedFrame`: of kind `hash` when a hash that was filled in is wrong, or what `check_records` has to say.
-    Nearly half of what a node spends on an event of a burst is this loop, so it walks the records, hashes them and
-    fills the hashes in in one go, the bytes between two hashes as one piece. One hasher serves them all, which takes
-    0.43 µs for 200 bytes where a new one takes 0.54.
-    """
-    events, topic_wire = frame.events, check_topic(frame.topic)
-    hasher = blake3()
-    reset, update, digest = hasher.reset, hasher.update, hasher.digest
-    found: list[bytes] = []
-    pieces: list[bytes] = []
-    at, kept, size = 0, 0, len(events)
-    while at + _RECORD_BYTES <= size:
-        given, meta_len, body_len = _unpack_hash_and_lengths(events, at)
-        hash_at, start = at + _HASH_AT, at + _RECORD_BYTES + meta_len
-        at = start + body_len
-        if at > size or meta_len > META_BYTES_MAX or body_len > PAYLOAD_BYTES_MAX:
-            break
-        if body_len <= _COPY_BYTES_MAX:
-            reset()
-            update(topic_wire + events[start:at])
-            hash_ = digest(16)
-        else:
-            hash_ = content_hash(topic_wire, events[start:at])
-        if given == NO_HASH:
-            pieces += events[kept:hash_at], hash_
-            kept = hash_at + HASH_BYTES
-        elif given != hash_:
-            _refuse("hash", f"event {len(found)} of {frame.count} on {frame.topic} does not match its content hash")
-        found.append(hash_)
-    if len(found) != frame.count or at != size:
-        check_records(frame)
-    return (_new(Frame, (*frame[:-1], b"".join((*pieces, events[kept:])))) if kept else frame), found
-
-
-def select(frame: Frame, taken: Sequence[Record], keep: Sequence[int]) -> Frame:
-    """The frame with only the events at the indexes `keep` (ascending); used where duplicates are cut out."""
-    ends = [record.start for record in taken[1:]] + [len(frame.events)]
-    events = b"".join(frame.events[taken[index].start : ends[index]] for index in keep)
-    return frame._replace(events=events, count=len(keep))
-
-
-def single(frame: Frame, index: int, flags: int) -> Frame:
-    """The event at `index` as a frame of its own: same identity, `flags` added."""
-    number = frame.number + index if frame.number else 0
-    sequence = frame.sequence + index if frame.sequence else 0
-    one = select(frame, records(frame), [index])
-    return one._replace(number=number, sequence=sequence, flags=frame.flags | flags)
-
-
 def _digest(covered: bytes, events: bytes | bytearray) -> bytes:
     """`covered` is what comes before the events: topic, what `_pack_covered` packs, origin."""
-    if len(events) <= _COPY_BYTES_MAX:
+    if len(events) <= COPY_BYTES_MAX:
         return blake3(covered + events).digest(HASH_BYTES)
     return blake3(covered).update(events).digest(HASH_BYTES)
 

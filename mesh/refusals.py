@@ -13,8 +13,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from mesh.course import Course
 from mesh.requests import Json
-from mesh.subscription import Course
 
 _log = logging.getLogger("mesh")
 

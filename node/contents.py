@@ -19,7 +19,8 @@ from typing import Any
 
 import orjson
 
-from mesh.frame import HASH_BYTES, Frame, Record, records
+from mesh.frame import HASH_BYTES, Frame
+from mesh.records import Record, records
 
 _KEY = b'"dedup_key":"'
 _DEDUP = b'"dedup"'

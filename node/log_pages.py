@@ -17,8 +17,8 @@ import orjson
 
 from mesh.errors import MalformedFrame
 from mesh.event import EventId
-from mesh.frame import records
 from mesh.limits import REPLAY_BYTES_MAX
+from mesh.records import records
 from mesh.topic import Pattern
 from node.changes import LogRow
 from node.delivery import check_since

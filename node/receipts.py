@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 
 from mesh.dedup import Sighting
 from mesh.event import EventId
-from mesh.frame import Frame, content_hash, hashes, records
+from mesh.frame import Frame, content_hash
+from mesh.records import hashes, records
 from mesh.topic import check_topic
 from node.changes import LogRow
 from node.contents import contents

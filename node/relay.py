@@ -32,7 +32,8 @@ from typing import NamedTuple
 
 from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
-from mesh.frame import EPHEMERAL, Frame, check_records, hashes, records, select, with_hashes
+from mesh.frame import EPHEMERAL, Frame, check_records
+from mesh.records import hashes, records, select, with_hashes
 from mesh.streams import Range, Run, StreamTracker
 from node.contents import contents, opted_out
 from node.melting import Taken, melted

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from mesh.errors import MalformedFrame
-from mesh.frame import DIRECTED, encode, records, single
+from mesh.frame import DIRECTED, encode
+from mesh.records import records, single
 from mesh.requests import Failure, Json
 from node.changes import LetterRow
 from node.delivery import Following, new_letter

@@ -12,8 +12,8 @@ import json
 from collections.abc import Callable, Iterable
 
 from mesh.dedup import DedupWindow
-from mesh.frame import hashes
 from mesh.limits import DEDUP_EVENTS_MAX
+from mesh.records import hashes
 from mesh.retry import RetryPolicy
 from mesh.topic import PatternSet, check_pattern
 from node.changes import Books

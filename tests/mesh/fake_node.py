@@ -18,7 +18,8 @@ from typing import Any
 
 import zmq
 
-from mesh.frame import DIRECTED, Frame, decode, encode, single
+from mesh.frame import DIRECTED, Frame, decode, encode
+from mesh.records import single
 from mesh.requests import (
     MARKER,
     POSITION,

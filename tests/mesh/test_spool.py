@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 import mesh.spool
 from mesh.errors import SpoolError
-from mesh.frame import content_hash, decode, pack_record, records
+from mesh.frame import content_hash, decode, pack_record
 from mesh.outbox import Outbox
 from mesh.receipt import Receipt
+from mesh.records import records
 from mesh.spool import Spool
 from mesh.spool_records import HEADER_BYTES, pack_event, read_records
 from mesh.topic import check_topic

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from mesh.event import EventId
-from mesh.frame import decode, hashes
+from mesh.frame import decode
+from mesh.records import hashes
 from mesh.requests import POSITION, Json, session_topic, unpack_control
 from node.audit import audit
 from node.changes import Changes

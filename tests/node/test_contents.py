@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.frame import Frame, content_hash, hashes, pack_record, records
+from mesh.frame import Frame, content_hash, pack_record
 from mesh.packing import pack_meta, pack_payload
+from mesh.records import hashes, records
 from node.contents import contents, opted_out
 
 KEY = bytes(range(16))

@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.frame import decode, encode, records
+from mesh.frame import decode, encode
+from mesh.records import records
 from node.store import Store
 from node.table_reader import TableReader
 from node.turn import Turn

@@ -15,9 +15,10 @@ from typing import Any
 
 import orjson
 
-from mesh.frame import EPHEMERAL, Frame, Record, content_hash, decode, encode, pack_record, records
+from mesh.frame import EPHEMERAL, Frame, content_hash, decode, encode, pack_record
 from mesh.marks import Mark
 from mesh.packing import pack_meta, pack_payload
+from mesh.records import Record, records
 from mesh.requests import Json, session_topic, unpack_control, unpack_directed
 from mesh.topic import check_topic
 from node.assembly import Surroundings, assemble, load_state

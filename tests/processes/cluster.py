@@ -24,8 +24,9 @@ import psutil
 
 from mesh.client import NodeClient
 from mesh.errors import NodeUnreachable
-from mesh.frame import decode, records
+from mesh.frame import decode
 from mesh.node_process import NodeProcess
+from mesh.records import records
 from tests.conditions import eventually
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,8 @@ from collections.abc import Iterator, Mapping
 
 import orjson
 
-from mesh.frame import decode, records
+from mesh.frame import decode
+from mesh.records import records
 from mesh.topic import check_pattern
 from node.audit import audit, consumer_balance, letter_counts
 from node.dialling import LEAF_LINKS
