@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from struct import Struct
 from typing import TypeVar
 
 import pytest
@@ -19,7 +20,7 @@ from mesh.timeslice import SLICE_NS, shorten
 
 Value = TypeVar("Value")
 
-SCHED_GETATTR = 315
+SCHED_SETATTR, SCHED_GETATTR = 314, 315
 SLICE_AT = 24
 """Where the structure that sched_getattr fills holds the runtime."""
 
@@ -28,6 +29,18 @@ def alone(call: Callable[[], Value]) -> Value:
     """What a function returns in a thread that nobody else is in."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result()
+
+
+def with_usual_slices(call: Callable[[], Value]) -> Value:
+    """The same in a thread that begins with the slices everybody has, whatever was asked for where it was begun."""
+
+    def asked() -> Value:
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        attributes = Struct("=IIQiIQQQ").pack(56, os.SCHED_OTHER, 0, nice, 0, 0, 0, 0)
+        assert ctypes.CDLL(None).syscall(SCHED_SETATTR, 0, attributes, 0) == 0
+        return call()
+
+    return alone(asked)
 
 
 def slice_ns() -> int:
@@ -46,17 +59,22 @@ on_linux = pytest.mark.skipif(
 def test_a_thread_and_what_it_begins_get_short_slices_and_nobody_else_does() -> None:
     if not slice_ns():
         pytest.skip("this kernel has one slice for all")
-    before = slice_ns()
-    assert alone(lambda: (shorten(), slice_ns(), alone(slice_ns))) == (True, SLICE_NS, SLICE_NS)
-    assert slice_ns() == before
-    assert alone(slice_ns) == before
+
+    def asked() -> tuple[int, bool, int, int, int, int]:
+        before = slice_ns()
+        taken, short, begun = alone(lambda: (shorten(), slice_ns(), alone(slice_ns)))
+        return before, taken, short, begun, slice_ns(), alone(slice_ns)
+
+    usual = with_usual_slices(slice_ns)
+    assert usual != SLICE_NS
+    assert with_usual_slices(asked) == (usual, True, SLICE_NS, SLICE_NS, usual, usual)
 
 
 @on_linux
 def test_a_thread_may_keep_them_to_itself_so_that_what_a_handler_starts_has_the_usual_ones() -> None:
     if not slice_ns():
         pytest.skip("this kernel has one slice for all")
-    before = slice_ns()
+    usual = with_usual_slices(slice_ns)
     program = "from tests.mesh.test_timeslice import slice_ns; print(slice_ns())"
 
     def asked() -> tuple[int, int, int]:
@@ -65,7 +83,7 @@ def test_a_thread_may_keep_them_to_itself_so_that_what_a_handler_starts_has_the_
         begun = subprocess.check_output([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
         return slice_ns(), alone(slice_ns), int(begun)
 
-    assert alone(asked) == (SLICE_NS, before, before)
+    assert with_usual_slices(asked) == (SLICE_NS, usual, usual)
 
 
 @on_linux
