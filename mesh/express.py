@@ -25,6 +25,10 @@ from mesh.gathering import Gathering
 from mesh.outgoing import Outgoing
 from mesh.receipt import Answer, Receipt
 
+LET_SEND_S = 0.1
+"""Whoever has filled a frame gives the thread that sends its turn of the interpreter, and no more than this. A signal
+handler may have interrupted a `put` whose lock that thread waits for: neither would ever go on."""
+
 NOT_ATTACHED = "no node is attached, and ephemeral events are not kept; publish without ephemeral=True"
 
 
@@ -39,7 +43,8 @@ class Express:
     ) -> None:
         self.gone_count = self._gone_bytes = 0
         self.sending = threading.RLock()
-        self.coming = Gathering(events_max, bytes_max, wake, _full, sending=self.sending)
+        """Held by the thread that sends, while it does."""
+        self.coming = Gathering(events_max, bytes_max, wake, _full, filled=self._let_send)
         self.sent_at = -math.inf
         self.put: Callable[[str, bytes], Receipt] = self._put_in_vain
         """Take one event in: topic, packed record. Raises `BusClosed` or `BufferFull`."""
@@ -86,6 +91,10 @@ class Express:
     def refuse(self) -> None:
         """No node is attached: what cannot be sent now is refused."""
         self._refuse(self.coming.take())
+
+    def _let_send(self) -> None:
+        if self.sending.acquire(timeout=LET_SEND_S):
+            self.sending.release()
 
     def _put_in_vain(self, topic: str, record: bytes) -> Receipt:
         receipt = self.coming.put(topic, record)

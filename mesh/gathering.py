@@ -17,7 +17,6 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from time import monotonic
 from typing import NoReturn
 
@@ -36,7 +35,7 @@ class Gathering:
     Before that is set, an event that nothing waits in front of calls it from `alone_from` on (monotonic seconds).
 
     full(bound)  what `BufferFull` says when a bound, such as "100 events", is reached
-    sending      whoever has filled a run waits for it: held by the thread that sends, while it does
+    filled       called by whoever has filled a run, once its event is in
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Gathering:
         wake: Callable[[], object],
         full: Callable[[str], str],
         keep: Keep | None = None,
-        sending: AbstractContextManager[object] | None = None,
+        filled: Callable[[], object] | None = None,
     ) -> None:
         self.asleep = False
         self.alone_from = math.inf
@@ -57,7 +56,7 @@ class Gathering:
         self._wake = wake
         self._full = full
         self._keep = keep
-        self._sending = sending
+        self._filled = filled
         self._keeping = False
         self._coming: deque[Outgoing] = deque()
         self._runs: deque[Outgoing] = deque()
@@ -98,9 +97,8 @@ class Gathering:
             self.size_bytes += size_bytes
         if self.asleep or (not index and len(self._runs) == 1 and monotonic() >= self.alone_from):
             self._wake()
-        if not index and filled and self._sending is not None:
-            with self._sending:
-                pass
+        if not index and filled and self._filled is not None:
+            self._filled()
         return Receipt(run.answers, index)
 
     def put_kept(self, topic: str, record: bytes) -> Receipt:

@@ -1,12 +1,16 @@
 """Ephemeral events: sent as soon as the socket takes them, and never lost in silence."""
 
+import threading
+
 import pytest
 
 from mesh.errors import BufferFull, EventRejected
 from mesh.express import NOT_ATTACHED, Express
 from mesh.frame import EPHEMERAL, decode, pack_event
+from mesh.limits import BATCH_EVENTS_MAX
 from mesh.outbox import Outbox
 from mesh.receipt import Receipt
+from tests.conditions import DEADLINE_S
 
 PUBLISHER = b"12345678"
 
@@ -99,6 +103,32 @@ def test_what_waits_to_be_sent_is_bounded():
     express.next()
     express.sent(0.0)
     put(express, "A")
+
+
+def test_a_frame_filled_in_the_middle_of_another_put_does_not_wait_for_a_sender_that_waits_for_that_put():
+    box = Outbox(PUBLISHER, 10_000, 1 << 20, lambda: None)
+    box.attach()
+    put(box.express, "A")
+    sending, interrupted = threading.Event(), threading.Event()
+
+    def take(_: bytes) -> bool:
+        sending.set()
+        return interrupted.wait(DEADLINE_S)
+
+    def publish() -> None:
+        with box.express.coming.lock:  # as a signal handler finds it that has interrupted a put
+            sending.wait(DEADLINE_S)
+            interrupted.set()
+            for _ in range(BATCH_EVENTS_MAX + 1):
+                put(box.express, "B")
+
+    sender = threading.Thread(target=box.send, args=(take, 0.0), daemon=True)
+    publisher = threading.Thread(target=publish, daemon=True)
+    for thread in (sender, publisher):
+        thread.start()
+    for thread in (publisher, sender):
+        thread.join(DEADLINE_S)
+    assert (publisher.is_alive(), sender.is_alive(), box.empty) == (False, False, True)
 
 
 def test_a_flush_waits_for_ephemeral_events_too():

@@ -12,8 +12,8 @@ from mesh.limits import BATCH_EVENTS_MAX
 from mesh.receipt import Answer
 
 
-def gathering(events_max=10_000, bytes_max=1 << 30, keep=None, sending=None) -> Gathering:
-    return Gathering(events_max, bytes_max, lambda: None, "{} are too many".format, keep, sending)
+def gathering(events_max=10_000, bytes_max=1 << 30, keep=None, filled=None) -> Gathering:
+    return Gathering(events_max, bytes_max, lambda: None, "{} are too many".format, keep, filled)
 
 
 def taken(box: Gathering) -> list[tuple[str, bytes, int]]:
@@ -101,25 +101,17 @@ def test_a_run_that_grows_ends_with_the_whole():
     assert taken(box) == [("A", b"1", 1)]
 
 
-def test_who_has_filled_a_run_waits_for_the_thread_that_sends_and_nobody_else_does():
-    waited = []
-
-    class Sending:
-        def __enter__(self):
-            waited.append(box.count)
-
-        def __exit__(self, *_):
-            pass
-
-    box = gathering(sending=Sending())
+def test_who_has_filled_a_run_is_told_so_and_nobody_else_is():
+    told = []
+    box = gathering(filled=lambda: told.append(box.count))
     for topic in "ABAB":
         box.put(topic, b"x")
     box.take()
     for _ in range(BATCH_EVENTS_MAX):
         box.put("A", b"x")
-    assert waited == []
+    assert told == []
     box.put("A", b"x")
-    assert waited == [4 + BATCH_EVENTS_MAX + 1]
+    assert told == [4 + BATCH_EVENTS_MAX + 1]
 
 
 def test_what_leaves_after_the_end_makes_no_room():
