@@ -1,11 +1,12 @@
 """Express: ephemeral events, sent as soon as the socket takes them and never again.
 
     put ─▶ coming ──next──▶ the socket took it: accepted │ it is full: waits, and whoever puts meets the bound
-                │ no node is attached
-                └──▶ rejected
+     │          │ the node goes away
+     └──────────┴──▶ rejected
+       no node is attached
 
 While a node is attached `put` is that of `coming` itself, without a look at anything else, which is a twentieth of what
-a `publish` takes. One that was called just before the node went away may come in behind it: `refuse` is for that too.
+a `publish` takes. One that was called just before the node went away may come in behind it: `refuse` is for that.
 
 They have no number and no copy is kept. A node that does not read as fast as its programs publish fills the pipe, then
 the bound of what waits here, and then `BufferFull` paces whoever publishes: nothing is dropped on this side while a
@@ -89,7 +90,7 @@ class Express:
         self.refuse()
 
     def refuse(self) -> None:
-        """No node is attached: what cannot be sent now is refused."""
+        """No node is attached: what came in before that was known is refused. Only for the I/O thread."""
         self._refuse(self.coming.take())
 
     def _let_send(self) -> None:
@@ -97,9 +98,11 @@ class Express:
             self.sending.release()
 
     def _put_in_vain(self, topic: str, record: bytes) -> Receipt:
-        receipt = self.coming.put(topic, record)
-        self.refuse()
-        return receipt
+        """Refuse one event, which is not even taken in: a signal handler may be in the middle of another `put`."""
+        self.coming.check_open()
+        run = Outgoing(topic, record)
+        run.answers.say_all(Answer("rejected", error=EventRejected(NOT_ATTACHED)))
+        return Receipt(run.answers, 0)
 
     def _refuse(self, runs: deque[Outgoing]) -> None:
         while runs:

@@ -118,6 +118,11 @@ class Gathering:
                 self._keeping = False
                 self._admit_coming()
 
+    def check_open(self) -> None:
+        """Raises `BusClosed` when nothing is taken in any more."""
+        if self.refusal is not None:
+            raise BusClosed(self.refusal)
+
     def close(self, reason: str) -> None:
         """Take nothing more in; `reason` is what `BusClosed` says."""
         with self.lock:
@@ -142,8 +147,7 @@ class Gathering:
             self._refuse()
 
     def _refuse(self) -> NoReturn:
-        if self.refusal is not None:
-            raise BusClosed(self.refusal)
+        self.check_open()
         bound = f"{self._events_max} events" if self.count >= self._count_max else f"{self._bytes_max} bytes"
         raise BufferFull(self._full(bound))
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mesh.errors import BufferFull, EventRejected
+from mesh.errors import BufferFull, BusClosed, EventRejected
 from mesh.express import NOT_ATTACHED, Express
 from mesh.frame import EPHEMERAL, decode, pack_event
 from mesh.limits import BATCH_EVENTS_MAX
@@ -80,7 +80,36 @@ def test_what_waits_when_the_node_goes_is_refused_and_what_comes_later_too():
     express.detach()
     later = put(express, "A")
     assert (waiting.status, later.status) == ("rejected", "rejected")
-    assert (express.coming.count, express.gone_count) == (2, 2)
+    assert (express.coming.count, express.gone_count) == (1, 1)
+
+
+def test_a_refusal_in_the_middle_of_another_put_takes_nothing_out_of_its_hands():
+    express, refused = fresh(), []
+    vain = express.put  # a thread that has come so far and no further
+    express.attach()
+
+    class Interrupted(str):
+        """A topic whose comparison is the moment at which a signal handler publishes."""
+
+        def __eq__(self, other):
+            refused.append(vain("B", pack_event(1, b"", b"{}")))
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    waiting = [put(express, topic) for topic in ("A", Interrupted("A"), "A")]
+    framed = decode(express.next().data)
+    express.sent(0.0)
+    assert (framed.topic, framed.count, express.next()) == ("A", 3, None)
+    assert [receipt.status for receipt in waiting + refused] == ["accepted"] * 3 + ["rejected"]
+    assert express.coming.count == express.gone_count
+
+
+def test_once_closed_an_event_is_not_even_refused():
+    express = fresh()
+    express.coming.close("closed")
+    with pytest.raises(BusClosed, match="closed"):
+        put(express, "A")
 
 
 @pytest.mark.parametrize("seen_by", ["refuse", "attach"])
