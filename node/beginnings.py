@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mesh.topic import PatternSet
 from node.intake import Intake
-from node.relay import Stream
+from node.relay import Stream, first_stored
 from node.routes import Neighbour, Routes
 from node.state import State
 from node.turn import LinkKey, Turn
@@ -87,7 +87,7 @@ class Beginnings:
             head = min(head, self._state.resuming.get((origin, topic), head))
         behind = known is not None and known.head < head
         if not (self._wanting.owed if behind else self._wanting.before)(origin, topic):
-            self._intake.rewind_stream(origin, topic, head, turn)
+            self._rewind(origin, topic, head, turn)
         self._wanting.resume(key, origin, topic)
 
     def place(self, row: Row, learn: Callable[[Row], None], turn: Turn) -> None:
@@ -103,9 +103,37 @@ class Beginnings:
         known = self._state.relay.streams.get((origin, topic))
         resumed_at = self._state.resuming.get((origin, topic))
         if known is None and (resumed_at is not None or self._wanting.before(origin, topic)):
-            self._intake.begin_stream(origin, topic, resumed_at or 0, turn)
+            self._begin(origin, topic, resumed_at or 0, turn)
             learn(row)
         elif known is not None and self._wanting.owed(origin, topic):
             learn(row)
         else:
-            self._intake.begin_stream(origin, topic, head, turn)
+            self._begin(origin, topic, head, turn)
+
+    def _begin(self, origin: str, topic: str, head: int, turn: Turn) -> None:
+        """A stream of another node begins here behind `head`, unless it is further."""
+        if self._intake.closed:
+            return
+        stream = self._state.relay.begin_at(origin, topic, head)
+        if stream is not None:
+            _placed(stream, turn)
+
+    def _rewind(self, origin: str, topic: str, head: int, turn: Turn) -> None:
+        """Somebody stands at `head`: a stream that was placed further on, and is empty since, goes back there.
+
+        What the log still has from before it was placed there is taken up again. A stream that is not known begins.
+        """
+        stream = self._state.relay.streams.get((origin, topic))
+        if stream is None or stream.head < head:
+            self._begin(origin, topic, head, turn)
+        elif not self._intake.closed and stream.head == stream.base > head:
+            base, last = self._state.log.end_behind(stream.id, head)
+            if last < stream.head:
+                self._state.relay.rewind(stream, base, last)
+                _placed(stream, turn)
+
+
+def _placed(stream: Stream, turn: Turn) -> None:
+    if first_stored(stream):
+        turn.changes.streams.append((stream.id, stream.origin, stream.topic, stream.base, stream.head))
+    turn.changes.heads[stream.id], turn.changes.bases[stream.id] = stream.head, stream.base

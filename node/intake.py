@@ -230,33 +230,6 @@ class Intake:
         turn.passing_out.append([data + _NOT_LOGGED])
         turn.passing_links += [(link, data) for link in links]
 
-    def begin_stream(self, origin: str, topic: str, head: int, turn: Turn) -> None:
-        """A stream of another node begins here behind `head`, unless it is further."""
-        if self.closed or origin == self._state.origin:
-            return
-        stream = self._state.relay.begin_at(origin, topic, head)
-        if stream is not None:
-            self._placed(stream, turn)
-
-    def rewind_stream(self, origin: str, topic: str, head: int, turn: Turn) -> None:
-        """Somebody stands at `head`: a stream that was placed further on, and is empty since, goes back there.
-
-        What the log still has from before it was placed there is taken up again. A stream that is not known begins.
-        """
-        stream = self._state.relay.streams.get((origin, topic))
-        if stream is None or stream.head < head:
-            self.begin_stream(origin, topic, head, turn)
-        elif not self.closed and origin != self._state.origin and stream.head == stream.base > head:
-            base, last = self._state.log.end_behind(stream.id, head)
-            if last < stream.head:
-                self._state.relay.rewind(stream, base, last)
-                self._placed(stream, turn)
-
-    def _placed(self, stream: Stream, turn: Turn) -> None:
-        if first_stored(stream):
-            turn.changes.streams.append((stream.id, stream.origin, stream.topic, stream.base, stream.head))
-        turn.changes.heads[stream.id], turn.changes.bases[stream.id] = stream.head, stream.base
-
     def skip(self, stream: Stream, last: int, source: LinkKey | None, turn: Turn) -> None:
         """What is missing of a stream up to `last` will never come: it is named as lost, and the rest goes on."""
         relay = self._state.relay
