@@ -32,6 +32,7 @@ from mesh.location import default_data_dir
 from mesh.topic import check_pattern, check_topic
 from node.addresses import is_loopback, names_a_place
 from node.link import ADDRESSES_MAX, Role
+from node.socks5 import read_proxy
 from node.suspicion import knobs
 
 ENV_PREFIX = "MESH_NODE_"
@@ -55,7 +56,7 @@ class NodeSettings(BaseSettings):
     peers: Annotated[tuple[str, ...], NoDecode] = ()
     advertise: Annotated[tuple[str, ...], NoDecode] = ()
     leaf: bool = False
-    socks5: str = ""
+    socks5: Annotated[str, Field(repr=False)] = ""
     local_tcp: str = ""
     http: str = "127.0.0.1:7271"
     durability: Literal["full", "os"] = "full"
@@ -125,8 +126,8 @@ class NodeSettings(BaseSettings):
     @field_validator("socks5")
     @classmethod
     def _proxy(cls, proxy: str) -> str:
-        if proxy and not names_a_place(f"tcp://{proxy}"):
-            raise ValueError(f"{proxy!r} is no SOCKS5 proxy; write HOST:PORT")
+        if proxy:
+            read_proxy(proxy)
         return proxy
 
     @field_validator("dedup_windows")

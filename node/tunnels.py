@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from node import socks5
-from node.socks5 import ProxyRefused
+from node.socks5 import Proxy, ProxyRefused, read_proxy
 
 ANSWER_S = 20.0
 """A proxy that is asked to connect may take so long: it may dial half around the world itself."""
@@ -32,6 +32,8 @@ _COPY_BYTES = 65_536
 _KEEPALIVE_S, _KEEPALIVE_PROBES = 2, 5
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_Place = tuple[int, tuple[str, int]]
+"""Address family, and address and port."""
 
 
 @dataclass(slots=True)
@@ -49,10 +51,10 @@ class _Way:
 
 
 class Tunnels:
-    """The tunnels of one node through the proxy at `HOST:PORT`. Its methods are for the node's thread."""
+    """The tunnels of one node through a proxy (`node.socks5.read_proxy`). Its methods are for the node's thread."""
 
     def __init__(self, proxy: str, directory: Path, unanswered_ms: int) -> None:
-        self._proxy = proxy
+        self._proxy = read_proxy(proxy)
         self._directory = directory
         self._unanswered_ms = unanswered_ms
         self._ways: dict[str, _Way] = {}
@@ -158,29 +160,38 @@ class Tunnels:
 
     async def _ask(self, way: _Way) -> _Streams:
         """Have the proxy connect to the peer."""
-        host, _, port = self._proxy.rpartition(":")
-        family, place = await self._find(host.strip("[]"), int(port))
-        plain = socket.socket(family, socket.SOCK_STREAM)
+        far = await self._reach_any(await self._find())
         try:
-            plain.setblocking(False)
-            _notice_silence(plain, self._unanswered_ms)
-            await self._loop.sock_connect(plain, place)
-            far = await asyncio.open_connection(sock=plain, limit=_COPY_BYTES)
-        except BaseException:
-            plain.close()
-            raise
-        try:
-            await _shake_hands(far, way.host, way.port)
+            await _shake_hands(far, self._proxy, way.host, way.port)
         except BaseException:
             far[1].transport.abort()
             raise
         return far
 
-    async def _find(self, host: str, port: int) -> tuple[int, tuple[str, int]]:
-        """Look the proxy's name up, in a thread that nobody has to wait for when the node stops."""
-        found: asyncio.Future[tuple[int, tuple[str, int]]] = self._loop.create_future()
+    async def _reach_any(self, places: list[_Place]) -> _Streams:
+        """A name may stand for an address of IPv6 beside one of IPv4, and the proxy listen at one of them."""
+        for place in places[:-1]:
+            with suppress(OSError):
+                return await self._reach(place)
+        return await self._reach(places[-1])
 
-        def tell(result: tuple[int, tuple[str, int]] | OSError) -> None:
+    async def _reach(self, place: _Place) -> _Streams:
+        family, address = place
+        plain = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            plain.setblocking(False)
+            _notice_silence(plain, self._unanswered_ms)
+            await self._loop.sock_connect(plain, address)
+            return await asyncio.open_connection(sock=plain, limit=_COPY_BYTES)
+        except BaseException:
+            plain.close()
+            raise
+
+    async def _find(self) -> list[_Place]:
+        """Look the proxy's name up, in a thread that nobody has to wait for when the node stops."""
+        found: asyncio.Future[list[_Place]] = self._loop.create_future()
+
+        def tell(result: list[_Place] | OSError) -> None:
             if found.done():
                 return
             if isinstance(result, OSError):
@@ -189,10 +200,10 @@ class Tunnels:
                 found.set_result(result)
 
         def look() -> None:
-            result: tuple[int, tuple[str, int]] | OSError
+            result: list[_Place] | OSError
             try:
-                family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-                result = family, (str(place[0]), int(place[1]))
+                rows = socket.getaddrinfo(self._proxy.host, self._proxy.port, type=socket.SOCK_STREAM)
+                result = [(family, (str(place[0]), int(place[1]))) for family, *_, place in rows]
             except OSError as error:
                 result = error
             except UnicodeError:
@@ -204,10 +215,13 @@ class Tunnels:
         return await found
 
 
-async def _shake_hands(far: _Streams, host: str, port: int) -> None:
+async def _shake_hands(far: _Streams, proxy: Proxy, host: str, port: int) -> None:
     reader, writer = far
-    writer.write(socks5.METHODS)
-    socks5.chosen(await reader.readexactly(socks5.CHOICE_BYTES))
+    writer.write(socks5.methods(proxy))
+    login = socks5.chosen(await reader.readexactly(socks5.CHOICE_BYTES), proxy)
+    if login:
+        writer.write(login)
+        socks5.welcome(await reader.readexactly(socks5.WELCOME_BYTES))
     writer.write(socks5.request(host, port))
     await reader.readexactly(socks5.rest_bytes(await reader.readexactly(socks5.REPLY_BYTES)))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tomllib
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -259,8 +260,20 @@ def test_at_most_eight_addresses_are_advertised(tmp_path: Path) -> None:
         load_settings(None, {"advertise": (*eight, "tcp://h:9"), "data_dir": tmp_path})
 
 
-@pytest.mark.parametrize("proxy", ["socks5://h:1", "h", "h:", ":1", "h:99999", "h:0"])
+@pytest.mark.parametrize("proxy", ["http://h:1", "h", "h:", ":1", "h:99999", "h:0", "socks5://"])
 def test_a_proxy_is_a_host_and_a_port(tmp_path: Path, proxy: str) -> None:
     assert load_settings(None, {"socks5": "127.0.0.1:9050", "data_dir": tmp_path}).socks5 == "127.0.0.1:9050"
     with pytest.raises(ConfigurationError, match="write HOST:PORT"):
         load_settings(None, {"socks5": proxy, "data_dir": tmp_path})
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@h:1", "socks5://me:secret@h", "me:secret@h:1"])
+def test_the_password_of_a_proxy_is_in_no_error_and_in_no_text_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("MESH_NODE_SOCKS5", proxy)
+    try:
+        said = repr(load_settings(None, {"data_dir": tmp_path}))
+    except ConfigurationError as error:
+        said = "".join(traceback.format_exception(error))
+    assert "secret" not in said

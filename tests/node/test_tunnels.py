@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from threading import enumerate as threads
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,60 @@ def test_why_a_proxy_makes_no_connection_is_said(open_sockets: Opener, free_port
         heard = Heard(near)
         heard.until(lambda: reasons(heard))
         assert reasons(heard) == {f"through the proxy {proxy.address}: it cannot reach the peer: connection refused"}
+
+
+def test_a_proxy_is_told_the_user_and_the_password_it_asks_for(open_sockets: Opener) -> None:
+    with Socks5(login=(b"me@lan", b"se:cret")) as proxy:
+        far, near = open_sockets(), open_sockets(socks5=f"socks5://me%40lan:se:cret@{proxy.address}")
+        linked(near, far, far.listen)
+        assert proxy.logins == [(b"me@lan", b"se:cret")]
+
+
+def test_a_proxy_that_asks_nobody_is_told_no_password(open_sockets: Opener) -> None:
+    with Socks5() as proxy:
+        far, near = open_sockets(), open_sockets(socks5=f"socks5://me:secret@{proxy.address}")
+        linked(near, far, far.listen)
+        assert proxy.logins == []
+
+
+@pytest.mark.parametrize(
+    ("login", "reason"),
+    [
+        ("", "it asks for a user and a password; write socks5 = socks5://USER:PASSWORD@{}"),
+        ("socks5://me:secret@", "it refuses the user and the password"),
+    ],
+)
+def test_a_proxy_that_does_not_let_the_node_in_is_named_without_the_password(
+    open_sockets: Opener, login: str, reason: str
+) -> None:
+    with Socks5(login=(b"you", b"other")) as proxy:
+        near = open_sockets(socks5=f"{login}{proxy.address}")
+        near.dial("tcp://10.0.0.7:7270")
+        heard = Heard(near)
+        heard.until(lambda: reasons(heard))
+        assert reasons(heard) == {f"through the proxy {proxy.address}: {reason.format(proxy.address)}"}
+
+
+def test_a_proxy_may_be_at_an_address_of_ipv6(open_sockets: Opener) -> None:
+    with Socks5("[::1]:0", login=(b"me", b"secret")) as proxy:
+        far, near = open_sockets(), open_sockets(socks5=f"socks5://me:secret@{proxy.address}")
+        heard, _ = linked(near, far, far.listen)
+    heard.until(lambda: f"the proxy {proxy.address} does not answer: Connection refused" in reasons(heard))
+
+
+def test_a_proxy_is_found_at_the_last_of_the_addresses_of_its_name(
+    open_sockets: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def both(host: str, *how: int, **more: int) -> list[Any]:
+        hosts = ("::1", "127.0.0.1") if host == "proxy.lan" else (host,)
+        return [row for each in hosts for row in look_up(each, *how, **more)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    with Socks5() as proxy:
+        far, near = open_sockets(), open_sockets(socks5=proxy.address.replace("127.0.0.1", "proxy.lan"))
+        linked(near, far, far.listen)
 
 
 @pytest.mark.parametrize(

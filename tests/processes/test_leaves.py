@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import urllib.request
 from typing import Any
 
 import pytest
 
 import mesh
 from tests.conditions import elapsed, eventually
+from tests.node.socks5 import Socks5
 from tests.processes.cluster import ask, command, peer
 from tests.processes.shapes import Steady, everything_once, frames_at_links, heard_all, shape, steady, voices
 
@@ -82,3 +84,18 @@ def away(leaf: Any, way: str, publishing: Steady) -> None:
         elapsed(AWAY_S)
         leaf.start()
     assert publishing.count > before
+
+
+def test_a_leaf_behind_a_proxy_with_a_password_is_linked_and_says_nowhere_what_the_password_is(cluster):
+    with Socks5(login=(b"me", b"the secret")) as proxy:
+        far = cluster.node("p")
+        through = {"MESH_NODE_SOCKS5": f"socks5://me:the%20secret@{proxy.address}", "MESH_NODE_LOG_LEVEL": "DEBUG"}
+        leaf = cluster.node("x", far, flags=["--leaf"], http="127.0.0.1:0", variables={**BRIEF, **through})
+        eventually(lambda: peer(leaf, "p").get("link") == "up", what="the link through the proxy")
+        proxy.let_in(b"me", b"another")
+        eventually(lambda: "it refuses the user and the password" in str(peer(leaf, "p").get("reason")), 30.0)
+        said = [str(ask(leaf, do)) for do in ("status", "peers")] + [command(leaf, "peers", "--all").stdout]
+        with urllib.request.urlopen(f"http://{leaf.http}/status") as page:
+            said.append(page.read().decode())
+        said += [(node.data_dir / name).read_text() for node in (leaf, far) for name in ("node.log", "node.json")]
+    assert [text for text in said if "secret" in text or "the%20" in text] == []
