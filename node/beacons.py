@@ -10,9 +10,9 @@ reaches at this moment, so that one beacon serves however many events came, and 
 from __future__ import annotations
 
 from mesh.requests import pack_beacon
-from node.relay import Stream
 from node.routes import Routes
 from node.state import State
+from node.streams import Stream
 from node.turn import LinkKey, Turn
 
 BEACON_TIMES = 3

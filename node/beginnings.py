@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from mesh.topic import PatternSet
 from node.intake import Intake
-from node.relay import Stream, first_stored
 from node.routes import Neighbour, Routes
 from node.state import State
+from node.streams import Stream, first_stored
 from node.turn import LinkKey, Turn
 from node.wanting import Wanting
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from mesh.topic import PatternSet
 from node.clock import Now
 from node.digests import bucket_of, differing, digest
-from node.relay import Stream
 from node.routes import Routes
 from node.state import State
+from node.streams import Stream
 from node.turn import LinkKey, Turn, rekey
 
 EVERY_S = 10.0

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from mesh.marks import EVENT, Mark
 from node.delivery import CRASHES_MAX, Following, buried, died
-from node.relay import Stream
 from node.reports import Reports
 from node.state import State
+from node.streams import Stream
 from node.turn import Turn
 
 

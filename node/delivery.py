@@ -31,7 +31,7 @@ from mesh.requests import Failure
 from mesh.retry import GiveUp, RetryPolicy, TryAgain, after_failure
 from mesh.topic import Pattern
 from node.changes import Books, LetterRow
-from node.relay import Stream
+from node.streams import Stream
 
 ATTEMPTS_MAX: Final = 1 << 30
 """More tries than any policy can mean; it keeps the count an integer of the database."""

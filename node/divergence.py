@@ -22,9 +22,9 @@ from typing import Any
 
 from node.link import Link
 from node.log_reader import EventAt
-from node.relay import Stream
 from node.state import State
 from node.store import StoreError
+from node.streams import Stream
 from node.turn import LinkKey, Turn, rekey
 
 HEADS_MAX = 2000

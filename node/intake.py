@@ -27,10 +27,11 @@ from node.beacons import BEACON_TIMES, Moved
 from node.changes import LogRow
 from node.melting import Taken
 from node.receipts import Receipts
-from node.relay import Admission, Admitted, OutOfTurn, Passing, Rejected, Repeated, Stream, first_stored
+from node.relay import Admission, Admitted, OutOfTurn, Passing, Rejected, Repeated
 from node.routes import Routes
 from node.state import State
 from node.store import StoreError
+from node.streams import Stream, first_stored
 from node.trouble import Trouble
 from node.turn import LinkKey, Turn
 

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from mesh.topic import Pattern
 from node.delivery import CRASHES_MAX, Consumer
-from node.relay import Relay, Stream
+from node.relay import Relay
 from node.state import State
+from node.streams import Stream
 
 LOOKS_MAX = 10_000
 """Streams looked at in one round: some 3 ms. One consumer is always looked at whole."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from mesh.errors import MalformedFrame
 from mesh.requests import Failure
 from node.delivery import ATTEMPTS_MAX, Following, buried
-from node.relay import Stream
+from node.streams import Stream
 
 
 class BeyondHead(MalformedFrame):

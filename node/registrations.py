@@ -22,9 +22,9 @@ from mesh.topic import check_pattern
 from node.crashes import skips
 from node.delivery import ATTEMPTS_MAX, Consumer, Following, check_since
 from node.link import Heard
-from node.relay import Stream
 from node.state import State
 from node.store import StoreError
+from node.streams import Stream
 from node.turn import LinkKey, Request, Turn
 
 INTEREST_WAIT_S = 3.0

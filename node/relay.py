@@ -11,14 +11,14 @@
 
 Identity is exact and has no window: a publisher's numbers are admitted strictly one after the other, so a resend is
 told from news by comparing two integers, and a hole (the node was restarted, frames died in a pipe) is answered by
-asking for the rest again, in order. Content has a window per topic and is asked only where events enter the mesh.
+asking for the rest again, in order. Content has a window per topic and is asked only where events enter the mesh
+(`node.duplicates`).
 
 What one turn takes is admitted together: frames that follow each other go on as one (`node.melting`). Where anything in
 the turn is known content, every frame goes by itself.
 
-Streams of other nodes are kept without gaps by the rule of `mesh.streams`: what is in the log is all there was from the
-stream's base to its head, except for the holes that are recorded as lost. A stream without a gap has no tracker, so
-the usual frame costs one comparison.
+Streams of other nodes are kept without gaps (`node.streams`): what is in the log is all there was from the stream's
+base to its head, except for the holes that are recorded as lost.
 
 The relay keeps what must be known about every stream and publisher in memory; the store has the same on disk, and
 when a commit fails the node throws this object away and reads it back (`Relay.load`). No socket, clock or database
@@ -34,33 +34,14 @@ from mesh.dedup import DedupWindow, Sighting
 from mesh.errors import MalformedFrame
 from mesh.frame import EPHEMERAL, Frame, check_records
 from mesh.records import hashes, records, select, with_hashes
-from mesh.streams import Range, Run, StreamTracker
-from node.contents import contents, opted_out
+from mesh.streams import Range, Run
+from node.contents import contents
+from node.duplicates import receipt_runs, split
 from node.melting import Taken, melted
+from node.streams import Gaps, Stream, first_stored
 
 _new = tuple.__new__
 """Makes a named tuple: the constructor costs nearly twice as much, and every frame comes by here."""
-
-HELD_BYTES_MAX = 64 << 20
-"""Frames kept ahead of gaps, over all streams. More are not kept but asked for again when the gap is closed."""
-
-
-class Stream:
-    """One origin's events of one topic at this node. `base` is the sequence before the first one held here.
-
-    `gap` is there while more is known of the stream than is here without a gap; `stored` says that the store has it.
-    """
-
-    __slots__ = ("base", "gap", "head", "id", "origin", "stored", "topic")
-
-    def __init__(self, id_: int, origin: str, topic: str, base: int, head: int) -> None:
-        self.id = id_
-        self.origin = origin
-        self.topic = topic
-        self.base = base
-        self.head = head
-        self.gap: StreamTracker[Frame] | None = None
-        self.stored = False
 
 
 class Publisher:
@@ -127,8 +108,8 @@ class Relay:
         self.streams: dict[tuple[str, str], Stream] = {}
         self.by_id: dict[int, Stream] = {}
         self.publishers: dict[bytes, Publisher] = {}
-        self.gaps: dict[int, Stream] = {}
-        self.held_bytes = 0
+        self._gaps = Gaps()
+        self.gaps = self._gaps.open
         self.moves = 0
         self.entered = 0
         self._next_id = 1
@@ -215,18 +196,18 @@ class Relay:
     def learn(self, stream: Stream, head: int) -> None:
         """Somebody has the stream up to `head`."""
         if head > stream.head:
-            self._gap(stream).learn(head)
+            self._gaps.learn(stream, head)
 
     def skip(self, stream: Stream, last: int, now_us: int) -> list[Admission]:
         """Everything up to `last` that is missing will never come: go on behind it with what is held."""
-        runs = self._gap(stream).skip(last)
+        runs = self._gaps.skip(stream, last)
         stream.head = max(stream.head, last)
         self.moves += 1
-        return self._released(stream, runs, len(runs), now_us)
+        return self._released(stream, runs, runs, now_us)
 
     def rewind(self, stream: Stream, base: int, head: int) -> None:
         """Let a stream of which nothing is here beyond `head` begin earlier."""
-        self._close(stream)
+        self._gaps.close(stream)
         stream.base, stream.head = base, head
         self.moves += 1
 
@@ -235,36 +216,16 @@ class Relay:
         return stream.gap.missing() if stream.gap is not None else []
 
     def _offer(self, stream: Stream, frame: Frame, now_us: int) -> list[Admission]:
-        gap = self._gap(stream)
-        if frame.sequence > gap.head + 1:
-            if self.held_bytes + len(frame.events) > HELD_BYTES_MAX:
-                gap.learn(frame.last)
-                return []
-            self.held_bytes += len(frame.events)
-        runs = gap.offer(frame.sequence, frame.count, frame)
-        return self._released(stream, runs, len(runs) - 1, now_us)
+        runs = self._gaps.offer(stream, frame)
+        return self._released(stream, runs, runs[1:], now_us)
 
-    def _released(self, stream: Stream, runs: list[Run[Frame]], held: int, now_us: int) -> list[Admission]:
-        """Runs that continue the stream; the last `held` of them had been waiting."""
+    def _released(
+        self, stream: Stream, runs: list[Run[Frame]], waited: list[Run[Frame]], now_us: int
+    ) -> list[Admission]:
+        """Runs that continue the stream, and which of them had been waiting."""
         found: list[Admission] = [self._continue(stream, frame, offset, now_us) for frame, offset in runs]
-        if held > 0:
-            self.held_bytes -= sum(len(run.item.events) for run in runs[-held:])
-        gap = self._gap(stream)
-        if gap.known == gap.head:
-            self._close(stream)
+        self._gaps.released(stream, waited)
         return found
-
-    def _gap(self, stream: Stream) -> StreamTracker[Frame]:
-        if stream.gap is None:
-            stream.gap = StreamTracker(stream.head)
-            self.gaps[stream.id] = stream
-        return stream.gap
-
-    def _close(self, stream: Stream) -> None:
-        stream.gap = None
-        self.gaps.pop(stream.id, None)
-        if not self.gaps:
-            self.held_bytes = 0
 
     def _continue(self, stream: Stream, frame: Frame, known: int, now_us: int) -> Admitted:
         """The frame without its first `known` events continues the stream."""
@@ -283,7 +244,7 @@ class Relay:
         stream = self._stream(origin, topic, head)
         if stream.stored and stream.head >= head:
             return None
-        self._close(stream)
+        self._gaps.close(stream)
         stream.base = stream.head = max(head, stream.head)
         self.moves += 1
         return stream
@@ -294,12 +255,12 @@ class Relay:
             return self._place(frame, facts, now_us)
         stream = self.streams.get((self.origin, frame.topic))
         first = stream.head + 1 if stream is not None else 1
-        keep, duplicates = self._split(frame, facts, first, now_us, window_us)
+        keep, duplicates = split(frame, facts, self.origin, first, self.window, now_us, window_us)
         if not keep:
             return Admitted(None, None, False, [], duplicates, frame.publisher)
         kept = select(frame, records(frame), keep)._replace(number=frame.number + keep[0])
         placed = self._place(kept, [facts[index] for index in keep], now_us)
-        return placed._replace(runs=_runs(frame.number, keep, first), duplicates=duplicates)
+        return placed._replace(runs=receipt_runs(frame.number, keep, first), duplicates=duplicates)
 
     def _place(self, frame: Frame, facts: list[bytes], now_us: int) -> Admitted:
         """Give a frame this node's origin and the next sequences of its topic."""
@@ -319,24 +280,6 @@ class Relay:
         """Whether any of them was seen before, or comes twice: seldom, and asked of the whole batch at once."""
         return not self.window.none_of(facts) or (len(facts) > 1 and len(set(facts)) < len(facts))
 
-    def _split(
-        self, frame: Frame, facts: list[bytes], first: int, now_us: int, window_us: int
-    ) -> tuple[list[int], list[tuple[int, Sighting]]]:
-        """Indexes of what is news, and the duplicates with what they repeat (also within the frame itself)."""
-        keep: list[int] = []
-        duplicates: list[tuple[int, Sighting]] = []
-        fresh: dict[bytes, int] = {}
-        for index, (record, fact) in enumerate(zip(records(frame), facts, strict=True)):
-            sighting = self.window.find(fact, now_us, window_us)
-            if fact in fresh:
-                sighting = Sighting(self.origin, frame.topic, fresh[fact], now_us)
-            if sighting is None or opted_out(record):
-                fresh.setdefault(fact, first + len(keep))
-                keep.append(index)
-            else:
-                duplicates.append((frame.number + index, sighting))
-        return keep, duplicates
-
     def _stream(self, origin: str, topic: str, base: int) -> Stream:
         stream = self.streams.get((origin, topic))
         if stream is None:
@@ -344,20 +287,3 @@ class Relay:
             self._next_id += 1
             self.streams[origin, topic] = self.by_id[stream.id] = stream
         return stream
-
-
-def first_stored(stream: Stream) -> bool:
-    """Whether the store is about to hear of the stream for the first time."""
-    new, stream.stored = not stream.stored, True
-    return new
-
-
-def _runs(number: int, keep: list[int] | range, first: int) -> list[tuple[int, int, int]]:
-    """Receipt runs (number, count, sequence) of the kept indexes: consecutive numbers share a run."""
-    runs: list[tuple[int, int, int]] = []
-    for order, index in enumerate(keep):
-        if runs and runs[-1][0] + runs[-1][1] == number + index:
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1, runs[-1][2])
-        else:
-            runs.append((number + index, 1, first + order))
-    return runs

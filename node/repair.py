@@ -24,10 +24,10 @@ from typing import Any
 from mesh.streams import Range
 from node.intake import Intake
 from node.link import Link
-from node.relay import Stream
 from node.routes import Routes
 from node.serving import RANGES_MAX
 from node.state import State
+from node.streams import Stream
 from node.turn import LinkKey, Turn, rekey
 
 ANSWER_S = 3.0

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from mesh.frame import Frame
 from node.changes import LogRow
-from node.relay import Stream
 from node.state import State
+from node.streams import Stream
 
 Gone = tuple[str, str, int, int]
 """origin, topic, first, last"""

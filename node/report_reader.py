@@ -24,8 +24,8 @@ from node.changes import LetterRow
 from node.delivery import Following, new_letter
 from node.letter_reader import Letter
 from node.moves import BeyondHead, Settled, check_failure, settle
-from node.relay import Stream
 from node.state import State
+from node.streams import Stream
 from node.turn import NONSENSE, Turn
 
 REFUSED_MAX = 100

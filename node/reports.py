@@ -22,9 +22,9 @@ from node.announcements import announce_failure
 from node.changes import LetterRow
 from node.delivery import Following, died, failed_again
 from node.letters import Letters
-from node.relay import Stream
 from node.report_reader import Move, Outcome, ReportReader
 from node.state import State
+from node.streams import Stream
 from node.timeouts import HandlerTimeouts
 from node.turn import Turn
 

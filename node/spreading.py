@@ -38,9 +38,9 @@ from mesh.topic import PatternSet
 from node.beginnings import Beginnings, Row
 from node.interest import Lists
 from node.link import Link
-from node.relay import Stream
 from node.routes import Routes
 from node.state import State
+from node.streams import Stream
 from node.turn import LinkKey, Turn, rekey
 from node.wanting import Wanting
 

@@ -23,8 +23,9 @@ from node.delivery import Consumer, Following
 from node.interest import Interest
 from node.letter_reader import LetterReader
 from node.log_reader import LogReader
-from node.relay import Relay, Stream
+from node.relay import Relay
 from node.store import Store
+from node.streams import Stream
 from node.table_reader import TableReader
 from node.turn import LinkKey, Turn
 

@@ -9,8 +9,8 @@ from node.clock import Now
 from node.core import Node
 from node.delivery import Consumer
 from node.peer_rows import peer_rows
-from node.relay import Stream
 from node.state import State
+from node.streams import Stream
 
 Row = dict[str, Any]
 

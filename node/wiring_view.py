@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from node.relay import Stream
 from node.state import State
+from node.streams import Stream
 
 STREAMS_DATED_MAX = 2000
 """Streams whose newest event is looked up, about 10 µs each; of a topic beyond that it is only said that it exists."""

@@ -9,7 +9,7 @@ from mesh.retry import RetryPolicy
 from mesh.topic import check_pattern
 from node.changes import Books
 from node.delivery import Consumer, Following, check_since, failed_again, new_letter
-from node.relay import Stream
+from node.streams import Stream
 from tests.node.workbench import failure
 
 POLICY = RetryPolicy(3, 1.0, 60.0)

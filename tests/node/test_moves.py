@@ -11,7 +11,7 @@ from mesh.retry import RetryPolicy
 from mesh.topic import check_pattern
 from node.delivery import CRASHES_MAX, Following
 from node.moves import Settled, settle
-from node.relay import Stream
+from node.streams import Stream
 from tests.node.workbench import failure
 
 POLICY = RetryPolicy(3, 1.0, 60.0)
