@@ -1,4 +1,4 @@
-"""The session: one bus's attachment to its node, and the one thread that owns the sockets.
+"""The session: what one bus has with its node, and the one thread that owns the sockets.
 
     other threads ──call, stir──▶ ┌ sleep ─▶ read ─▶ attach ─▶ collect ─▶ send ┐
                                   └────────────────────◀───────────────────────┘
@@ -14,14 +14,13 @@ again. What the turn would have done else is done when they are done (they wake 
 An error of the machinery itself costs the attachment and never the thread, whatever it is: the state that matters
 (outbox, trackers, settlement) is made to survive exactly that, and without this thread every receipt would be waited
 for in vain. Nothing is hidden by it: the error is logged with its traceback, and `attached` is false until a new
-attachment holds, which is tried at growing intervals (`mesh.attachment`).
+attachment holds, which is tried at growing intervals (`mesh.attaching`).
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import os
 import secrets
 import threading
 from collections import deque
@@ -32,24 +31,20 @@ from time import monotonic
 import zmq
 
 from mesh import timeslice
-from mesh.attachment import Attachment
+from mesh.attaching import Attaching
 from mesh.courses import Courses
 from mesh.errors import BusClosed, MeshError
 from mesh.frame import PUBLISHER_BYTES
-from mesh.inquiry import Inquiry
 from mesh.link import RETRY_S, Link
-from mesh.location import Endpoints, is_address, read_endpoints
+from mesh.location import is_address
 from mesh.marks import Marks, marks_path
 from mesh.outbox import Outbox
 from mesh.poll import Poll
-from mesh.requests import BEACON, DIRECTED, Json, refusal, session_topic, unpack_directed
+from mesh.requests import BEACON, DIRECTED, Json, session_topic, unpack_directed
 from mesh.spool import Spool
 from mesh.wiring import Wiring
 
 _log = logging.getLogger("mesh")
-
-ANSWER_S = 30.0
-"""A request without an answer for so long: attach anew, which repeats whatever matters."""
 
 IDLE_S = 5.0
 """Longest sleep."""
@@ -85,9 +80,7 @@ class Session:
         self.name = name
         self.reading = threading.Lock()
         """Held while frames are read: handlers' threads that would begin with something wait for that (`dispatch`)."""
-        self.attached = threading.Event()
         self.drained = threading.Event()
-        self._left = threading.Event()
         self.outbox = Outbox(self.id, events_max, bytes_max, self.stir, spool)
         self.courses = Courses(self.id, self.stir)
         self.marks = Marks(None if is_address(place) else marks_path(Path(place), self.id))
@@ -97,10 +90,11 @@ class Session:
         self._asleep = False
         self._commands: deque[Callable[[float], object]] = deque()
         self._stopping = self._draining = False
-        self._attachment = Attachment()
-        self._link: Link | None = None
-        self._inquiry: Inquiry | None = None
-        self._told = ""
+        self._attaching = Attaching(
+            self.id, name, place, self._poll, self.outbox, self.courses, self.marks, self.wiring
+        )
+        self._attachment = self._attaching.attachment
+        self.attached = self._attaching.attached
         self._full = self._later = False
         self._thread = threading.Thread(target=self._run, name=f"mesh session {name}", daemon=True)
         self._thread.start()
@@ -132,8 +126,8 @@ class Session:
     def stop(self, timeout: float) -> None:
         """Say goodbye if a node is there, close the sockets and end the thread."""
         if self.attached.is_set():
-            self.call(self._goodbye)
-            self._left.wait(timeout / 2)
+            self.call(self._attaching.goodbye)
+            self._attaching.left.wait(timeout / 2)
         self._stopping = True
         self.call(lambda now: None)
         self._thread.join(timeout / 2)
@@ -153,7 +147,7 @@ class Session:
                     self._turn()
                 except Exception as error:  # whatever it is: see above
                     self._stumble(error)
-            self._detach(monotonic(), "the bus was closed")
+            self._attaching.detach(monotonic(), "the bus was closed")
         finally:
             self.attached.clear()
             self.outbox.close(FAILED)
@@ -172,15 +166,18 @@ class Session:
     def _rest(self, now: float) -> None:
         """What a turn does besides reading. Events first: somebody waits for them."""
         if self._attachment.phase == "attached":
-            assert self._link is not None  # else it would not be attached
-            self._full = not self.outbox.send(self._link.send_frame, now)
+            link = self._attaching.link
+            assert link is not None  # else it would not be attached
+            self._full = not self.outbox.send(link.send_frame, now)
         else:
             self.outbox.express.refuse()
-        self._advance(now)
+        self._attaching.advance(now)
         self.courses.outcomes.collect(now)
         self.courses.overdue(now)
         if self._attachment.phase == "attached":
             self._send(now)
+        else:
+            self._full = False
         self.courses.sweep(now)
         if self._draining and self.outbox.empty and self.courses.empty:
             self.drained.set()
@@ -189,7 +186,8 @@ class Session:
         """A defect in here, or a node that does not keep to the protocol: begin anew with what is safe."""
         self.courses.wake()
         _log.error("the attachment to the node at %s is renewed after an error", self.place, exc_info=error)
-        self._detach(monotonic(), "an error")
+        self._attaching.detach(monotonic(), "an error")
+        self._full = False
 
     def _sleep(self, now: float) -> list[zmq.Socket[bytes]]:
         self._asleep = True
@@ -221,138 +219,36 @@ class Session:
             times.append(self._attachment.deadline)
         elif (resend_at := self.outbox.flight.resend_at) is not None:
             times.append(resend_at)
-        if self._link is not None and self._link.blocked:
+        link = self._attaching.link
+        if link is not None and link.blocked:
             times.append(now + RETRY_S)
         course_at = self.courses.next_at(now)
         return min(times) if course_at is None else min(*times, course_at)
 
-    # ---- attaching
-
-    def _advance(self, now: float) -> None:
-        """Take the next step towards an attachment when its time has come, or end one that is none any more."""
-        step = self._attachment.step(now)
-        if step == "connect":
-            self._connect(now)
-        elif step == "give up":
-            self._detach(now, "no answer")
-        elif self._attachment.phase == "attached":
-            self._check_answers(now)
-
-    def _connect(self, now: float) -> None:
-        if is_address(self.place):
-            self._inquiry = Inquiry(self.place)
-            self._poll.watch([self._inquiry.socket])
-            self._attachment.connecting(now)
-            return
-        endpoints = read_endpoints(Path(self.place))
-        if endpoints is None:
-            self._attachment.away(now)
-        else:
-            self._join(endpoints, now)
-
-    def _ask_on(self, inquiry: Inquiry, now: float) -> None:
-        """The node at the address may have said where it is to be joined."""
-        try:
-            endpoints = inquiry.answer()
-        except MeshError as error:
-            if str(error) != self._told:
-                _log.error("cannot attach: %s", error)
-            self._told = str(error)
-            self._detach(now, "no node")
-            return
-        if endpoints is not None:
-            self._ask_no_more()
-            self._join(endpoints, now)
-
-    def _ask_no_more(self) -> None:
-        if self._inquiry is not None:
-            self._inquiry.close()
-            self._inquiry = None
-
-    def _join(self, endpoints: Endpoints, now: float) -> None:
-        self._link = Link(endpoints, self.id)
-        self._poll.watch(self._link.sockets)
-        self._attachment.connecting(now)
-
-    def _greet(self, link: Link, now: float) -> None:
-        self._attachment.greeting(now)
-        fields = {"name": self.name, "pid": os.getpid(), "first": self.outbox.first}
-        link.request("hello", fields, self._greeted, now)
-
-    def _greeted(self, reply: Json, _: list[bytes], now: float) -> None:
-        if not reply.get("ok"):
-            _log.error("the node at %s refused this program: %s", self.place, refusal(reply))
-            self._detach(now, "refused")
-            return
-        assert self._link is not None  # its reply was read from there
-        self._attachment.attached(now)
-        self._left.clear()
-        _log.info("attached to node %s at %s", reply.get("node"), self.place)
-        self.outbox.attach()
-        self.courses.attached(self._link, int(reply.get("reported", 0)))
-        self.marks.attached()
-        self.attached.set()
-
-    def _check_answers(self, now: float) -> None:
-        since = self._link.waiting_since() if self._link else None
-        if since is not None and now - since > ANSWER_S:
-            self._detach(now, f"a request had no answer for {ANSWER_S:g} s")
-
-    def _detach(self, now: float, reason: str) -> None:
-        if self._inquiry is not None:
-            self._ask_no_more()
-            self._poll.watch(())
-        if self._link is not None:
-            self.marks.detached()  # before the node sees the sockets go: this process lives
-            self._link.close()
-            self._link = None
-            self._poll.watch(())
-            self._left.set()
-        if self._attachment.phase == "attached":
-            _log.info("detached from the node at %s: %s", self.place, reason)
-        self.attached.clear()
-        self.outbox.express.detach()
-        self.courses.detached()
-        self.wiring.detached()
-        self._attachment.away(now)
-        self._full = False
-
-    def _goodbye(self, now: float) -> None:
-        if self._link is None:
-            self._left.set()
-        else:
-            self._link.request("goodbye", {}, lambda *_: self._left.set(), now)
-
     # ---- reading
 
     def _read(self, ready: list[zmq.Socket[bytes]], now: float) -> None:
-        link = self._link
+        attaching = self._attaching
+        link = attaching.link
         if link is None:
-            if self._inquiry is not None and ready:
-                self._ask_on(self._inquiry, now)
+            if ready:
+                attaching.inquire(now)
             return
         if link.blocked:
             link.push()
         if link.frames in ready:
-            self._meet(link, now)
-        if link.ctl in ready and self._link is link:
+            attaching.meet(link, now)
+        if link.ctl in ready and attaching.link is link:
             link.replies(now)
-        if link.out in ready and self._link is link:
+        if link.out in ready and attaching.link is link:
             self._hear(link, now)
 
-    def _meet(self, link: Link, now: float) -> None:
-        """The node has come or gone."""
-        there = link.presence()
-        if there is False:
-            self._detach(now, "the node went away")
-        elif there and self._attachment.phase == "connecting":
-            self._greet(link, now)
-
     def _hear(self, link: Link, now: float) -> None:
+        attaching = self._attaching
         with self.reading:
             for part, blobs in link.messages(MESSAGES_PER_TURN):
                 self._message(part, blobs, now)
-                if self._link is not link:
+                if attaching.link is not link:
                     return
 
     def _message(self, part: bytes, blobs: list[bytes], now: float) -> None:
@@ -375,17 +271,18 @@ class Session:
                 self.courses.arrivals.redeliver(message, blobs)
             case "hello":
                 if self._attachment.phase == "attached":
-                    self._detach(now, "the node does not know this session any more")
+                    self._attaching.detach(now, "the node does not know this session any more")
             case "goodbye":
-                self._detach(now, "the node stops")
+                self._attaching.detach(now, "the node stops")
             case other:
                 raise MeshError(f"the node sent a directed message of kind {other!r}, which this version does not know")
 
     # ---- sending
 
     def _send(self, now: float) -> None:
-        assert self._link is not None  # only called while attached
+        link = self._attaching.link
+        assert link is not None  # only called while attached
         self.courses.register(now)
-        self.wiring.send(self._link, now)
+        self.wiring.send(link, now)
         self.courses.ask(now)
         self.courses.report(now)

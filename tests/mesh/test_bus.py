@@ -19,20 +19,6 @@ from mesh.marks import EVENT, LETTER, marks_path
 from tests.mesh.fake_node import ORIGIN, FakeNode, eventually
 
 
-@pytest.fixture
-def node(tmp_path):
-    fake = FakeNode(tmp_path).start()
-    yield fake
-    fake.stop()
-
-
-@pytest.fixture
-def bus(node):
-    with mesh.connect(node.data_dir, name="test") as bus:
-        assert bus.wait_attached(10.0)
-        yield bus
-
-
 def session_of(bus):
     return bus._session.id
 
@@ -53,45 +39,6 @@ class Handled:
     @property
     def sequences(self):
         return [event.sequence for event in self.events]
-
-
-# ---- attaching
-
-
-def test_a_bus_attaches_when_the_node_comes(tmp_path):
-    fake = FakeNode(tmp_path)
-    with mesh.connect(tmp_path, name="test") as bus:
-        assert not bus.attached
-        receipt = bus.publish("A", {"x": 1})
-        assert not receipt.done
-        fake.start()
-        assert bus.wait_attached(10.0)
-        assert receipt.wait(10.0).event_id == f"{ORIGIN}/A/1"
-    fake.stop()
-
-
-def test_hello_says_who_is_there(node, bus):
-    (hello,) = node.asked("hello")
-    assert (hello["name"], hello["pid"], hello["first"]) == ("test", os.getpid(), 1)
-    assert hello["session"] == session_of(bus).hex()
-
-
-def test_a_hello_that_is_refused_is_tried_again(tmp_path):
-    fake = FakeNode(tmp_path)
-    fake.refuse["hello"] = ("busy", "not now")
-    fake.start()
-    with mesh.connect(tmp_path) as bus:
-        eventually(lambda: len(fake.asked("hello")) >= 2)
-        assert not bus.attached
-        del fake.refuse["hello"]
-        assert bus.wait_attached(10.0)
-    fake.stop()
-
-
-def test_a_bus_survives_messages_that_break_the_protocol(node, bus):
-    node.say(session_of(bus), {"t": "no such thing"})
-    eventually(lambda: len(node.asked("hello")) == 2)
-    assert bus.publish("A", {}).wait(10.0).status == "accepted"
 
 
 # ---- publishing

@@ -6,14 +6,7 @@ import pytest
 
 from mesh.client import NodeClient
 from mesh.errors import ConsumerHeld, NodeUnreachable, RequestRefused
-from tests.mesh.fake_node import FakeNode, eventually
-
-
-@pytest.fixture
-def node(tmp_path):
-    fake = FakeNode(tmp_path).start()
-    yield fake
-    fake.stop()
+from tests.mesh.fake_node import eventually
 
 
 def test_a_request_is_answered(node):

@@ -3,14 +3,7 @@
 import pytest
 
 import mesh
-from tests.mesh.fake_node import ORIGIN, FakeNode, eventually
-
-
-@pytest.fixture
-def node(tmp_path):
-    fake = FakeNode(tmp_path).start()
-    yield fake
-    fake.stop()
+from tests.mesh.fake_node import ORIGIN, eventually
 
 
 def raising(call, error):
