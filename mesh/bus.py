@@ -12,8 +12,6 @@ A bus does not survive `os.fork`: its sockets and threads are the parent's. In t
 from __future__ import annotations
 
 import asyncio
-import itertools
-import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -25,7 +23,7 @@ from typing import Any, TypeVar
 import orjson
 
 from mesh import open_buses
-from mesh.arguments import process_name, qualified_name, read_event, unused_name
+from mesh.arguments import process_name, read_event
 from mesh.course import Course
 from mesh.errors import BusClosed, InvalidOption
 from mesh.frame import pack_event
@@ -33,19 +31,14 @@ from mesh.jobs import Handler
 from mesh.limits import ATTEMPTS, BACKOFF_S, BUFFER_BYTES, BUFFER_EVENTS, HANDLER_TIMEOUT_S, QUEUE_EVENTS
 from mesh.location import find_place
 from mesh.mailbox import Mailbox
-from mesh.options import CONSUMER_CHARS_MAX, Options, Since, check_options
+from mesh.options import Since, check_options
 from mesh.packing import pack_meta, pack_payload
 from mesh.receipt import Receipt
-from mesh.runners import Runners
 from mesh.session import Session
 from mesh.spool import Spool
+from mesh.subscribing import Subscribing
 from mesh.subscription import Subscription
 from mesh.topic import check_topic
-
-_log = logging.getLogger("mesh")
-
-REGISTER_S = 5.0
-"""How long `subscribe` waits for the node before it returns with the registration pending."""
 
 CLOSED = "the bus is closed; connect a new one"
 FORKED = "this bus belongs to the parent process; connect a new one after os.fork()"
@@ -97,10 +90,8 @@ class EventBus:
         self.place = place
         self._session = Session(place, name, buffer_events, buffer_bytes, spool)
         self._outbox = self._session.outbox
-        self._courses: dict[int, Course] = {}
-        self._subs = itertools.count(1)
+        self._subscribing = Subscribing(self._session)
         self._lock = threading.Lock()
-        self._runners = Runners(self._session)
         self._refusal: str | None = None
         open_buses.remember(self)
 
@@ -175,11 +166,9 @@ class EventBus:
         """
         self._check_open()
         given = getattr(pattern, "value", pattern)
-        chosen = name if name is not None else self._default_name(handler)
+        chosen = name if name is not None else self._subscribing.default_name(handler)
         options = check_options(given, chosen, durable, since, attempts, timeout, backoff, concurrency, queue)
-        course = self._add(options, handler)
-        self._await_registration(course)
-        return Subscription(course, self._end)
+        return Subscription(self._subscribing.subscribe(options, handler), self._end)
 
     def on(self, pattern: str, **options: Any) -> Callable[[AnyHandler], AnyHandler]:
         """Decorate a handler to subscribe it; options as for `subscribe`."""
@@ -192,10 +181,7 @@ class EventBus:
 
     def list_subscribers(self) -> dict[str, list[str]]:
         """Pattern → names of the consumers this bus has subscribed to it."""
-        found: dict[str, list[str]] = {}
-        for course in list(self._courses.values()):
-            found.setdefault(course.options.pattern.text, []).append(course.options.consumer)
-        return found
+        return self._subscribing.consumers()
 
     def report_wiring(self, fields: Mapping[str, Any]) -> None:
         """Tell the node how this program is wired, in place of what was told before; returns at once.
@@ -230,10 +216,10 @@ class EventBus:
         deadline = monotonic() + timeout
         open_buses.forget(self)
         self._outbox.close(CLOSED)
-        here = any(course.runner.here() and course.pending for course in list(self._courses.values()))
+        here = self._subscribing.here()
         self._session.drain(0.1 if here else 0.8 * timeout)
         self._session.stop(max(0.2, deadline - monotonic()))
-        self._runners.close(0.1 if here else 1.0)
+        self._subscribing.close(0.1 if here else 1.0)
 
     def forked(self) -> None:
         """This is the copy in a child process: from here on every call says so."""
@@ -269,34 +255,6 @@ class EventBus:
         if self._refusal is not None:
             raise BusClosed(self._refusal)
 
-    def _default_name(self, handler: Handler | Mailbox) -> str:
-        name = f"{self.name}:{qualified_name(handler)}"[: CONSUMER_CHARS_MAX - 8]
-        return unused_name(name, {course.options.consumer for course in list(self._courses.values())})
-
-    def _add(self, options: Options, handler: Handler | Mailbox) -> Course:
-        course = Course(next(self._subs), options)
-        course.runner = self._runners.make(course, handler)
-        self._courses[course.sub] = course
-        self._session.call(lambda now: self._session.courses.add(course))
-        return course
-
-    def _await_registration(self, course: Course) -> None:
-        if course.settled.wait(REGISTER_S):
-            if course.error is not None:
-                self._courses.pop(course.sub, None)
-                raise course.error
-        else:
-            course.warned = True
-            _log.warning(
-                "no node answers at %s; subscription %s is registered when one does (start it with mesh-node)",
-                self.place,
-                course.options.consumer,
-            )
-
     def _end(self, course: Course, timeout: float) -> None:
-        if self._refusal is not None or self._courses.pop(course.sub, None) is None:
-            return
-        here = course.runner.here()
-        self._session.call(lambda now: self._session.courses.end(course, now))
-        if not here:
-            course.ended.wait(timeout)
+        if self._refusal is None:
+            self._subscribing.end(course, timeout)
