@@ -15,6 +15,8 @@ An error of the machinery itself costs the attachment and never the thread, what
 (outbox, trackers, settlement) is made to survive exactly that, and without this thread every receipt would be waited
 for in vain. Nothing is hidden by it: the error is logged with its traceback, and `attached` is false until a new
 attachment holds, which is tried at growing intervals (`mesh.attaching`).
+
+What is heard from the node, and whose it is, is in `mesh.hearing`; here is only when it is read.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ import zmq
 from mesh import timeslice
 from mesh.attaching import Attaching
 from mesh.courses import Courses
-from mesh.errors import BusClosed, MeshError
+from mesh.errors import BusClosed
 from mesh.frame import PUBLISHER_BYTES
-from mesh.link import RETRY_S, Link
+from mesh.hearing import Hearing
+from mesh.link import RETRY_S
 from mesh.location import is_address
 from mesh.marks import Marks, marks_path
 from mesh.outbox import Outbox
 from mesh.poll import Poll
-from mesh.requests import BEACON, DIRECTED, Json, session_topic, unpack_directed
 from mesh.spool import Spool
 from mesh.wiring import Wiring
 
@@ -67,19 +69,14 @@ SPOOLED = "the bus was closed before the node receipted this event; it is in the
 LATER_S = 0.001
 """How much later the rest of a turn is done when handlers were given something in it."""
 
-MESSAGES_PER_TURN = 500
-
 
 class Session:
     """One attachment that heals. `call`, `stir`, `attached` and `stop` are for any thread."""
 
     def __init__(self, place: str, name: str, events_max: int, bytes_max: int, spool: Spool | None) -> None:
         self.id = spool.kept.publisher if spool else secrets.token_bytes(PUBLISHER_BYTES)
-        self._address = session_topic(self.id)
         self.place = place
         self.name = name
-        self.reading = threading.Lock()
-        """Held while frames are read: handlers' threads that would begin with something wait for that (`dispatch`)."""
         self.drained = threading.Event()
         self.outbox = Outbox(self.id, events_max, bytes_max, self.stir, spool)
         self.courses = Courses(self.id, self.stir)
@@ -95,6 +92,8 @@ class Session:
         )
         self._attachment = self._attaching.attachment
         self.attached = self._attaching.attached
+        self._hearing = Hearing(self.id, self.outbox, self.courses, self._attaching)
+        self.reading = self._hearing.reading
         self._full = self._later = False
         self._thread = threading.Thread(target=self._run, name=f"mesh session {name}", daemon=True)
         self._thread.start()
@@ -241,41 +240,7 @@ class Session:
         if link.ctl in ready and attaching.link is link:
             link.replies(now)
         if link.out in ready and attaching.link is link:
-            self._hear(link, now)
-
-    def _hear(self, link: Link, now: float) -> None:
-        attaching = self._attaching
-        with self.reading:
-            for part, blobs in link.messages(MESSAGES_PER_TURN):
-                self._message(part, blobs, now)
-                if attaching.link is not link:
-                    return
-
-    def _message(self, part: bytes, blobs: list[bytes], now: float) -> None:
-        first = part[:1]
-        if first == DIRECTED:
-            if part.startswith(self._address):  # the empty prefix of a pattern such as `*` lets in what is for others
-                self._directed(unpack_directed(part), blobs, now)
-        elif first == BEACON:
-            self.courses.arrivals.beacon(part, now)
-        else:
-            self.courses.arrivals.frame(part, now)
-
-    def _directed(self, message: Json, blobs: list[bytes], now: float) -> None:
-        match message.get("t"):
-            case "receipts":
-                self.outbox.receipts(message, now)
-            case "resend":
-                self.outbox.flight.resend(message["first"], now)
-            case "redeliver":
-                self.courses.arrivals.redeliver(message, blobs)
-            case "hello":
-                if self._attachment.phase == "attached":
-                    self._attaching.detach(now, "the node does not know this session any more")
-            case "goodbye":
-                self._attaching.detach(now, "the node stops")
-            case other:
-                raise MeshError(f"the node sent a directed message of kind {other!r}, which this version does not know")
+            self._hearing.hear(link, now)
 
     # ---- sending
 
