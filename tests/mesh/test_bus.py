@@ -3,18 +3,15 @@
 import asyncio
 import enum
 import os
-import struct
 import threading
 import time
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
 import mesh
 from mesh.frame import encode
-from mesh.marks import EVENT, LETTER, marks_path
-from tests.mesh.fake_node import ORIGIN, FakeNode, eventually
+from tests.mesh.fake_node import ORIGIN, eventually
 from tests.mesh.handled import Handled
 
 
@@ -370,114 +367,6 @@ def test_buried_events_are_passed_without_the_handler_live_and_replayed_and_repo
     assert [move[4:] for move in node.moves()] == [[[], []]] * len(node.moves())
 
 
-# ---- marks
-
-
-def marked(bus):
-    """What the node would find now, if the process died."""
-    path = marks_path(Path(bus.place), session_of(bus))
-    data = path.read_bytes() if path.exists() else b""
-    slots = [struct.unpack_from("!BIQ", data, at) for at in range(0, len(data), 16)]
-    return [slot for slot in slots if slot[0]]
-
-
-class Held:
-    """A handler that holds its event until it is let go, then ends as it is told."""
-
-    def __init__(self, ends):
-        self.entered, self.release, self.ends = threading.Event(), threading.Event(), ends
-
-    def end(self):
-        if self.ends == "error":
-            raise ValueError("no")
-
-    def plain(self, event):
-        self.entered.set()
-        self.release.wait(10.0)
-        self.end()
-
-    async def coroutine(self, event):
-        self.entered.set()
-        while not self.release.is_set():
-            await asyncio.sleep(0.001)
-        self.end()
-
-
-@pytest.mark.parametrize("kind", ["plain", "coroutine"])
-@pytest.mark.parametrize("ends", ["well", "error", "timeout"])
-def test_a_durable_event_is_marked_while_its_handler_runs_however_it_ends(node, bus, kind, ends):
-    held = Held(ends)
-    timeout = 0.3 if ends == "timeout" else 60.0
-    bus.subscribe("A", getattr(held, kind), durable=True, timeout=timeout)
-    bus.publish("B").wait(10.0)
-    bus.publish("A").wait(10.0)
-    assert held.entered.wait(10.0)
-    assert marked(bus) == [(EVENT, 1, 2)]
-    if ends != "timeout":
-        held.release.set()
-    eventually(lambda: not marked(bus))
-    held.release.set()
-    eventually(lambda: node.settled("A") == 1)
-
-
-def test_each_of_several_handlers_at_once_is_marked(node, bus):
-    both, release = threading.Barrier(3), threading.Event()
-
-    def handler(event):
-        both.wait(10.0)
-        release.wait(10.0)
-
-    bus.subscribe("A", handler, durable=True, concurrency=2)
-    bus.publish("A", {"n": 1}).wait(10.0)
-    bus.publish("A", {"n": 2}).wait(10.0)
-    both.wait(10.0)
-    assert sorted(marked(bus)) == [(EVENT, 1, 1), (EVENT, 1, 2)]
-    release.set()
-    eventually(lambda: not marked(bus))
-
-
-def test_of_other_consumers_only_redeliveries_are_marked(node, bus):
-    held = Held("well")
-    bus.subscribe("A", held.plain)
-    bus.publish("A").wait(10.0)
-    assert held.entered.wait(10.0)
-    assert not marks_path(Path(bus.place), session_of(bus)).exists()
-    held.release.set()
-    eventually(lambda: node.settled("A") == 1)
-    held.entered.clear()
-    held.release.clear()
-    node.redeliver(session_of(bus), 1, 77, 2, node.log[0])
-    assert held.entered.wait(10.0)
-    assert marked(bus) == [(LETTER, 1, 77)]
-    held.release.set()
-    eventually(lambda: not marked(bus))
-
-
-def test_an_event_that_is_in_no_log_is_not_marked(node, bus):
-    held = Held("well")
-    bus.subscribe("A", held.plain, durable=True)
-    bus.publish("A", ephemeral=True).wait(10.0)
-    assert held.entered.wait(10.0)
-    assert marked(bus) == []
-    held.release.set()
-
-
-def test_what_runs_is_marked_anew_at_the_node_that_comes_back_and_unmarked_when_the_bus_closes(node, bus):
-    held = Held("well")
-    bus.subscribe("A", held.plain, durable=True)
-    bus.publish("A").wait(10.0)
-    assert held.entered.wait(10.0)
-    node.stop()
-    eventually(lambda: not bus.attached)
-    assert marked(bus) == []
-    node.start()
-    assert bus.wait_attached(10.0)
-    assert marked(bus) == [(EVENT, 1, 1)]
-    bus.close(0.2)
-    assert list((Path(bus.place) / "running").iterdir()) == []
-    held.release.set()
-
-
 # ---- failing
 
 
@@ -663,58 +552,6 @@ def test_a_coroutine_handler_that_raises_fails_its_event(node, bus):
     bus.publish("A")
     (failure,) = eventually(lambda: failures(node))
     assert (failure["error_type"], failure["error"]) == ("LookupError", "no")
-
-
-# ---- wiring
-
-
-def wirings(node):
-    return [(request["groups"], request["critical"]) for request in node.asked("wiring")]
-
-
-def test_a_program_tells_how_it_is_wired_and_tells_the_next_node_the_latest(node, bus):
-    bus.subscribe("A", lambda event: None)
-    for state in ("failed: no", "subscribed"):
-        bus.report_wiring({"groups": {"g": {"topics": {"A": state}}}, "critical": ["A"]})
-    latest = ({"g": {"topics": {"A": "subscribed"}}}, ["A"])
-    eventually(lambda: wirings(node)[-1:] == [latest])
-    told = len(wirings(node))
-    node.stop()
-    eventually(lambda: not bus.attached)
-    node.start()
-    eventually(lambda: len(wirings(node)) > told)
-    assert wirings(node)[told:] == [latest]
-    assert [request["do"] for request in node.requests][-3:] == ["hello", "subscribe", "wiring"]
-
-
-def test_how_a_program_is_wired_may_be_told_before_there_is_a_node_and_is_a_copy(tmp_path):
-    with mesh.connect(tmp_path) as bus:
-        fields = {"groups": {}, "critical": ["A"]}
-        bus.report_wiring(fields)
-        fields["critical"].append("B")
-        fake = FakeNode(tmp_path).start()
-        eventually(lambda: wirings(fake) == [({}, ["A"])])
-    fake.stop()
-
-
-def test_a_wiring_that_is_refused_is_said_once_and_not_repeated(node, bus, caplog):
-    node.refuse["wiring"] = ("unknown", "unknown request 'wiring'")
-    bus.report_wiring({"groups": {}, "critical": []})
-    eventually(lambda: "unknown request 'wiring'" in caplog.text)
-    assert bus.publish("A", {}).wait(10.0).status == "accepted"
-    assert len(wirings(node)) == 1
-
-
-def test_a_wiring_that_is_no_json_is_the_callers_error(bus):
-    with pytest.raises(mesh.NotSerializable):
-        bus.report_wiring({"groups": object()})
-
-
-def test_a_closed_bus_takes_no_wiring(node):
-    bus = mesh.connect(node.data_dir)
-    bus.close()
-    with pytest.raises(mesh.BusClosed):
-        bus.report_wiring({"groups": {}, "critical": []})
 
 
 # ---- closing
