@@ -29,8 +29,9 @@ from node.links import Links, only_says_it_lives
 from node.repair import HEARSAY_S, Repair
 from node.routes import Routes
 from node.serving import Serving
-from node.spreading import VERSION_BITS, Spreading
+from node.spreading import Spreading
 from node.state import State
+from node.telling import VERSION_BITS
 from node.turn import NONSENSE, LinkKey, Turn
 from node.wanting import Wanting
 

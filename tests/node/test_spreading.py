@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mesh.requests import unpack_control
+from node.answering import ANSWER_WAIT_S
 from node.interest import Lists
 from node.link import Link
-from node.spreading import ANSWER_WAIT_S, RETELL_S
+from node.telling import RETELL_S
 from tests.node.wire import Connection, Wire
 from tests.node.workbench import Author, Bench, Program, answer, control, live, sent, values
 
@@ -320,7 +321,7 @@ def test_lists_that_come_late_over_a_connection_that_is_gone_do_not_replace_late
     town = Town(tmp_path, "pq")
     line = town.link("q", "p")
     town.subscribe("p", "A")
-    key, told = line.address, town.nodes["p"].node._neighbours.spreading._told[line.routing_id]
+    key, told = line.address, town.nodes["p"].node._neighbours.spreading._telling.told[line.routing_id]
     late = {"t": "interest", "version": told.version, "after": 0, "lists": {"p": ["A"]}, "whole": True}
     if life == "the former life":
         town.nodes["p"].restart()

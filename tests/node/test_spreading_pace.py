@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from node.spreading import ANSWER_WAIT_S, LEAVES_S, MORE_S
+from node.answering import ANSWER_WAIT_S, MORE_S
+from node.spreading import LEAVES_S
 from node.turn import Turn
 from tests.node.workbench import Bench, control, interest, sent
 

@@ -1,0 +1,158 @@
+"""Answering: what the neighbours have asked for, and when they are told who knows of it.
+
+    leaf ──interest v3──▶ node ──interest v9──▶ peer        an answer waits for those whom it speaks for
+    leaf ◀──ack v3 ────── node ◀──ack v9 ────── peer        as far as they were told, and no longer than `ANSWER_WAIT_S`
+
+An answer that could not wait for all says less, and another one with the same version follows when the rest has
+answered. What an answer says: `node.spreading`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mesh.topic import PatternSet
+from node.clock import Now
+from node.routes import Routes
+from node.state import State
+from node.telling import Telling
+from node.turn import LinkKey, Turn, rekey
+
+ANSWER_WAIT_S = 1.0
+"""How long an answer waits for the answers it depends on; the asker's own wait is longer."""
+
+MORE_S = 0.2
+"""How long who has answered waits for others, so that a leaf is not given a longer answer for each of many peers."""
+
+_NOTHING = PatternSet(())
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one link wants of us. `said`: origin → the patterns under which its streams were named to it.
+
+    `detoured`: which of these origins were named as such that are spoken for to this link alone.
+    """
+
+    version: int = 0
+    waiting: dict[LinkKey, int] = field(default_factory=dict)
+    deadline_us: int = 0
+    said: dict[str, PatternSet] = field(default_factory=dict)
+    detoured: set[str] = field(default_factory=set)
+
+    def knows(self, origins: set[str], detoured: set[str]) -> bool:
+        """Whether it has been told of all these, and of none as detoured that others may hear of, too."""
+        return origins <= self.said.keys() and self.detoured & origins <= detoured
+
+
+class Answering:
+    """One node's answers: `open` are the links that wait for one, `grown` those for which there is more to say."""
+
+    def __init__(self, state: State, routes: Routes, telling: Telling) -> None:
+        self._state = state
+        self._routes = routes
+        self._telling = telling
+        self._asked: dict[LinkKey, _Asked] = {}
+        self._more_us = 0
+        self.open: dict[LinkKey, None] = {}
+        self.grown: dict[LinkKey, None] = {}
+
+    def up(self, key: LinkKey) -> None:
+        """A link came up: it has asked for nothing."""
+        self._asked[key] = _Asked()
+        self._wait_no_more(key)
+
+    def down(self, key: LinkKey) -> None:
+        """A link is gone."""
+        self._wait_no_more(key)
+        self._asked.pop(key, None)
+
+    def moved(self, old: LinkKey, new: LinkKey) -> None:
+        """A link goes on over another connection: what the far end wants stands."""
+        rekey(self._asked, old, new)
+        is_open = old in self.open
+        self._wait_no_more(old)
+        if is_open:
+            self.open[new] = None
+
+    def _wait_no_more(self, key: LinkKey) -> None:
+        """No answer goes or comes by a connection, and what may come under its key later is another's."""
+        self.open.pop(key, None)
+        self.grown.pop(key, None)
+        for asked in self._asked.values():
+            asked.waiting.pop(key, None)
+
+    def version(self, key: LinkKey) -> int:
+        """Of the last announcement of a link that was taken."""
+        return self._asked[key].version
+
+    def ask(self, key: LinkKey, version: int, whole: bool, now: Now) -> None:
+        """A link has said what it wants: it is to be answered."""
+        asked = self._asked[key]
+        if whole:
+            asked.said = {}
+        asked.version = version
+        asked.deadline_us = now.later(ANSWER_WAIT_S)
+        self.open[key] = None
+        self.wait_for_others(key)
+
+    def wait_for_others(self, key: LinkKey) -> None:
+        """An answer to this link has to wait for those it speaks for, as far as they have not answered themselves."""
+        told, unanswered = self._telling.told, self._telling.unanswered
+        self._asked[key].waiting |= {
+            other: told[other].version for other in self._routes.bringing_to(key) if other in unanswered
+        }
+
+    def more_is_known(self, key: LinkKey) -> None:
+        """The far end of a link has answered: whom it brings may be named to others."""
+        origins, none = set(self._routes.heard.of(key)), set[str]()
+        for other in self._routes.wanting_from(key):
+            if not self._asked[other].knows(origins, none):
+                self.grown[other] = None
+
+    def tick(self, turn: Turn, hold: bool) -> None:
+        """Answer what can be answered; with `hold` nobody who waits for an answer to be whole."""
+        for key in () if hold else list(self.open):
+            asked = self._asked[key]
+            self._look_who_answered(asked)
+            if not asked.waiting or turn.now.mono_us >= asked.deadline_us:
+                del self.open[key]
+                self._answer(key, asked, turn)
+                self.grown.pop(key, None)
+        if self.grown and turn.now.mono_us >= self._more_us:
+            self._more_us = turn.now.later(MORE_S)
+            for key in [each for each in self.grown if each not in self.open]:
+                self._say_more(key, self._asked[key], turn)
+            self.grown.clear()
+
+    def _look_who_answered(self, asked: _Asked) -> None:
+        told = self._telling.told
+        asked.waiting = {other: version for other, version in asked.waiting.items() if told[other].answered < version}
+
+    def _say_more(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
+        self._look_who_answered(asked)
+        origins = self._speaks(key, asked)
+        if asked.version and not asked.knows(origins, self._routes.detours(key, origins)):
+            self._answer(key, asked, turn)
+
+    def _speaks(self, key: LinkKey, asked: _Asked) -> set[str]:
+        """The origins that know what the link wants."""
+        return {self._state.origin, *self._routes.speaks(key, asked.waiting)}
+
+    def _answer(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
+        origins, wanted = self._speaks(key, asked), self._state.interest.patterns_of(key)
+        rows = [
+            (stream.origin, stream.topic, stream.head)
+            for stream in self._state.relay.streams.values()
+            if stream.origin in origins
+            and wanted.matches(stream.topic)
+            and not asked.said.get(stream.origin, _NOTHING).matches(stream.topic)
+        ]
+        asked.said, asked.detoured = dict.fromkeys(origins, wanted), self._routes.detours(key, origins)
+        fields = {"version": asked.version, "origins": sorted(origins), "detoured": sorted(asked.detoured)}
+        turn.control_after(key, {"t": "interest_ack", **fields, "heads": rows})
+        turn.once_failed.append(lambda: self._unsaid(key, asked))
+
+    def _unsaid(self, key: LinkKey, asked: _Asked) -> None:
+        """The answer did not leave, because the turn could not be committed."""
+        self.open[key], asked.said = None, {}
