@@ -5,10 +5,9 @@
     sequences     no id is ever given to two contents (also checked as it happens, in the ledger)
     books         `node.audit` balances at every node
     links         two peers have exactly one link, a leaf as many as it should, and everybody sees everybody
-    interest      what a node believes its peers want is what their consumers want; of a peer that can never be linked
-                  with it a node hears through one neighbour, who carries
+    interest      what a node believes its peers want is what their consumers want (`tools.simulate.wishes`)
     sizes         nothing that a node keeps in memory grows while nothing happens
-    undisturbed   without faults an event crosses a link at most once, and never back to whom it came from
+    undisturbed   without faults an event goes the shortest way (`tools.simulate.crossings`)
     forgotten     who is gone is forgotten by everybody, and nobody who comes back brings it back
 
 Each raises `Violated` with what it is about.
@@ -26,13 +25,14 @@ from mesh.records import records
 from mesh.topic import check_pattern
 from node.audit import audit, consumer_balance, letter_counts
 from node.dialling import LEAF_LINKS
-from node.interest import Lists
 from node.peer_rows import peer_rows
 from tools.simulate.actors import Consumer
+from tools.simulate.crossings import Crossings
 from tools.simulate.ledger import Id, Ledger, Publication, Violated, Wanted
 from tools.simulate.machine import Machine
 from tools.simulate.network import Network
 from tools.simulate.sizes import sizes_of
+from tools.simulate.wishes import Wishes
 
 Sizes = dict[tuple[str, str], int]
 """(machine, place) → how many"""
@@ -52,24 +52,12 @@ class Oracle:
         self._consumers = consumers
         self._ledger = ledger
         self._network = network
-        self._crossed: Counter[tuple[str, str, Id]] = Counter()
-        self._brought: dict[tuple[str, Id], str] = {}
+        self._crossings = Crossings(network)
+        self._wishes = Wishes(machines, ledger, network)
 
     def watch(self) -> None:
         """Note from now on which event crosses which link, and who brought it first."""
-        self._network.taps.append(self._crossing)
-        self._network.arrivals.append(self._bringing)
-
-    def _crossing(self, source: str, target: str, data: bytes) -> None:
-        for id_ in _ids(data):
-            self._crossed[source, target, id_] += 1
-            if target in (self._brought.get((source, id_)), id_[0].rpartition(".")[0]):
-                text = "/".join(map(str, id_))
-                raise Violated("an event does not go back", f"{text} went back from {source} to {target}", text)
-
-    def _bringing(self, source: str, target: str, data: bytes) -> None:
-        for id_ in _ids(data):
-            self._brought.setdefault((target, id_), source)
+        self._crossings.watch()
 
     # ── when all has come to rest ────────────────────────────────────────────────────────────────────────────────────
 
@@ -95,9 +83,9 @@ class Oracle:
         self._books()
         self._delivered()
         self._once()
-        self._interest()
+        self._wishes.hold()
         if undisturbed:
-            self._crossed_once()
+            self._crossings.once()
 
     def _delivered(self) -> None:
         for wanted, publication in self._missing():
@@ -197,72 +185,6 @@ class Oracle:
             if wrong:
                 raise Violated("everybody sees everybody", f"{name} sees {wrong}", name, *wrong)
 
-    def _interest(self) -> None:
-        for name, machine in self._machines.items():
-            mine, wanted = sorted(machine.node.state.interest.patterns), sorted(self._wanted_at(name))
-            if mine != wanted:
-                raise Violated("interest is what consumers want", f"{name} wants {mine}, its consumers {wanted}", name)
-            believed: dict[str, Lists] = {}
-            for key, link in machine.node.links.links.items():
-                if link.state == "up":
-                    believed[link.name] = machine.node.state.interest.of(key)
-                elif machine.node.state.interest.of(key):
-                    raise Violated("interest is what consumers want", f"{name} believes of a link that is down", name)
-            self._beliefs(name, believed)
-
-    def _beliefs(self, name: str, believed: dict[str, Lists]) -> None:
-        """What one node believes of its neighbours, by their names."""
-        wanted = {teller: self._told(teller, name) for teller in believed}
-        for other in self._walled_from(name):
-            carriers = self._asked_to_carry(other, name)
-            if len(carriers) != 1:
-                raise Violated("one neighbour carries", f"{name} is carried for {other} by {carriers}", name, other)
-            wanted[carriers[0]] |= self._lists_of({other, *self._leaves_of(other)} - {name})
-        for teller, lists in believed.items():
-            if lists != wanted[teller]:
-                raise Violated(
-                    "interest is what consumers want",
-                    f"{name} believes of {teller} {lists}, it is {wanted[teller]}",
-                    name,
-                    teller,
-                )
-
-    def _asked_to_carry(self, asker: str, member: str) -> list[str]:
-        """The neighbours that a node has asked to bring it what comes from a member."""
-        links, carry = self._machines[asker].node.links.links, self._machines[asker].node._neighbours.spreading.carry
-        return [links[key].name for key, asked in carry.items() if member in asked]
-
-    def _walled_from(self, name: str) -> list[str]:
-        """The peers that a peer can never be linked with."""
-        return [other for other in self._machines if self._network.walled(name, other)]
-
-    def _told(self, teller: str, to: str) -> Lists:
-        """What one neighbour is to believe of another: what it wants, and its leaves; a leaf hears it all as one."""
-        if self._machines[to].hidden:
-            everybody = {pattern for name in self._machines if name != to for pattern in self._wanted_at(name)}
-            return {teller: tuple(sorted(everybody))} if everybody else {}
-        behind = self._leaves_of(teller) if not self._machines[teller].hidden else set()
-        return self._lists_of({teller, *behind} - {to})
-
-    def _lists_of(self, names: set[str]) -> Lists:
-        lists = {name: tuple(sorted(self._wanted_at(name))) for name in names}
-        return {name: patterns for name, patterns in lists.items() if patterns}
-
-    def _leaves_of(self, name: str) -> set[str]:
-        links = self._machines[name].node.links.links.values()
-        return {link.name for link in links if link.state == "up" and self._machines[link.name].hidden}
-
-    def _wanted_at(self, name: str) -> set[str]:
-        return {each.pattern for each in self._ledger.consumers.values() if each.machine == name and not each.gone}
-
-    def _crossed_once(self) -> None:
-        for (source, target, id_), count in self._crossed.items():
-            if count > 1:
-                text = "/".join(map(str, id_))
-                raise Violated(
-                    "an event crosses a link once", f"{text} went {count} times from {source} to {target}", text
-                )
-
     # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def sizes(self) -> Sizes:
@@ -277,12 +199,12 @@ class Oracle:
         for (name, place), size in after[-1].items():
             most = max(each.get((name, place), 0) for each in before)
             least = min(each.get((name, place), 0) for each in after)
-            if least > most and least > most + len(self._walled_from(name)):
+            if least > most and least > most + len(self._wishes.walled_from(name)):
                 raise Violated("nothing grows while nothing happens", f"{name}: {place} from {most} to {size}", name)
 
     def nobody_wants(self, forwarded: int) -> None:
         """After the last unsubscribe nothing is forwarded."""
-        self._interest()
+        self._wishes.hold()
         more = self._network.counts["frames"] - forwarded
         if more:
             raise Violated("nothing is forwarded that nobody wants", f"{more} frames after the last unsubscribe")
@@ -294,11 +216,3 @@ class Oracle:
             gone = machine.node.membership.members.rows.keys() - origins
             if gone and name != away:
                 raise Violated("who is forgotten stays forgotten", f"{name} has {sorted(gone)} in its table", *gone)
-
-
-def _ids(data: bytes) -> list[Id]:
-    """The events in a message of a link; control has none."""
-    if data[:1] == b"\x00":
-        return []
-    frame = decode(data)
-    return [(frame.origin, frame.topic, sequence) for sequence in range(frame.sequence, frame.last + 1)]
