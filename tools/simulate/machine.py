@@ -129,9 +129,9 @@ class Machine:
         self.world.at(self._stalled_until_us, self._resumed)
 
     def _resumed(self) -> None:
-        for line in self.ports.lines:
+        for line in self.ports.local.lines:
             if line.there is None:
-                self.ports.tell(line, True)
+                self.ports.local.tell(line, True)
 
     def lose_disk(self) -> None:
         """Its database is gone; the next start begins with an empty one."""
@@ -164,9 +164,9 @@ class Machine:
         if not self.alive:
             self._waiting[line] = None
             return
-        self.ports.attach(line)
+        self.ports.local.attach(line)
         if not self.stalled:
-            self.ports.tell(line, True)
+            self.ports.local.tell(line, True)
 
     # ── the turn ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

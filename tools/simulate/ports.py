@@ -1,7 +1,7 @@
 """Ports: the simulated sockets of one start of a node, with the queues and events of `node.sockets`.
 
     pipes ── messages, connected, fallen ─▶ ┌ Ports ┐ ── drain ─▶ Inbox      the node's turn
-    lines ── frames, requests, filters ───▶ └───────┘ ◀─ send ── Turn
+    programs (`tools.simulate.local_ports`) └───────┘ ◀─ send ── Turn
 
 They end with their process: what is still under way to them arrives nowhere.
 """
@@ -16,11 +16,9 @@ from node.inbox import Inbox, LinkEvent
 from node.link_queues import LinkQueues
 from node.turn import LinkKey, Turn
 from tools.simulate.connection import Pipe
-from tools.simulate.line import LOCAL_US, Line
+from tools.simulate.local_ports import DRAIN, LocalPorts
 from tools.simulate.world import World
 
-DRAIN = 512
-"""Messages taken from one kind of socket in one turn."""
 LINK_QUEUE_BYTES = 1 << 20
 _CLOSED = "the connection was closed"
 
@@ -31,10 +29,7 @@ class Ports:
     def __init__(self, name: str, world: World, draw: Random, wake: Callable[[int], object]) -> None:
         self.name = name
         self.open = True
-        self.frames: list[bytes] = []
-        self.subscriptions: list[bytes] = []
-        self.requests: list[list[bytes]] = []
-        self.lines: dict[Line, None] = {}
+        self.local = LocalPorts(world, wake)
         self.dialled: set[str] = set()
         self._world = world
         self._draw = draw
@@ -47,8 +42,7 @@ class Ports:
     def close(self) -> None:
         """The process has ended."""
         self.open = False
-        for line in list(self.lines):
-            self.tell(line, False)
+        self.local.close()
 
     # ── links ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,35 +83,12 @@ class Ports:
         self._events.append(event)
         self._wake(self._world.now_us)
 
-    # ── lines ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def attach(self, line: Line) -> None:
-        """A program's sockets have connected: their filters come first."""
-        self.lines[line] = None
-        line.desk = self
-        self.subscriptions += [b"\x01" + prefix for prefix in line.out.prefixes]
-        self.wake_local()
-
-    def detach(self, line: Line) -> None:
-        """A program has closed its sockets, or died."""
-        self.lines.pop(line, None)
-        self.subscriptions += [b"\x00" + prefix for prefix in line.out.prefixes]
-        self.wake_local()
-
-    def tell(self, line: Line, there: bool) -> None:
-        """Let a program know that the node is there, or gone."""
-        self._world.at(self._world.now_us + LOCAL_US, lambda: line.answer(there))
-
-    def wake_local(self) -> None:
-        """A program has sent something."""
-        self._wake(self._world.now_us + LOCAL_US)
-
     # ── a turn ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def more(self) -> bool:
         """Whether something waits for the next turn already."""
-        return bool(self._links or self.frames or self.requests or self.subscriptions)
+        return bool(self._links) or self.local.more
 
     @property
     def blocked(self) -> list[LinkKey]:
@@ -137,23 +108,17 @@ class Ports:
             links.append((pipe.key, data))
         self._queues.flush()
         events = self._events + [(link, "dropped", str(count)) for link, count in self._queues.dropped()]
-        inbox = Inbox(self.frames[:DRAIN], self.subscriptions, self.requests, links, events)
-        self.frames, self.subscriptions, self.requests, self._events = self.frames[DRAIN:], [], [], []
-        return inbox
+        self._events = []
+        return Inbox(*self.local.drain(), links, events)
 
     def send(self, turn: Turn) -> None:
         """Carry out a committed turn."""
-        for parts in (*turn.passing_out, *turn.out):
-            for line in self.lines:
-                line.publish(parts)
+        self.local.send(turn)
         for link, put_bytes in turn.took:
             self._queues.took(link, put_bytes)
         for link, data in in_order((*turn.passing_links, *turn.links, *turn.closing_links)):
             self._queues.send(link, data)
-        for request, parts in turn.replies:
-            for line in self.lines:
-                if line.client == request.client:
-                    line.reply(parts)
+        self.local.reply(turn)
 
     def _try(self, link: LinkKey, data: bytes) -> bool:
         """Hand a message to the link's socket; False when it is full, or a dialled one has no connection."""
