@@ -34,6 +34,11 @@ def consumer(node):
     return row
 
 
+def attached(node):
+    """Whether the consumer is there; its program says that it is ready before it subscribes."""
+    return [row["state"] for row in ask(node, "consumers")["rows"]] == ["attached"]
+
+
 def dies(program, node, lag):
     """Let a program die of the event it has in hand, once all but `lag` events are settled; returns what it said."""
     (dying,) = program.expect("dying")
@@ -89,7 +94,7 @@ def test_the_fourth_start_gets_past_the_event_that_killed_three_and_a_mended_pro
 
     survivor.end()
     mended = start(cluster, node, **options | {"poison": []})
-    eventually(lambda: consumer(node)["state"] == "attached")
+    eventually(lambda: attached(node))
     assert ask(node, "dlq.retry", ids=[letter["id"]])["refused"] == []
     mended.expect("handled")
     eventually(lambda: ask(node, "dlq.list")["rows"] == [])
@@ -101,7 +106,7 @@ def test_a_redelivery_that_kills_the_process_is_one_more_failed_attempt(cluster)
     node = cluster.node("a")
     options = {"first": "fail", "options": {"attempts": 3, "backoff": [0.0, 0.0]}}
     first = start(cluster, node, **options)
-    eventually(lambda: consumer(node)["state"] == "attached")
+    eventually(lambda: attached(node))
     ids = publish(node, range(POISON + 1))
     assert dies(first, node, 0) == (ids[POISON], 2)
     (letter,) = ask(node, "dlq.list")["rows"]
@@ -120,6 +125,7 @@ def test_a_consumer_that_is_killed_between_two_events_blames_none(cluster):
     ids = publish(node, range(POISON))
     for _ in range(4):
         program = start(cluster, node, options=DURABLE)
+        eventually(lambda: attached(node))
         eventually(lambda: consumer(node)["lag"] == 0)
         program.kill()
         eventually(lambda: consumer(node)["state"] == "detached")
