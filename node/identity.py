@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mesh.errors import ConfigurationError, DataDirectoryInUse
+from node.database import Durability
 from node.originals import Original
-from node.store import Durability, Store
+from node.store import Store
 from node.table_reader import TableReader
 
 _FORMER_MAX = 16

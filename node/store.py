@@ -1,20 +1,15 @@
-"""The store: the node's SQLite file, and the only module that imports apsw.
+"""The store: the node's SQLite file. With `node.database`, which opens it, the only module that imports apsw.
 
     Changes ─▶ commit: BEGIN … every row of the turn … COMMIT (fsync) ─▶ returns: it is on disk
     questions ─▶ small reads by key or range, each one statement with a name and a sentence
 
-WAL with `synchronous=FULL`: in simulated power cuts NORMAL lost up to 791 acknowledged rows, FULL none. Both pragmas
-are set and read back, because builds of SQLite differ in their defaults. With `durability = "os"` the WAL is not synced
-at every commit; after an unclean stop such a node takes a new generation, so that a sequence it may have given out is
-never used twice. What that rests on, `meta`, is synced always, and the sync takes everything before it along.
-
-A database that is not ours (`application_id`) or newer than this code (`user_version`) is refused untouched: it is
-looked at through a connection that writes nothing. One that is damaged is left as it is too: opening writes nothing,
-not even to claim room, before the first transaction; and where a start fails, the write-ahead log is not folded.
+With `durability = "os"` the WAL is not synced at every commit; after an unclean stop such a node takes a new
+generation, so that a sequence it may have given out is never used twice. What that rests on, `meta`, is synced always,
+and the sync takes everything before it along.
 
 The log is folded into the file before it is 8 MB long: in idle moments, or from 4 MB on by a thread of its own with a
 connection of its own (`fold_beside`, `node.folding`), or, where neither has come in time, by the commit that finds it
-so long.
+so long. Where a start fails it is not folded, so that the file stays as it was found.
 
 Room for a commit is claimed from the file system before it is written (`node.room`), so that a full disk still takes
 what frees some.
@@ -25,33 +20,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from ctypes import addressof, c_int, c_int64
+from ctypes import c_int, c_int64
 from errno import ENOSPC
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any
 
 import apsw
 
 from mesh.errors import ConfigurationError, MeshError
 from node.changes import Changes
+from node.database import PAGE_BYTES, SYNCHRONOUS, Durability, configure, file_control, fill, look, use_wal
 from node.folding import Folding
 from node.room import CHUNK_BYTES, Room
 from node.writes import ROWS, WRITE
 
-APPLICATION_ID = 0x4D455348  # "MESH"
-SCHEMA_VERSION = 1
-_BUSY_MS = 250
-"""A foreign lock (somebody's sqlite3 shell) stops the turn for this long; after that it counts as trouble."""
-_PAGE_BYTES = 8 << 10
-"""Of a new file; one that is there keeps its pages, 4 KB before this was set, and everything works with either.
-
-Every page is written twice and checksummed, with a handful of system calls. Measured as processor time of a node, with
-pages of 4, 8 and 16 KB: 39, 34 and 31 µs for a document of 8 KB, 2.54, 2.43 and 2.41 for an event in a burst, 21, 17
-and 19 for one that is a row of its own. A commit of one small event writes five pages, whatever they hold: 0.12, 0.13
-and 0.15 ms.
-"""
 _WAL_BYTES = 8 << 20
 """How long the write-ahead log may get. A commit that finds it so long folds it and takes 1-6 ms instead of 0.15."""
 _FOLD_BESIDE = 0.5, 0.9
@@ -61,16 +43,11 @@ _FOLD_AGAIN = 0.2
 so nearly always, and a third of this took a tenth of the median's time."""
 _FOLD_COMMITS = 50
 """Commits after which an idle moment is used to fold the log."""
-_ROW_BYTES = _PAGE_BYTES // 2
+_ROW_BYTES = PAGE_BYTES // 2
 """What a row takes at most beside what is counted: index entries and the unused end of its last page."""
-_WAL_BYTES_KEPT = 64 << 20
-_SYNCHRONOUS = {"full": 2, "os": 1}
-
 _NO_SQL_VALUE = (OverflowError, TypeError, ValueError)
 """What apsw raises for a value that the database cannot hold."""
 _WRONG_ROWS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.BindingsError)
-
-Durability = Literal["full", "os"]
 
 
 class StoreError(MeshError):
@@ -93,7 +70,7 @@ class Store:
 
     def __init__(self, path: str | Path, durability: Durability = "full", vfs: str | None = None) -> None:
         self.path = str(path)
-        self._synchronous = _SYNCHRONOUS[durability]
+        self._synchronous = SYNCHRONOUS[durability]
         self._vfs = vfs
         self._begun = False
         self._room = Room(self.path)
@@ -103,7 +80,7 @@ class Store:
         self._folds = threading.Lock()
         self._shortened = False
         try:
-            self._look(vfs)
+            look(self.path, vfs)
             self._db = apsw.Connection(self.path, vfs=vfs)
             try:
                 self._prepare()
@@ -117,65 +94,21 @@ class Store:
         except apsw.Error as error:
             raise _store_error(error) from error
 
-    def _look(self, vfs: str | None) -> None:
-        """Check whose database it is, writing nothing and leaving nothing beside it.
-
-        After a crash the file alone says nothing: only with its journal, which any opening plays back, is it whole.
-        """
-        if any(Path(self.path + journal).exists() for journal in ("-journal", "-wal")):
-            return
-        name = f"file:{quote(self.path)}?immutable=1"
-        try:
-            db = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=vfs)
-        except apsw.CantOpenError:
-            return  # there is none yet
-        try:
-            self._check(db)
-        finally:
-            db.close()
-
-    def _check(self, db: apsw.Connection) -> bool:
-        """Whether the database is still empty; raises `ConfigurationError` when it is somebody else's, or too new."""
-        application, version = db.pragma("application_id"), db.pragma("user_version")
-        empty = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]  # type: ignore[index]
-        if not empty and application != APPLICATION_ID:
-            raise ConfigurationError(f"{self.path} belongs to another program; choose another --data-dir")
-        if version > SCHEMA_VERSION:
-            raise ConfigurationError(
-                f"{self.path} was written by a newer meshbus (schema {version}, this one knows {SCHEMA_VERSION}); "
-                "upgrade"
-            )
-        return empty
-
     def _prepare(self) -> None:
-        db, wanted = self._db, self._synchronous
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        db.set_busy_timeout(_BUSY_MS)
-        empty = self._check(db)
-        if empty:
-            db.pragma("page_size", _PAGE_BYTES)
-            db.pragma("auto_vacuum", 2)
-        db.pragma("synchronous", wanted)
+        empty = configure(self._db, self.path, self._synchronous)
         self._full = _WAL_BYTES // self._number("page_size")
-        db.set_wal_hook(self._grown)
-        db.pragma("journal_size_limit", _WAL_BYTES_KEPT)
-        if db.pragma("synchronous") != wanted:
-            raise ConfigurationError(f"{self.path}: this SQLite does not take synchronous={wanted}")
+        self._db.set_wal_hook(self._grown)
         if empty:
             self._create()
 
     def _begin(self) -> None:
         """Before the first transaction: what changes the file, and is not done to one that cannot be read."""
-        self._use_wal()
+        use_wal(self._db, self.path)
         self._use_chunks()
         self._begun = True
 
-    def _use_wal(self) -> None:
-        if self._db.pragma("journal_mode", "wal") not in ("wal", "memory"):
-            raise ConfigurationError(f"{self.path}: this SQLite does not take journal_mode=wal")
-
     def _use_chunks(self) -> None:
-        _file_control(self._db, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(CHUNK_BYTES))
+        file_control(self._db, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(CHUNK_BYTES))
         if self._vfs is None:
             self._room.open()
         with suppress(apsw.FullError):  # nothing can be claimed: the next commit says so
@@ -183,12 +116,9 @@ class Store:
 
     def _create(self) -> None:
         self._begun = True
-        self._use_wal()
+        use_wal(self._db, self.path)
         with self._transaction():
-            for _ in self._db.execute(files("node").joinpath("schema.sql").read_text()):
-                pass
-            self._db.pragma("application_id", APPLICATION_ID)
-            self._db.pragma("user_version", SCHEMA_VERSION)
+            fill(self._db)
         self._use_chunks()
 
     def size_bytes(self) -> int:
@@ -227,9 +157,9 @@ class Store:
         """From now on a thread folds the log while turns go on; `tidy` is to be called behind each of them."""
         beside = apsw.Connection(self.path, vfs=self._vfs)
         beside.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        beside.pragma("synchronous", _SYNCHRONOUS["full"])
+        beside.pragma("synchronous", SYNCHRONOUS["full"])
         list(beside.execute("SELECT count(*) FROM sqlite_schema"))  # what was never read is never folded
-        _file_control(beside, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(CHUNK_BYTES))
+        file_control(beside, apsw.SQLITE_FCNTL_CHUNK_SIZE, c_int(CHUNK_BYTES))
         self._beside = beside
         self._folding = Folding(self._fold_beside)
 
@@ -281,10 +211,10 @@ class Store:
         """
         end = self._room.claim(end)
         try:
-            _file_control(self._db, apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(end))
+            file_control(self._db, apsw.SQLITE_FCNTL_SIZE_HINT, c_int64(end))
         except apsw.IOError as error:
             reason = c_int()
-            _file_control(self._db, apsw.SQLITE_FCNTL_LAST_ERRNO, reason)
+            file_control(self._db, apsw.SQLITE_FCNTL_LAST_ERRNO, reason)
             if reason.value != ENOSPC:
                 raise
             raise apsw.FullError("database or disk is full") from error
@@ -351,16 +281,12 @@ class Store:
 
     def write_meta(self, values: dict[str, str]) -> None:
         """Set keys of `meta`. They and everything committed before are synced when this returns, however durable."""
-        self._number(f"synchronous = {_SYNCHRONOUS['full']}")
+        self._number(f"synchronous = {SYNCHRONOUS['full']}")
         try:
             with self._transaction():
                 self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
         finally:
             self._number(f"synchronous = {self._synchronous}")
-
-
-def _file_control(db: apsw.Connection, operation: int, value: c_int | c_int64) -> None:
-    db.file_control("main", operation, addressof(value))
 
 
 def _store_error(error: Exception) -> StoreError:

@@ -27,9 +27,10 @@ from mesh.requests import POSITION, Json, session_topic, unpack_control
 from node.audit import audit
 from node.changes import Changes
 from node.clock import Now
+from node.database import Durability
 from node.identity import begin_life, identify
 from node.retention import Limits
-from node.store import Durability, Store
+from node.store import Store
 from node.table_reader import TableReader
 from node.turn import Turn
 from tests.node.workbench import START, Author, Bench, Program, directed, failure

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigurationError, DataDirectoryInUse
+from node.database import Durability
 from node.identity import DataDirectory, Identity, Progress, begin_life, identify, sign_off
-from node.store import Durability, Store
+from node.store import Store
 
 
 @contextmanager

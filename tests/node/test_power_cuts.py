@@ -14,8 +14,8 @@ from random import Random
 
 import pytest
 
+from node.database import Durability
 from node.identity import sign_off
-from node.store import Durability
 from tests.node.lives import Life, World
 from tests.node.power_cut import Disk
 from tests.node.workbench import Author, Bench, directed

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 import pytest
 
-from mesh.errors import ConfigurationError
 from node.changes import Books, Changes, LetterRow, LogRow
 from node.folding import Folding
 from node.letter_reader import LetterReader
 from node.log_reader import LogReader
-from node.store import APPLICATION_ID, SCHEMA_VERSION, Store, StoreError
+from node.store import Store, StoreError
 from node.table_reader import TableReader
 
 BOOKS = Books("c", "A", True, "{}", 7, 4, 2, 1, 1, 0, 99)
@@ -47,16 +45,6 @@ def counts(path: Path) -> dict[str, int]:
 
 
 # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("os", 1)])
-def test_the_pragmas_that_durability_rests_on_are_in_force(tmp_path: Path, durability: str, synchronous: int) -> None:
-    store = Store(tmp_path / "mesh.db", durability)  # type: ignore[arg-type]
-    read = {name: next(store.rows(f"PRAGMA {name}"))[0] for name in ("synchronous", "journal_mode", "auto_vacuum")}
-    assert read == {"synchronous": synchronous, "journal_mode": "wal", "auto_vacuum": 2}
-    assert next(store.rows("PRAGMA application_id"))[0] == APPLICATION_ID == int.from_bytes(b"MESH", "big")
-    assert next(store.rows("PRAGMA user_version"))[0] == SCHEMA_VERSION
-    store.close()
 
 
 def test_a_store_is_found_again_as_it_was_left(tmp_path: Path) -> None:
@@ -178,38 +166,6 @@ def test_what_a_fold_beside_a_commit_has_cut_off_the_file_is_claimed_again(tmp_p
     store.close()
 
 
-def make_foreign(path: Path) -> None:
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE theirs (x)")
-    db.close()
-
-
-def make_newer(path: Path) -> None:
-    Store(path).close()
-    with sqlite3.connect(path) as db:
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    db.close()
-
-
-def make_text(path: Path) -> None:
-    path.write_bytes(b"these are my notes, and no database at all\n" * 100)
-
-
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [(make_foreign, "another program"), (make_newer, "newer meshbus"), (make_text, "not a database")],
-)
-def test_a_file_that_is_not_ours_is_refused_and_stays_as_it_was(tmp_path: Path, make: object, says: str) -> None:
-    path = tmp_path / "mesh.db"
-    make(path)  # type: ignore[operator]
-    before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match=says) as refusal:
-        Store(path)
-    assert str(path) in str(refusal.value)
-    assert path.read_bytes() == before
-    assert [each.name for each in tmp_path.iterdir()] == ["mesh.db"]
-
-
 def test_a_place_where_no_file_can_be_is_an_error_with_sqlites_word(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="CantOpen") as refusal:
         Store(tmp_path / "no" / "such" / "directory.db")
@@ -275,7 +231,7 @@ def test_a_full_disk_is_an_error_with_sqlites_word_and_room_mends_it(tmp_path: P
 
 
 def test_another_writer_is_waited_for_and_then_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.store._BUSY_MS", 10)
+    monkeypatch.setattr("node.database.BUSY_MS", 10)
     store = Store(tmp_path / "mesh.db")
     other = apsw.Connection(str(tmp_path / "mesh.db"))
     other.execute("BEGIN IMMEDIATE")
@@ -330,7 +286,7 @@ def test_a_new_file_has_large_pages_and_one_that_is_there_keeps_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as formerly:
-        formerly.setattr("node.store._PAGE_BYTES", 4096)
+        formerly.setattr("node.database.PAGE_BYTES", 4096)
         Store(tmp_path / "old.db").close()
     for name, page_bytes in [("old.db", 4096), ("new.db", 8192)]:
         store = Store(tmp_path / name)

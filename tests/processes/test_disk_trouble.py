@@ -24,8 +24,9 @@ import pytest
 import mesh
 import node.agent
 from mesh.node_process import NodeProcess
+from node.database import APPLICATION_ID
 from node.embedded import EmbeddedNode
-from node.store import APPLICATION_ID, Store
+from node.store import Store
 from tests.conditions import elapsed, eventually
 from tests.node.power_cut import Disk
 from tests.processes.cluster import ROOT, ask, log_of
