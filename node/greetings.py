@@ -159,7 +159,8 @@ class Greetings:
         turn.control(holder.key, {"t": "rival", **told})
         twin = found is Verdict.TWIN
         refusal = same_origin(holder.origin) if twin else same_name(holder.name, told["origin"], holder.origin)
-        return self._refuse(key, link, refusal, message, turn)
+        asks = [] if twin else [Heard("asks", link or Link(key, ""), message)]
+        return [*self._refuse(key, link, refusal, message, turn), *asks]
 
     def _yield(self, holder: Link, message: Greeting, turn: Turn) -> list[Heard]:
         """Who holds a name gives way to an elder one: none of its connections is used any more, the spares first."""

@@ -140,9 +140,10 @@ def same_life(one: Link, other: Link) -> bool:
 
 
 class Heard(NamedTuple):
-    """A control message that concerns others than the link itself: one of `TALK`, or `up`, `down` or `moved`.
+    """A control message that concerns others than the link itself: one of `TALK`, or what happened to a link.
 
-    `moved`: the link goes on over the connection `link`; `from` in its fields is the key of the one before.
+    That is `up`, `down`, `moved`: the link goes on over the connection `link`, and `from` in its fields is the key of
+    the one before; `asks`: a node is refused for its name, and the fields are its greeting.
     """
 
     kind: str

@@ -31,7 +31,7 @@ from node.clock import Now
 from node.connections import Connections
 from node.greetings import Greetings
 from node.heartbeats import Heartbeats
-from node.link import TALK, Heard, Identity, Link, Talk
+from node.link import NAMED, TALK, Heard, Identity, Link, Talk
 from node.turn import CONTROL, LinkKey, Turn
 
 _SETTLED_S = 3.0
@@ -168,8 +168,14 @@ class Links:
             return self._pinged(link, message, turn)
         if kind == "pong":
             self._measure(link, message, turn.now)
-        through = self._connections.through(link, TALK.get(str(kind)) is Talk.CHANGES) if kind in TALK else None
+        through = self._speaks_for(link, str(kind)) if kind in TALK else None
         return [Heard(str(kind), through, message)] if through is not None else []
+
+    def _speaks_for(self, link: Link, kind: str) -> Link | None:
+        """For which link a kind of talk over a connection counts. Who refuses a name may say how its node is held."""
+        if kind == "members" and link.refused in NAMED:
+            return link
+        return self._connections.through(link, TALK[kind] is Talk.CHANGES)
 
     def _pinged(self, link: Link, message: dict[str, Any], turn: Turn) -> list[Heard]:
         if link.state == "down" and not link.dialled and not link.left:

@@ -15,7 +15,7 @@ same.
 
 Rows are kept by origin, not by name: a node that lost its disk is another member with the name of the former one. When
 it is linked and its former self is not, the former one is dead and shown no more. Two that both live are rivals: who
-has a link to both keeps the elder (`node.rivals`) and does not call the other dead.
+has a link to both keeps the elder, and calls the other dead only when that asks no more to be let in (`node.rivals`).
 
 Suspicion stays at home: every node doubts for itself. A death is told, because who has no link to the member could not
 know it; and a member that hears of its own raises its incarnation.
@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from node.link import Role
-from node.rivals import Claim, prevails
+from node.rivals import ASKS_WITHIN_S, Claim, prevails
 from node.suspicion import Knobs, verdict
 
 MEMBERS_MAX = 1024
@@ -73,7 +73,7 @@ class Fact(NamedTuple):
 
 @dataclass(slots=True)
 class Member:
-    """A row. Moments in microseconds of the monotonic clock; `heard_us` is None as long as it was never linked here.
+    """A row. Moments in microseconds of the monotonic clock; `heard_us` is None as long as it never spoke here.
 
     `learned_us`: when a later word of its own came here, by whatever way. `watched`: nobody else is known to have got
     that word over a link, so its silence is for this node to judge. `began_us`: when its process began, if that was
@@ -208,6 +208,13 @@ class Members:
             row.linked, row.reason, row.yields = False, reason, yields
             row.watched = row.watched and not yields
 
+    def asked(self, fact: Fact, now_us: int, began_us: int | None = None) -> None:
+        """A member that is refused, for another has its name, asks again: it is there, and this node its witness."""
+        self.learn(fact, now_us, began_us=began_us)
+        row = self.rows.get(fact.origin)
+        if row is not None and not row.linked:
+            row.yields, row.watched, row.heard_us = True, True, now_us
+
     def left(self, origin: str, now_us: int) -> None:
         """The member said goodbye."""
         row = self.rows.get(origin)
@@ -234,7 +241,8 @@ class Members:
                 if now_us - row.gone_us > self.limits.forget_after_us:
                     self._bury(origin, now_us)
             elif self._overdue(row, now_us):
-                self._died(row, now_us, row.reason or "not heard any more")
+                asks_no_more = "it was refused for its name, and asks no more"
+                self._died(row, now_us, asks_no_more if row.yields else row.reason or "not heard any more")
         for origin in [each for each, (_, until_us) in self._tombstones.items() if until_us <= now_us]:
             del self._tombstones[origin]
 
@@ -243,7 +251,8 @@ class Members:
             return False
         if not row.watched or row.heard_us is None:
             return now_us - max(row.learned_us, self._pardon_us) > self.limits.forget_after_us
-        return verdict(self.limits, False, self._silent_us(row.heard_us, now_us)) == "dead"
+        pause_us = int(ASKS_WITHIN_S * 1e6) if row.yields else 0
+        return verdict(self.limits, False, self._silent_us(row.heard_us, now_us) - pause_us) == "dead"
 
     def _silent_us(self, heard_us: int, now_us: int) -> int:
         return now_us - max(heard_us, self._pardon_us)
@@ -266,7 +275,7 @@ class Members:
             return verdict(self.limits, True, self._silent_us(row.heard_us, now_us))
         if row.fact.status != "here":
             return row.fact.status
-        return "suspect" if row.watched else "known"
+        return "suspect" if row.watched and not row.yields else "known"
 
     def outranks(self, row: Member, origin: str) -> bool:
         """Whether a member, as far as is known, keeps the name that it has together with another."""

@@ -30,6 +30,7 @@ from node.gossip import Gossip
 from node.link import NAMED, Heard, Link
 from node.links import Links
 from node.members import Fact, Member, Members
+from node.rivals import Greeting, claim_of
 from node.state import State
 from node.suspicion import Knobs
 from node.turn import Turn
@@ -97,6 +98,8 @@ class Membership:
             self.divergence.moved(fields["from"], link.key)
         elif kind == "rival":
             self._rival(fields, link.name, turn)
+        elif kind == "asks":
+            self._asked(link, fields, turn)
         elif kind == "twin":
             self.divergence.suspect(str(fields.get("reason", ""))[:300], turn)
 
@@ -123,6 +126,16 @@ class Membership:
             self.members.unlinked(link.origin, link.reason, bool(link.objected) and link.refused in NAMED)
         if self._links.me.role == "leaf":
             self._say_here(turn)
+
+    def _asked(self, link: Link, greeting: Greeting, turn: Turn) -> None:
+        """A member is refused for its name. No link tells it that it is held for dead, so it is told here."""
+        claim, row = claim_of(greeting, turn.now.mono_us), self.members.rows.get(greeting["origin"])
+        if row is not None:
+            said = row.fact._replace(incarnation=claim.incarnation, status="here", life=claim.life)
+            said = said._replace(sequence=int(greeting.get("sequence", 0)))
+            self.members.asked(said, turn.now.mono_us, claim.began_us)
+            if row.fact.status != "here":
+                turn.control(link.key, self._gossip.about(row, turn.now.mono_us))
 
     def _say_here(self, turn: Turn) -> None:
         """A later word of this node: it is there, whoever may have lost sight of it."""

@@ -5,7 +5,8 @@
               └─▶ links without a name: nobody has answered there, or it was refused
 
 A member without a link is shown too, and why: what is not there is what an operator looks for. The former self of a
-node that came back under a new generation is not shown beside it, nor is a spare connection beside its link.
+node that came back under a new generation is not shown beside it, nor one that was refused for its name and has
+stopped, nor is a spare connection beside its link.
 """
 
 from __future__ import annotations

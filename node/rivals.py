@@ -23,6 +23,13 @@ and is a rival like any other then.
 A greeting alone proves nothing: it may have been read late. While somebody is asked (a ping, whose answer names the
 life) the greeting is held. A connection whose far end has died says so at once when something is sent; only a machine
 that vanished costs a restarted node the whole wait.
+
+Who is refused lives on, and is shown beside the one that keeps the name, for an operator has to rename one of them. It
+asks again and again, and that is how it is known to live: no link is there to tell. When it asks no more, nothing is
+left to be done about it, and a row that says "rename one" for another hour would send an operator after a node that is
+switched off. So whoever was asked calls it dead, and it is shown no more, as a former self is not; its rival says no
+more that there are two. Who never was asked (the other cannot dial it) knows nothing and calls nobody dead. If one who
+is called dead asks somewhere else, it is told so there, and contradicts as any member does.
 """
 
 from __future__ import annotations
@@ -39,6 +46,8 @@ ANSWER_S = 2.0
 to come again."""
 HELD_MS = 20
 """How long a turn may wait while a greeting is held."""
+ASKS_WITHIN_S = 45.0
+"""Who is refused asks again so soon: every 2 s, but after a pause of up to 30 s where it gave the connection up."""
 _TIE_S = 1.0
 _AGE_MAX_S = 1e9
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.members import STATUSES, Fact, Members
+from node.rivals import ASKS_WITHIN_S
 from node.suspicion import knobs
 
 S = 1_000_000
@@ -162,6 +163,35 @@ def test_who_was_sent_away_for_another_of_its_name_is_not_called_dead() -> None:
     members.judge(60 * S)
     assert states(members, 2) == {"b.1": "known", "b.2": "alive"}
     assert (members.outranks(members.rows["b.2"], "b.1"), members.outranks(members.rows["b.1"], "b.2")) == (True, False)
+
+
+def test_who_was_sent_away_and_asks_again_is_dead_when_it_asks_no_more() -> None:
+    members = table()
+    members.linked(B, 0)
+    members.unlinked("b.1", "two nodes are called 'b'", yields=True)
+    members.linked(B._replace(origin="b.2"), S)
+    for at_s in (3, 5, 50):
+        members.judge(at_s * S)
+        members.asked(B, at_s * S)
+    silent_s = 10 + ASKS_WITHIN_S
+    members.judge(int((50 + silent_s) * S))
+    assert states(members, 51)["b.1"] == "known"
+    members.judge(int((50 + silent_s) * S) + 1)
+    assert (states(members, 51)["b.1"], members.rows["b.1"].reason) == (
+        "dead",
+        "it was refused for its name, and asks no more",
+    )
+
+
+def test_who_is_called_dead_and_asks_elsewhere_is_there_again_when_it_has_contradicted() -> None:
+    members = table()
+    members.linked(B._replace(origin="b.2"), 0)
+    members.learn(B._replace(status="dead"), 0)
+    members.asked(B, S)
+    assert states(members, 1)["b.1"] == "dead"
+    members.asked(B._replace(incarnation=2), 2 * S)
+    members.judge(30 * S)
+    assert states(members, 2)["b.1"] == "known"
 
 
 def test_an_age_belongs_to_a_life_and_is_unknown_for_the_next_until_that_says_its_own() -> None:

@@ -11,8 +11,15 @@ from mesh.frame import decode
 from node.link import KEY_REFUSED
 from node.members import Fact
 from node.peer_rows import peer_rows
+from node.rivals import ASKS_WITHIN_S
 from tests.node.wire import Wire
 from tests.node.workbench import Author, Bench, Program, after, control, sent, values
+
+
+class Second(Bench):
+    """A node whose origin is another than that of the first of its name."""
+
+    generation = "00000002"
 
 
 def states(bench: Bench) -> dict[str, str]:
@@ -218,6 +225,51 @@ def test_a_member_that_yields_is_shown_with_the_reason_beside_who_keeps_the_name
     assert [each["code"] for each in sent(turn, link) if each["t"] == "refuse"] == ["name"]
     rows = {row["origin"]: (row["state"], row["reason"]) for row in peer_rows(bench.node, bench.now)}
     assert rows == {"b.1": ("known", "two nodes are called 'b': b.1 and b.2; rename one"), "b.2": ("alive", "")}
+
+
+def two_of_a_name(tmp_path: Path) -> tuple[Wire, Bench, Bench, Bench]:
+    """A peer `p` that was linked with the younger of two called `a`, and then met the elder."""
+    (tmp_path / "b").mkdir()
+    p, elder, younger = Bench(tmp_path, "p"), Bench(tmp_path, "a"), Second(tmp_path / "b", "a")
+    elder.links._greetings.began_us -= 60_000_000
+    wire = Wire(p)
+    wire.machines |= {"elder": elder, "younger": younger}
+    for label in ("younger", "elder"):
+        wire.dial(label, "tcp://p")
+        wire.settle()
+    wire.run(6)
+    return wire, p, elder, younger
+
+
+def shown(bench: Bench) -> dict[str, tuple[str, str]]:
+    return {row["origin"]: (row["state"], row["reason"]) for row in peer_rows(bench.node, bench.now)}
+
+
+def test_a_rival_is_shown_while_it_asks_and_when_it_has_stopped_nobody_speaks_of_two_any_more(tmp_path: Path) -> None:
+    wire, p, elder, younger = two_of_a_name(tmp_path)
+    asks = ("known", f"two nodes are called 'a': {younger.origin} and {elder.origin}; rename one")
+    wire.run(60)
+    assert shown(p) == {elder.origin: ("alive", ""), younger.origin: asks}
+    assert younger.origin in elder.membership.conflict
+    del wire.machines["younger"]
+    wire.cut(wire.connections[0])
+    wire.run(ASKS_WITHIN_S + 8)
+    assert shown(p) == {elder.origin: ("alive", ""), younger.origin: asks}
+    wire.run(5)
+    assert shown(p) == {elder.origin: ("alive", "")}
+    wire.run(25)
+    assert elder.membership.conflict == ""
+    assert p.membership.members.rows[younger.origin].fact.status == "dead"
+
+
+def test_a_rival_that_is_called_dead_is_told_so_where_it_asks_and_contradicts(tmp_path: Path) -> None:
+    wire, p, elder, younger = two_of_a_name(tmp_path)
+    fact = p.membership.members.rows[younger.origin].fact
+    gossip(p, wire.connections[1].routing_id, fact._replace(status="dead")._asdict())
+    assert shown(p) == {elder.origin: ("alive", "")}
+    wire.run(6)
+    assert shown(p)[younger.origin][0] == "known"
+    assert younger.links.me.incarnation == fact.incarnation + 1
 
 
 def test_a_node_that_is_refused_for_its_name_says_by_whom(bench: Bench) -> None:
