@@ -25,7 +25,7 @@ from blake3 import blake3
 
 from node.link import ADDRESSES_MAX
 from node.members import STATUSES, Fact, Member, Members, Stamp
-from node.rivals import began_us
+from node.rivals import COUNT_MAX, began_us
 from node.turn import LinkKey
 
 _ROWS_MAX = 200
@@ -33,7 +33,6 @@ _ROWS_MAX = 200
 _TOLD = 3
 """How many peers news is passed on to by each who hears it."""
 _TEXT_MAX = 300
-_COUNT_MAX = 1 << 53
 _NOTHING: Stamp = (-1, 0, 0, "")
 
 Message = dict[str, Any]
@@ -173,6 +172,6 @@ def _stamps(have: list[list[Any]], lives: list[str] | None) -> dict[str, Stamp]:
 
 def _stamp(counts: Iterable[Any], life: object) -> Stamp:
     incarnation, place, sequence = (int(each) for each in counts)
-    if not all(0 <= each <= _COUNT_MAX for each in (incarnation, place, sequence)) or place >= len(STATUSES):
+    if not all(0 <= each <= COUNT_MAX for each in (incarnation, place, sequence)) or place >= len(STATUSES):
         raise ValueError(f"({incarnation}, {place}, {sequence}) orders no fact")
     return incarnation, place, sequence, str(life)[:_TEXT_MAX]

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple
 
 from node.clock import Now
-from node.rivals import Claim, began_us
+from node.rivals import Claim, began_us, count
 from node.turn import LinkKey
 
 LINK_PROTOCOL = LINK_PROTOCOL_MIN = 1
@@ -122,7 +122,7 @@ class Link:
 
     def greeted(self, greeting: dict[str, Any], now_us: int) -> None:
         """Note who is at the far end. Raises `ValueError` or `TypeError` where the greeting is malformed."""
-        incarnation, sequence = int(greeting.get("incarnation", 0)), int(greeting.get("sequence", 0))
+        incarnation, sequence = count(greeting, "incarnation"), count(greeting, "sequence")
         addresses = tuple(greeting.get("addresses", ()))[:ADDRESSES_MAX]
         self.name, self.origin = greeting["name"], greeting["origin"]
         self.version, self.life = (str(greeting.get(key, ""))[:_TEXT_MAX] for key in ("version", "life"))

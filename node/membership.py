@@ -30,7 +30,7 @@ from node.gossip import Gossip
 from node.link import NAMED, Heard, Link
 from node.links import Links
 from node.members import Fact, Member, Members
-from node.rivals import Greeting, claim_of
+from node.rivals import Greeting, claim_of, count
 from node.state import State
 from node.suspicion import Knobs
 from node.turn import Turn
@@ -132,7 +132,7 @@ class Membership:
         claim, row = claim_of(greeting, turn.now.mono_us), self.members.rows.get(greeting["origin"])
         if row is not None:
             said = row.fact._replace(incarnation=claim.incarnation, status="here", life=claim.life)
-            said = said._replace(sequence=int(greeting.get("sequence", 0)))
+            said = said._replace(sequence=count(greeting, "sequence"))
             self.members.asked(said, turn.now.mono_us, claim.began_us)
             if row.fact.status != "here":
                 turn.control(link.key, self._gossip.about(row, turn.now.mono_us))

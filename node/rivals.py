@@ -48,6 +48,8 @@ HELD_MS = 20
 """How long a turn may wait while a greeting is held."""
 ASKS_WITHIN_S = 45.0
 """Who is refused asks again so soon: every 2 s, but after a pause of up to 30 s where it gave the connection up."""
+COUNT_MAX = 1 << 53
+"""What a member counts of itself stays an integer in JSON and in the database."""
 _TIE_S = 1.0
 _AGE_MAX_S = 1e9
 
@@ -100,10 +102,18 @@ def began_us(said: Mapping[str, Any], now_us: int) -> int | None:
     return None if age_s is None else now_us - int(min(max(float(age_s), 0.0), _AGE_MAX_S) * 1e6)
 
 
+def count(greeting: Mapping[str, Any], field: str) -> int:
+    """What a node counts of itself. Raises `ValueError` or `TypeError` where that is no count."""
+    found = int(greeting.get(field, 0))
+    if not 0 <= found <= COUNT_MAX:
+        raise ValueError(f"{field} is {found}; a count is from 0 to {COUNT_MAX}")
+    return found
+
+
 def claim_of(greeting: Greeting, now_us: int) -> Claim:
     """What a greeting claims."""
-    incarnation = int(greeting.get("incarnation", 0))
-    return Claim(greeting["origin"], str(greeting.get("life", "")), incarnation, began_us(greeting, now_us))
+    life = str(greeting.get("life", ""))
+    return Claim(greeting["origin"], life, count(greeting, "incarnation"), began_us(greeting, now_us))
 
 
 @dataclass(slots=True)

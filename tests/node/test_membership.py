@@ -283,6 +283,18 @@ def test_a_node_that_is_refused_for_its_name_says_by_whom(bench: Bench) -> None:
     )
 
 
+@pytest.mark.parametrize("count", [1e30, -1, float(1 << 60), "many"])
+@pytest.mark.parametrize("field", ["incarnation", "sequence"])
+def test_a_greeting_with_a_count_that_is_none_is_counted_as_malformed_and_brings_nobody(
+    bench: Bench, field: str, count: object
+) -> None:
+    hello = {"t": "hello", "protocol": 1, "name": "b", "origin": "b.1", "addresses": ["tcp://b:1"], field: count}
+    bench.turn(links=[(b"c1", control(hello))])
+    for _ in range(3):
+        bench.turn(later_s=1.0)
+    assert (bench.membership.members.rows, bench.node.counts["malformed control"]) == ({}, 1)
+
+
 def test_a_twin_takes_a_new_generation(bench: Bench) -> None:
     link = bench.peer("b")
     refusal = {"t": "refuse", "code": "twin", "reason": "two processes are m.1", "origin": bench.origin, "life": ""}
