@@ -20,7 +20,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from mesh.errors import MeshError
+from mesh.errors import MeshError, SpoolError
 from mesh.express import Express
 from mesh.flight import Flight
 from mesh.gathering import Gathering
@@ -122,19 +122,22 @@ class Outbox:
                     return False
                 self.flight.sent(now)
             if express is run is None:
-                break
+                return not self._taken
         return True
 
     def next(self) -> Outgoing | None:
         """The frame to send now, made from fresh records if need be; call `flight.sent` once the socket took it.
 
-        Raises `SpoolError` when the frame cannot be written down: it can be asked for again.
+        None also when the spool has no room for that frame: others must be receipted first, then ask again.
         """
         if self.flight.next is None:
             if not self._taken and self._fresh:
                 self._taken = self._fresh.take()
             if self._taken:
-                self._frame(self._taken[0])
+                try:
+                    self._frame(self._taken[0])
+                except SpoolError:
+                    return None
                 self._taken.popleft()
         return self.flight.next
 

@@ -70,6 +70,7 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"spool {path} cannot be opened: {error.strerror}; name a file you may write") from error
         self._checkpoints: deque[tuple[int, int]] = deque()
+        self._one, self._stuck = 0, False
         try:
             self.kept = self._take_over()
         except OSError as error:
@@ -87,14 +88,28 @@ class Spool:
         self._last = number
 
     def frame(self, number: int, count: int) -> None:
-        """Write down that the events from `number` on are one frame. It may be sent now and not before."""
-        self._append(pack_frame(number, count))
+        """Write down that the events from `number` on are one frame. It may be sent now and not before.
+
+        A file that cannot grow takes one frame at a time, the next to be receipted. So what fills the disk gets away.
+        """
+        try:
+            self._append(pack_frame(number, count))
+            self._stuck = False
+        except SpoolError as error:
+            if not self._stuck:
+                _log.warning("%s; until then what it holds is sent a frame at a time", error)
+            self._stuck = True
+            if number != self._first:
+                raise
+            try:
+                self._begin_at(number, count)
+            except OSError:
+                raise error from None
 
     def receipted(self, last: int) -> None:
         """Events up to number `last` need not be kept."""
         try:
-            os.pwrite(self._fd, pack_first(last + 1), FIRST_AT)
-            self._first = last + 1
+            self._begin_at(last + 1)
             if last == self._last:
                 self._empty(EMPTY_FROM_BYTES)
             elif self._wasteful():
@@ -126,7 +141,7 @@ class Spool:
         kept = left_over(header, content, self._boot, secrets.token_bytes(PUBLISHER_BYTES))
         self._publisher, self._first, self._last = kept.publisher, kept.first, kept.first + len(kept.events) - 1
         if kept.publisher == header.publisher:
-            self._continue(content)
+            self._continue(content, header.one)
         else:
             self._begin_anew(kept)
         return kept
@@ -136,7 +151,8 @@ class Spool:
         if kept.events:
             self._checkpoints.append((kept.first, HEADER_BYTES))
 
-    def _continue(self, content: Content) -> None:
+    def _continue(self, content: Content, one: int) -> None:
+        self._one = one
         os.pwrite(self._fd, pack_header(self._header(self._publisher, self._first)), 0)
         os.ftruncate(self._fd, content.end)
         self._end = content.end
@@ -144,7 +160,7 @@ class Spool:
             self._checkpoints.append((self._first, content.events[self._first][2]))
 
     def _header(self, publisher: bytes, first: int) -> Header:
-        return Header(self._boot, publisher, os.getpid(), first)
+        return Header(self._boot, publisher, os.getpid(), first, self._one)
 
     # ---- writing
 
@@ -159,6 +175,11 @@ class Spool:
             raise SpoolError(f"spool {self.path} cannot be written: {error.strerror}; make room, or drop it") from error
         self._end = at + len(record)
         return at
+
+    def _begin_at(self, first: int, one: int = 0) -> None:
+        """Nothing before number `first` need be kept. Written in place, it needs no room."""
+        _write(self._fd, pack_first(first, one), FIRST_AT)
+        self._first, self._one = first, one
 
     def _empty(self, from_bytes: int) -> None:
         if self._end > max(HEADER_BYTES, from_bytes):

@@ -1,15 +1,18 @@
 """A spool's file: what stands in it, and what of it is to be sent. Bytes and decisions only; `mesh.spool` does it.
 
     header   ┌──────────┬──────┬───────────┬─────┬─────┬───────┐
-             │ MESHSPL1 │ boot │ publisher │ pid │ 0   │ first │     first: the oldest number without a receipt
+             │ MESHSPL1 │ boot │ publisher │ pid │ one │ first │     first: the oldest number without a receipt
              │ 8 bytes  │ 16   │ 8         │ u32 │ u32 │ u64   │     boot: the kernel's id of this start of the machine
-             └──────────┴──────┴───────────┴─────┴─────┴───────┘
+             └──────────┴──────┴───────────┴─────┴─────┴───────┘     one: below
     record   ┌──────────────────────────┬────────────────────────────────────────────┐
              │ head                     │ body                                       │
              │ length │ crc32  │ crc32  │ number u64 · topic_len u8 · topic · event  │     an event, as in its frame
              │ u32    │ of the │ of the ├────────────────────────────────────────────┤
              │ of body│ body   │ two    │ number u64 · 0 u8 · count u16              │     `count` events are one frame
              └──────────────────────────┴────────────────────────────────────────────┘
+
+A file that cannot grow has no room for the record of a frame. `one` is in the place of it, for the one frame that
+begins at `first`: the count of its events, else 0.
 
 A record that ends too early was cut off by the death of its process: `publish` never returned for it, and nobody has
 seen it. If anything else is wrong, or the machine was started anew since, an end of the file may be missing that the
@@ -28,9 +31,9 @@ from mesh.limits import META_BYTES_MAX, PAYLOAD_BYTES_MAX, TOPIC_BYTES_MAX
 _MAGIC = b"MESHSPL1"
 _HEADER = Struct("!8s16s8sIIQ")
 HEADER_BYTES = _HEADER.size
-_FIRST = Struct("!Q")
+_FIRST = Struct("!IQ")
 FIRST_AT = HEADER_BYTES - _FIRST.size
-"""Where `first` stands: it alone is written again and again."""
+"""Where `one` and `first` stand: they alone are written again and again, with one write."""
 
 _HEAD = Struct("!III")
 _LENGTH_AND_CHECK = Struct("!II")
@@ -41,12 +44,16 @@ _LENGTH_MAX = _PLACE.size + TOPIC_BYTES_MAX + _EVENT_HEAD_BYTES_MAX + META_BYTES
 
 
 class Header(NamedTuple):
-    """Whose events are in the file, which process holds it, and from which number on there is no receipt."""
+    """Whose events are in the file, which process holds it, and from which number on there is no receipt.
+
+    `one`: events of the frame that begins there, if the file has no record of it.
+    """
 
     boot: bytes
     publisher: bytes
     pid: int
     first: int
+    one: int = 0
 
 
 class Content(NamedTuple):
@@ -75,20 +82,20 @@ class Kept(NamedTuple):
 
 def pack_header(header: Header) -> bytes:
     """The beginning of a file."""
-    return _HEADER.pack(_MAGIC, header.boot, header.publisher, header.pid, 0, header.first)
+    return _HEADER.pack(_MAGIC, header.boot, header.publisher, header.pid, header.one, header.first)
 
 
 def unpack_header(data: bytes) -> Header | None:
     """The header of a file; None when it is no spool."""
     if len(data) < HEADER_BYTES or not data.startswith(_MAGIC):
         return None
-    _, boot, publisher, pid, _, first = _HEADER.unpack_from(data)
-    return Header(boot, publisher, pid, first)
+    _, boot, publisher, pid, one, first = _HEADER.unpack_from(data)
+    return Header(boot, publisher, pid, first, one)
 
 
-def pack_first(first: int) -> bytes:
+def pack_first(first: int, one: int = 0) -> bytes:
     """What is written at `FIRST_AT`."""
-    return _FIRST.pack(first)
+    return _FIRST.pack(one, first)
 
 
 def pack_event(number: int, topic: str, event: bytes) -> bytes:
@@ -142,8 +149,9 @@ def left_over(header: Header, content: Content, boot: bytes, fresh: bytes) -> Ke
     end = header.first + len(numbers)
     if not content.sound or header.boot != boot or numbers != list(range(header.first, end)):
         return Kept(fresh, 1, events, [])
+    counts = {header.first: header.one} | content.frames
     frames, number = [], header.first
-    while (count := content.frames.get(number, 0)) and number + count <= end:
+    while (count := counts.get(number, 0)) and number + count <= end:
         frames.append(count)
         number += count
     return Kept(header.publisher, header.first, events, frames)

@@ -1,6 +1,7 @@
 """The spool's file: held by one, mended at the start, kept small; and the outbox that begins with what it holds."""
 
 import contextlib
+import errno
 import os
 import signal
 import tempfile
@@ -38,10 +39,26 @@ def record(topic: str, n: int) -> bytes:
 
 @contextlib.contextmanager
 def full_disk(monkeypatch):
-    """There is room for five more bytes at every write."""
+    """There is room for five more bytes at the end of every file, and for anything within it."""
     pwrite = os.pwrite
+
+    def within(fd, data, at):
+        return pwrite(fd, data[: max(5, os.fstat(fd).st_size - at)], at)
+
     with monkeypatch.context() as patched:
-        patched.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, data[:5], at))
+        patched.setattr(os, "pwrite", within)
+        yield
+
+
+@contextlib.contextmanager
+def dead_disk(monkeypatch):
+    """Nothing can be written."""
+
+    def fails(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", fails)
         yield
 
 
@@ -306,12 +323,35 @@ def test_an_event_that_cannot_be_written_is_not_taken(path, monkeypatch):
 def test_a_frame_that_cannot_be_written_down_is_not_sent_and_tried_again(path, monkeypatch):
     box = outbox(first := Spool(path))
     put(box, "AAB")
-    with full_disk(monkeypatch), pytest.raises(SpoolError):
-        box.next()
+    with dead_disk(monkeypatch):
+        assert not box.send(lambda data: True, 0.0)
+        assert box.flight.in_flight_since < 0.0
     sent = send_all(box)
     assert [decode(data).count for data in sent] == [2, 1]
     dies(first)
     assert send_all(outbox(Spool(path))) == sent
+
+
+def test_a_spool_on_a_full_disk_gets_rid_of_what_it_holds_a_frame_at_a_time(path, monkeypatch, caplog):
+    box = outbox(first := Spool(path))
+    put(box, "AABB")
+    with full_disk(monkeypatch):
+        assert [(f.number, f.count) for f in map(decode, send_all(box))] == [(1, 2)]
+        assert not box.send(lambda data: True, 0.0)
+        box.receipts(receipts(1, 2), 0.0)
+        sent = send_all(box)
+    assert [(f.number, f.count) for f in map(decode, sent)] == [(3, 2)]
+    assert caplog.text.count("No space left on device") == 1
+    put(box, "B", 5)
+    sent += send_all(box)
+    dies(first)
+    dies(second := Spool(path))
+    assert (second.kept.first, second.kept.frames) == (3, [2, 1])
+    box = outbox(third := Spool(path))
+    assert send_all(box) == sent
+    box.receipts(receipts(3, 2), 0.0)
+    dies(third)
+    assert Spool(path).kept.frames == [1]
 
 
 def test_ephemeral_events_are_not_spooled(path):
