@@ -34,7 +34,7 @@ def audit(state: State) -> Row:
 
 def stream_balances(state: State) -> list[Row]:
     """Per stream: what was published, what the log holds, what it lacks."""
-    sizes, holes = state.log.stream_sizes(), _hole_sizes(state)
+    sizes, holes = state.log_sizes.streams(), _hole_sizes(state)
     rows = []
     for stream in sorted(state.relay.by_id.values(), key=lambda each: (each.origin, each.topic)):
         first, last, held = sizes.get(stream.id, (stream.head + 1, stream.head, 0))

@@ -50,7 +50,6 @@ class LogReader:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
         self._rows = store.rows
         self.damaged: set[int] = set()
 
@@ -138,29 +137,6 @@ class LogReader:
         )
         return (LogRow(*row) for row in self._rows(sql, (position, limit)))
 
-    def log_size(self) -> dict[str, int]:
-        """Batches, events, bytes of the database file, first and last position. Reads an index, not the frames."""
-        row = next(self._rows("SELECT count(*), coalesce(sum(count), 0) FROM log INDEXED BY log_by_stream"))
-        return {**self.extent(), "batches": row[0], "events": row[1]}
-
-    def extent(self) -> dict[str, int]:
-        """Events, bytes of the database file, first and last position, from both ends of the log alone.
-
-        Positions count events, and what is deleted is deleted from the front.
-        """
-        last = self.next_position() - 1
-        first = next(self._rows("SELECT position FROM log ORDER BY position LIMIT 1"), (0,))[0]
-        events = last - first + 1 if first else 0
-        return {"events": events, "bytes": self._store.size_bytes(), "first_position": first, "last_position": last}
-
-    def stream_sizes(self) -> dict[int, tuple[int, int, int]]:
-        """Per stream, beyond its base: lowest sequence in the log, highest, events in between. Reads an index."""
-        sql = (
-            "SELECT stream, min(sequence), max(sequence + count - 1), sum(count) FROM streams CROSS JOIN log "
-            "INDEXED BY log_by_stream ON log.stream = streams.id AND log.sequence > streams.base GROUP BY stream"
-        )
-        return {row[0]: (row[1], row[2], row[3]) for row in self._rows(sql)}
-
     def end_behind(self, stream: int, sequence: int) -> tuple[int, int]:
         """What the log has of a stream behind a sequence, as a base and a head with nothing missing in between.
 
@@ -192,12 +168,6 @@ class LogReader:
     def holes(self) -> list[tuple[int, int, int, int]]:
         """stream, first, last, when: every range of a stream that was found to be lost between nodes."""
         return list(self._rows("SELECT stream, first, last, at_us FROM holes ORDER BY id"))
-
-    def oldest(self, limit: int) -> Iterator[tuple[int, int, int, int]]:
-        """position, count, appended_us and bytes of the frame of the oldest batches, oldest first."""
-        return self._rows(
-            "SELECT position, count, appended_us, length(frame) FROM log ORDER BY position LIMIT ?", (limit,)
-        )
 
     def appended_us(self, stream: int, sequence: int) -> int | None:
         """When this node took in the batch that holds a sequence, or the next one after it."""

@@ -181,12 +181,12 @@ class Operators:
     # ── the log ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _log_stats(self, request: Request, _: list[bytes], turn: Turn) -> None:
-        sizes = self._state.log.stream_sizes()
+        sizes = self._state.log_sizes.streams()
         streams = [
             {"origin": each.origin, "topic": each.topic, "head": each.head, "in_log": sizes.get(each.id, (0, 0, 0))[2]}
             for each in sorted(self._state.relay.by_id.values(), key=lambda each: (each.origin, each.topic))
         ]
-        turn.reply(request, {**self._state.log.log_size(), "streams": streams})
+        turn.reply(request, {**self._state.log_sizes.size(), "streams": streams})
 
     def _log_tail(self, request: Request, _: list[bytes], turn: Turn) -> None:
         """The last `limit` events of a pattern `before` a position, or the first ones `after` it or `since` a time."""

@@ -146,7 +146,9 @@ class Retention:
         usage = Usage(self._state.next_position, self._state.store.used_bytes())
 
         def cut(batches: int) -> int:
-            return first_kept(map(Oldest._make, self._state.log.oldest(batches)), usage, self._limits, now.wall_us)
+            return first_kept(
+                map(Oldest._make, self._state.log_sizes.oldest(batches)), usage, self._limits, now.wall_us
+            )
 
         return cut(1) and cut(step)
 

@@ -85,7 +85,7 @@ class Snapshots:
     def _read(self, now: Now) -> None:
         """What stands on the disk only, as far as it can be read."""
         try:
-            self._log = self._node.state.log.extent()
+            self._log = self._node.state.log_sizes.extent()
             if now.mono_us >= self._dlq_due_us:
                 began = self._clock()
                 self._dlq = dlq_summary(self._node.state, now)

@@ -23,6 +23,7 @@ from node.delivery import Consumer, Following
 from node.interest import Interest
 from node.letter_reader import LetterReader
 from node.log_reader import LogReader
+from node.log_sizes import LogSizes
 from node.relay import Relay
 from node.store import Store
 from node.streams import Stream
@@ -53,6 +54,7 @@ class State:
         self.origin = f"{name}.{generation}"
         self.store = store
         self.log = LogReader(store)
+        self.log_sizes = LogSizes(store, self.log)
         self.letters = LetterReader(store)
         self.tables = TableReader(store)
         self.draw = draw

@@ -37,7 +37,7 @@ def status(node: Node, version: str, started_us: int, now: Now) -> Row:
         "consumers": consumer_rows(state, now),
         "dlq": dlq_summary(state, now),
         "dedup": {"remembered": len(state.relay.window)},
-        "log": {**state.log.log_size(), "damaged": len(state.log.damaged)},
+        "log": {**state.log_sizes.size(), "damaged": len(state.log.damaged)},
         "counts": dict(sorted({**node.counts, "from strangers": node.links.strangers}.items())),
         "interest": list(state.interest.patterns),
         "balanced": books["balanced"],

@@ -267,7 +267,7 @@ class Store:
                 pass  # SQLite has rolled back by itself on such errors
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> Iterator[Any]:
-        """Read. For the readers of one part each: `node.log_reader`, `node.letter_reader`, `node.table_reader`."""
+        """Read. For those who ask of one part each, such as `node.log_reader` and `node.letter_reader`."""
         try:
             yield from self._db.execute(sql, tuple(values))
         except (apsw.Error, *_NO_SQL_VALUE) as error:

@@ -8,60 +8,22 @@ from contextlib import contextmanager
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.changes import Changes, LogRow
+from node.changes import LogRow
 from node.log_reader import LogReader
-from node.store import Store
-
-P, Q = b"p" * 8, b"q" * 8
-
-batches_of = st.lists(
-    st.tuples(
-        st.integers(1, 3),  # stream
-        st.integers(1, 5),  # events
-        st.integers(0, 4),  # holes in the stream before it
-        st.integers(0, 3),  # microseconds since the last one was taken in
-        st.booleans(),  # whose it is
-        st.booleans(),  # whether retention deletes it
-    ),
-    max_size=14,
-)
-
-
-def build(plan: list[tuple[int, int, int, int, bool, bool]]) -> list[LogRow]:
-    """Rows as a node would write them: positions dense, sequences and times ascending; and a trimmed beginning."""
-    rows, position, moment, heads, numbers = [], 1, 1000, {1: 0, 2: 0, 3: 0}, {P: 1, Q: 1}
-    for stream, count, hole, pause, mine, _ in plan:
-        moment += pause
-        publisher = P if mine else Q
-        sequence = heads[stream] + 1 + hole
-        rows.append(LogRow(position, stream, sequence, count, moment, publisher, numbers[publisher], b"f%d" % position))
-        heads[stream] = sequence + count - 1
-        numbers[publisher] += count
-        position += count
-    trimmed = 0
-    while trimmed < len(plan) and plan[trimmed][5]:
-        trimmed += 1
-    return rows[trimmed if trimmed < len(plan) else 0 :]
+from tests.node.logs import P, batches_of, build, stored
 
 
 @contextmanager
 def log_with(rows: list[LogRow]) -> Iterator[LogReader]:
-    store = Store(":memory:")
-    try:
-        if rows:
-            store.commit(Changes(log=rows, streams=[(each, "a.1", f"T{each}", 0, 0) for each in (1, 2, 3)]))
+    with stored(rows) as store:
         yield LogReader(store)
-    finally:
-        store.close()
 
 
 def test_an_empty_log_begins_at_position_1() -> None:
     with log_with([]) as log:
         assert (log.next_position(), log.position_at(0), log.position_at(10**18)) == (1, 1, 1)
         assert (list(log.rows_since(0)), list(log.batches(1, 1, 9)), log.first_sequence(1, 0)) == ([], [], None)
-        assert (list(log.tail(9, 9)), list(log.after(0, 9)), log.stream_sizes()) == ([], [], {})
-        size = log.log_size()
-        assert (size["batches"], size["events"], size["first_position"], size["last_position"]) == (0, 0, 0, 0)
+        assert (list(log.tail(9, 9)), list(log.after(0, 9))) == ([], [])
 
 
 @given(batches_of)
@@ -133,26 +95,3 @@ def test_pages_forwards_and_backwards(plan: list[tuple[int, int, int, int, bool,
             assert list(log.tail(position, limit)) == before[::-1][:limit]
             behind = [row for row in rows if row.position + row.count > position]
             assert list(log.after(position, limit)) == behind[:limit]
-
-
-@given(batches_of)
-def test_sizes(plan: list[tuple[int, int, int, int, bool, bool]]) -> None:
-    rows = build(plan)
-    with log_with(rows) as log:
-        size = log.log_size()
-        assert (size["batches"], size["events"]) == (len(rows), sum(row.count for row in rows))
-        assert size["first_position"] == (rows[0].position if rows else 0)
-        assert size["last_position"] == log.next_position() - 1
-        wanted = {}
-        for row in rows:
-            first, _, held = wanted.get(row.stream, (row.sequence, 0, 0))
-            wanted[row.stream] = (first, row.sequence + row.count - 1, held + row.count)
-        assert log.stream_sizes() == wanted
-
-
-def test_what_stands_before_a_streams_base_is_not_counted() -> None:
-    store = Store(":memory:")
-    rows = [LogRow(1, 7, 1, 3, 0, P, 1, b""), LogRow(4, 7, 10, 2, 0, P, 4, b"")]
-    store.commit(Changes(log=rows, streams=[(7, "b.1", "A", 9, 11)]))
-    assert LogReader(store).stream_sizes() == {7: (10, 11, 2)}
-    store.close()

@@ -75,7 +75,7 @@ def test_what_nobody_wants_there_does_not_travel(pair: Pair) -> None:
     pair.subscribe_at_b("B")
     pair.publish(1)
     assert pair.arriving() == []
-    assert pair.b.state.log.log_size()["events"] == 0
+    assert pair.b.state.log_sizes.size()["events"] == 0
 
 
 def test_a_forwarded_event_is_in_both_logs_under_one_id_and_goes_no_further(pair: Pair) -> None:

@@ -66,9 +66,9 @@ def test_the_logs_size_is_the_one_that_counting_finds(bench: Bench, snapshots: S
     bench.limits = bench.limits._replace(events=55)
     bench.restart()
     bench.turn(later_s=1)
-    counted = bench.state.log.log_size()
+    counted = bench.state.log_sizes.size()
     assert 0 < counted["events"] < 200
-    assert bench.state.log.extent() == {key: value for key, value in counted.items() if key != "batches"}
+    assert bench.state.log_sizes.extent() == {key: value for key, value in counted.items() if key != "batches"}
 
 
 def test_a_snapshot_is_due_once_a_second(bench: Bench, snapshots: Snapshots) -> None:
@@ -118,7 +118,7 @@ def test_what_cannot_be_read_stays_as_it_was(
     def broken(*_: object) -> None:
         raise StoreError("IOError", "disk I/O error")
 
-    monkeypatch.setattr(bench.state.log, "extent", broken)
+    monkeypatch.setattr(bench.state.log_sizes, "extent", broken)
     assert take(snapshots, bench).status["log"] == before["log"]
 
 
