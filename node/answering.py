@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from mesh.topic import PatternSet
 from node.clock import Now
 from node.routes import Routes
+from node.speaking import Speaking
 from node.state import State
 from node.telling import Telling
 from node.turn import LinkKey, Turn, rekey
@@ -48,9 +49,10 @@ class _Asked:
 class Answering:
     """One node's answers: `open` are the links that wait for one, `grown` those for which there is more to say."""
 
-    def __init__(self, state: State, routes: Routes, telling: Telling) -> None:
+    def __init__(self, state: State, routes: Routes, speaking: Speaking, telling: Telling) -> None:
         self._state = state
         self._routes = routes
+        self._speaking = speaking
         self._telling = telling
         self._asked: dict[LinkKey, _Asked] = {}
         self._more_us = 0
@@ -132,12 +134,12 @@ class Answering:
     def _say_more(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
         self._look_who_answered(asked)
         origins = self._speaks(key, asked)
-        if asked.version and not asked.knows(origins, self._routes.detours(key, origins)):
+        if asked.version and not asked.knows(origins, self._speaking.detours(key, origins)):
             self._answer(key, asked, turn)
 
     def _speaks(self, key: LinkKey, asked: _Asked) -> set[str]:
         """The origins that know what the link wants."""
-        return {self._state.origin, *self._routes.speaks(key, asked.waiting)}
+        return {self._state.origin, *self._speaking.speaks(key, asked.waiting)}
 
     def _answer(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
         origins, wanted = self._speaks(key, asked), self._state.interest.patterns_of(key)
@@ -148,7 +150,7 @@ class Answering:
             and wanted.matches(stream.topic)
             and not asked.said.get(stream.origin, _NOTHING).matches(stream.topic)
         ]
-        asked.said, asked.detoured = dict.fromkeys(origins, wanted), self._routes.detours(key, origins)
+        asked.said, asked.detoured = dict.fromkeys(origins, wanted), self._speaking.detours(key, origins)
         fields = {"version": asked.version, "origins": sorted(origins), "detoured": sorted(asked.detoured)}
         turn.control_after(key, {"t": "interest_ack", **fields, "heads": rows})
         turn.once_failed.append(lambda: self._unsaid(key, asked))

@@ -10,7 +10,7 @@ reaches at this moment, so that one beacon serves however many events came, and 
 from __future__ import annotations
 
 from mesh.requests import pack_beacon
-from node.routes import Routes
+from node.speaking import Speaking
 from node.state import State
 from node.streams import Stream
 from node.turn import LinkKey, Turn
@@ -25,9 +25,9 @@ Moved = dict[int, tuple[Stream, int]]
 class Beacons:
     """What is to be announced: `moved`, which the intake fills. It is one object for good."""
 
-    def __init__(self, state: State, routes: Routes) -> None:
+    def __init__(self, state: State, speaking: Speaking) -> None:
         self._state = state
-        self._routes = routes
+        self._speaking = speaking
         self.moved: Moved = {}
 
     def recall(self) -> None:
@@ -48,7 +48,7 @@ class Beacons:
         for stream, _ in self.moved.values():
             if wanted_here(stream.topic):
                 heads.append((stream.origin, stream.topic, stream.head))
-            for link in self._routes.told_of(stream.topic, stream.origin):
+            for link in self._speaking.told_of(stream.topic, stream.origin):
                 rows.setdefault(link, []).append((stream.origin, stream.topic, stream.head))
         if heads:
             turn.out.append([pack_beacon(heads)])

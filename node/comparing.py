@@ -18,6 +18,7 @@ from mesh.topic import PatternSet
 from node.clock import Now
 from node.digests import bucket_of, differing, digest
 from node.routes import Routes
+from node.speaking import Speaking
 from node.state import State
 from node.streams import Stream
 from node.turn import LinkKey, Turn, rekey
@@ -37,9 +38,10 @@ class _Pair:
 class Comparing:
     """The comparisons of one node with its neighbours."""
 
-    def __init__(self, state: State, routes: Routes) -> None:
+    def __init__(self, state: State, routes: Routes, speaking: Speaking) -> None:
         self._state = state
         self._routes = routes
+        self._speaking = speaking
         self._pairs: dict[LinkKey, _Pair] = {}
         self._next_us = 0
 
@@ -84,12 +86,12 @@ class Comparing:
         return pair.numbers
 
     def _common(self, link: LinkKey) -> list[Stream]:
-        routes, interest = self._routes, self._state.interest
-        told = routes.lists_for(link)
+        speaking, interest = self._speaking, self._state.interest
+        told = speaking.lists_for(link)
         mine = PatternSet(text for patterns in told.values() for text in patterns)
         theirs = interest.patterns_of(link)
-        brought = {self._state.origin, *routes.speaks(link)}
-        bringing = routes.heard.of(link)
+        brought = {self._state.origin, *speaking.speaks(link)}
+        bringing = self._routes.heard.of(link)
         return [
             stream
             for stream in self._state.relay.streams.values()

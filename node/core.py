@@ -37,6 +37,7 @@ from node.requests import QUESTIONS, Requests
 from node.retention import Retention
 from node.routes import Routes
 from node.sessions import Sessions
+from node.speaking import Speaking
 from node.state import State
 from node.store import StoreError
 from node.trouble import Trouble
@@ -83,8 +84,9 @@ class Node:
         self._retention = retention
         self._trouble = Trouble(self.counts)
         routes = Routes(state.name, links.me.role == "leaf", state.interest)
-        wanting = Wanting(state, routes.wanted)
-        self._beacons = Beacons(state, routes)
+        speaking = Speaking(routes, state.interest)
+        wanting = Wanting(state, speaking.wanted)
+        self._beacons = Beacons(state, speaking)
         moved = self._beacons.moved
         self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts, moved)
         self._reentry = Reentry(state, self._intake)
@@ -93,7 +95,7 @@ class Node:
         self.verbs["everywhere"] = self._everywhere.ask
         others = (membership.heed, self._everywhere.heed, sessions.registrations.heed)
         self._neighbours = Neighbours(
-            state, links, others, routes, wanting, self._intake, membership.lost_for_good, self.counts
+            state, links, others, routes, speaking, wanting, self._intake, membership.lost_for_good, self.counts
         )
         self._idle_ms = min(IDLE_MS, membership.limits.heartbeat_us // 1000)
         self._next_tick_us = self._due_us = 0

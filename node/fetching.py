@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mesh.frame import Frame
-from node.routes import Routes
 from node.serving import RANGES_MAX
+from node.speaking import Speaking
 from node.state import State
 from node.turn import LinkKey, Turn, rekey
 
@@ -40,9 +40,9 @@ class _Errand:
 class Fetching:
     """What this node fetches for its neighbours."""
 
-    def __init__(self, state: State, routes: Routes) -> None:
+    def __init__(self, state: State, speaking: Speaking) -> None:
         self._state = state
-        self._routes = routes
+        self._speaking = speaking
         self._errands: dict[LinkKey, _Errand] = {}
         self._ids = 0
 
@@ -51,7 +51,7 @@ class Fetching:
         spans: dict[LinkKey, list[Span]] = {}
         for origin, topic, first, last in ranges[:RANGES_MAX]:
             span = self._before(str(origin), str(topic), int(str(first)), int(str(last)))
-            way = self._routes.way(asker, span[0])
+            way = self._speaking.way(asker, span[0])
             if way is not None and span[2] <= span[3]:
                 spans.setdefault(way, []).append(span)
         for way, found in spans.items():

@@ -29,6 +29,7 @@ from node.links import Links, only_says_it_lives
 from node.repair import HEARSAY_S, Repair
 from node.routes import Routes
 from node.serving import Serving
+from node.speaking import Speaking
 from node.spreading import Spreading
 from node.state import State
 from node.telling import VERSION_BITS
@@ -56,6 +57,7 @@ class Neighbours:
         links: Links,
         others: tuple[Callable[[Heard, Turn], None], ...],
         routes: Routes,
+        speaking: Speaking,
         wanting: Wanting,
         intake: Intake,
         lost_for_good: Callable[[str], bool],
@@ -63,17 +65,18 @@ class Neighbours:
     ) -> None:
         self.links = links
         self.routes = routes
+        self._speaking = speaking
         self._others = others
         self._state = state
         self._intake = intake
         self._counts = counts
         self._wanting = wanting
         self._beginnings = Beginnings(state, routes, wanting, intake)
-        self.spreading = Spreading(state, routes, wanting, self._beginnings, links.me.incarnation)
+        self.spreading = Spreading(state, routes, speaking, wanting, self._beginnings, links.me.incarnation)
         self.repair = Repair(state, routes, intake, lost_for_good, counts)
         self.serving = Serving(state)
-        self._fetching = Fetching(state, routes)
-        self._comparing = Comparing(state, routes)
+        self._fetching = Fetching(state, speaking)
+        self._comparing = Comparing(state, routes, speaking)
         self._carrying = Carrying(state.name)
         self._reached: frozenset[str] = frozenset()
         self._reach_version = links.me.incarnation << VERSION_BITS
@@ -223,7 +226,7 @@ class Neighbours:
 
     def _learn(self, link: Link, origin: str, topic: str, head: int, not_before_us: int, turn: Turn) -> None:
         """What is held here of a stream, or was wanted all along, is owed; what nobody here wants is passed over."""
-        if not self.routes.wants(topic):
+        if not self._speaking.wants(topic):
             return
         known = self._state.relay.streams.get((origin, topic))
         if known is None or known.head == known.base:

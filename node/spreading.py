@@ -36,6 +36,7 @@ from node.beginnings import Beginnings, Row
 from node.interest import Lists
 from node.link import Link
 from node.routes import Routes
+from node.speaking import Speaking
 from node.state import State
 from node.telling import Telling
 from node.turn import LinkKey, Turn
@@ -48,13 +49,21 @@ LEAVES_S = 0.1
 class Spreading:
     """One node's talk about interest. `life` counts the node's starts."""
 
-    def __init__(self, state: State, routes: Routes, wanting: Wanting, beginnings: Beginnings, life: int) -> None:
+    def __init__(
+        self,
+        state: State,
+        routes: Routes,
+        speaking: Speaking,
+        wanting: Wanting,
+        beginnings: Beginnings,
+        life: int,
+    ) -> None:
         self._state = state
         self._routes = routes
         self._wanting = wanting
         self._beginnings = beginnings
-        self._telling = Telling(state, routes, wanting, beginnings, life)
-        self._answering = Answering(state, routes, self._telling)
+        self._telling = Telling(state, speaking, wanting, beginnings, life)
+        self._answering = Answering(state, routes, speaking, self._telling)
         self._announced = -1
         self._dirty = self._dirty_for_leaves = False
         self._leaves_us = 0

@@ -17,7 +17,7 @@ from mesh.topic import PatternSet
 from node.beginnings import Beginnings
 from node.clock import Now
 from node.interest import Lists
-from node.routes import Routes
+from node.speaking import Speaking
 from node.state import State
 from node.streams import Stream
 from node.turn import LinkKey, Turn, rekey
@@ -50,9 +50,9 @@ class Telling:
     `told` by link, `unanswered` are the links that owe an answer to what they were told last.
     """
 
-    def __init__(self, state: State, routes: Routes, wanting: Wanting, beginnings: Beginnings, life: int) -> None:
+    def __init__(self, state: State, speaking: Speaking, wanting: Wanting, beginnings: Beginnings, life: int) -> None:
         self._state = state
-        self._routes = routes
+        self._speaking = speaking
         self._wanting = wanting
         self._beginnings = beginnings
         self._version = life << VERSION_BITS
@@ -90,8 +90,8 @@ class Telling:
 
     def tell(self, key: LinkKey, far: Sequence[Stream], turn: Turn, whole: bool = False, same: bool = False) -> None:
         """Tell a link what has changed for it. `far` as in `Beginnings.far`."""
-        told, lists, carry = self.told[key], self._routes.lists_for(key), self.carry.get(key, ())
-        detoured = self._routes.detoured_for(key)
+        told, lists, carry = self.told[key], self._speaking.lists_for(key), self.carry.get(key, ())
+        detoured = self._speaking.detoured_for(key)
         if not whole and (lists, detoured, carry) == (told.lists, told.detoured, told.carry):
             self._covers(key, told)
             return

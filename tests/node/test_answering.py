@@ -27,6 +27,8 @@ class House:
             heard=SimpleNamespace(of=lambda link: {"p.1"}),
             wanting_from=lambda link: ["leaf"] if link == "peer" else [],
             bringing_to=lambda link: ["peer"] if link == "leaf" else [],
+        )
+        speaking: Any = SimpleNamespace(
             speaks=lambda link, without: {"p.1"} - ({"p.1"} if "peer" in without else set()),
             detours=lambda link, origins: set(),
         )
@@ -36,7 +38,7 @@ class House:
             relay=SimpleNamespace(streams={(each.origin, each.topic): each for each in streams}),
             interest=SimpleNamespace(patterns_of=lambda link: PatternSet(["A"])),
         )
-        self.answering = Answering(state, routes, self.telling)
+        self.answering = Answering(state, routes, speaking, self.telling)
         self.answering.up("leaf")
         self.answering.up("peer")
 

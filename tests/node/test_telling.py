@@ -20,10 +20,10 @@ class Desk:
     def __init__(self) -> None:
         self.lists: Lists = {"a": ("A",)}
         self.state: Any = SimpleNamespace(interest=SimpleNamespace(version=1), informed={})
-        routes: Any = SimpleNamespace(lists_for=lambda link: self.lists, detoured_for=lambda link: ())
+        speaking: Any = SimpleNamespace(lists_for=lambda link: self.lists, detoured_for=lambda link: ())
         wanting: Any = SimpleNamespace(told=lambda *_: None)
         beginnings: Any = SimpleNamespace(far=lambda: [], stands=lambda *_: [])
-        self.telling = Telling(self.state, routes, wanting, beginnings, 2)
+        self.telling = Telling(self.state, speaking, wanting, beginnings, 2)
         turn = Turn(START)
         self.telling.up("b", turn)
         self.first = said(turn)
