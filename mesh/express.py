@@ -12,10 +12,10 @@ They have no number and no copy is kept. A node that does not read as fast as it
 the bound of what waits here, and then `BufferFull` paces whoever publishes: nothing is dropped on this side while a
 node is attached. Any thread puts; the I/O thread does the rest.
 
-A thread that publishes in a loop keeps the interpreter. The I/O thread gets its turn after 5 ms, and lets go of it again
-with every frame that it hashes and sends: so one frame left in 10 ms, 100,000 events a second while 400,000 came, until
-the bound was met, and an event took 160 ms (median). Now who has filled a frame lets the I/O thread finish sending: 7 ms
-an event, and a twentieth more of them.
+A thread that publishes in a loop keeps the interpreter. The I/O thread gets its turn after 5 ms, and lets go of it
+again with every frame that it hashes and sends: so one frame left in 10 ms, 100,000 events a second while 400,000 came,
+until the bound was met, and an event took 160 ms (median). Now who has filled a frame lets the I/O thread finish
+sending: 7 ms an event, and a twentieth more of them.
 """
 
 from __future__ import annotations
