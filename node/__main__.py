@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     flags.add_argument("--config", type=Path, metavar="FILE", help="TOML file; configs/node.toml shows every key")
     flags.add_argument("--name", help="node name; default: the host name, kept in the data directory")
-    flags.add_argument("--data-dir", type=Path, metavar="DIR", help="where database, sockets and node.json live")
+    flags.add_argument("--data-dir", metavar="DIR", help="where database, sockets and node.json live")
     flags.add_argument(
         "--listen", metavar="tcp://HOST:PORT", help="where peers may dial this node; port 0: any free one"
     )

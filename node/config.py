@@ -82,6 +82,14 @@ class NodeSettings(BaseSettings):
             raise ValueError(f"{name!r} is no node name; use up to 63 letters, digits, '-' and '_'")
         return name
 
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _directory(cls, path: object) -> object:
+        """An empty one would be wherever the node was started."""
+        if isinstance(path, str) and (not path or "\0" in path):
+            raise ValueError(f"{path!r} is no directory; name one, or leave data_dir out")
+        return path
+
     @field_validator("listen")
     @classmethod
     def _endpoint(cls, address: str) -> str:

@@ -102,6 +102,8 @@ def test_a_variable_of_several_peers_may_be_a_plain_list(monkeypatch: pytest.Mon
         ("name = 'two words'", ["name", "'two words'", "letters"]),
         ("name = '-a'", ["name", "'-a'"]),
         ("name = 5", ["name", "string"]),
+        ("data_dir = ''", ["data_dir", "''", "leave"]),
+        ('data_dir = "a\\u0000"', ["data_dir", "x00", "leave"]),
         ("listen = 'localhost:7270'", ["listen", "'localhost:7270'", "tcp://HOST:PORT"]),
         ("listen = 'tcp://h:99999'", ["listen", "99999"]),
         ("listen = 'udp://h:1'", ["listen", "tcp://HOST:PORT"]),
