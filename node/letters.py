@@ -112,7 +112,7 @@ class Letters:
         consumer = self._state.consumers.get(letter.consumer)
         due = letter.next_attempt_us is not None and letter.next_attempt_us <= turn.now.wall_us
         if consumer is None or consumer.attachment(letter.topic) is None:
-            return f"no consumer {letter.consumer!r} is attached to receive it; start its program, then retry"
+            return f"no consumer {letter.consumer!r} is attached to this node; start its program, then retry"
         if letter.id in self._out or due or any(letter.id == id_ for _, id_ in turn.changes.letters_retried):
             return f"letter {letter.id} is being tried at this moment; look again when it has ended"
         return ""

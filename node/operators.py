@@ -103,7 +103,9 @@ class Operators:
         letter = self._state.letters.one(int(request.fields["letter"]))
         if letter is None:
             turn.refuse(
-                request, "no such letter", f"there is no letter {request.fields['letter']}; see `mesh dlq list`"
+                request,
+                "no such letter",
+                f"there is no letter {request.fields['letter']} at this node; see `mesh dlq list`",
             )
             return
         details = {
@@ -146,7 +148,7 @@ class Operators:
                 if not dry_run:
                     act(letter, actor, turn)
         missing = sorted(set(request.fields.get("ids") or ()) - set(accepted) - {id_ for id_, _ in refused})
-        refused += [(id_, f"there is no letter {id_}; it may have been resolved") for id_ in missing]
+        refused += [(id_, f"there is no letter {id_} at this node; it may have been resolved") for id_ in missing]
         said = {"accepted": list(accepted), "attempts": list(accepted.values())}
         turn.reply(request, {**said, "refused": refused, "dry_run": dry_run})
 

@@ -156,7 +156,7 @@ def test_in_a_pipe_a_letter_is_one_line(one_node: LocalMesh, shell: Shell, termi
 
 def test_a_letter_that_is_not_there_exits_1_and_says_where_to_look(shell: Shell) -> None:
     said = shell("dlq", "show", 99)
-    assert (said.code, said.out, said.err) == (1, "", "mesh: there is no letter 99; see `mesh dlq list`\n")
+    assert (said.code, said.out, said.err) == (1, "", "mesh: there is no letter 99 at this node; see `mesh dlq list`\n")
 
 
 def test_errors_are_grouped_with_the_most_frequent_first(shell: Shell, one_node: LocalMesh) -> None:

@@ -50,7 +50,7 @@ def test_a_retry_as_json_has_the_sum_and_every_letter(shell: Shell, trainer: Tra
     assert set(said.json) == RETRY_KEYS
     assert [said.json[key] for key in ("resolved", "failed", "waiting", "refused")] == [1, 0, 0, 1]
     assert outcomes(said) == [(99, "refused"), (letter, "resolved")]
-    assert said.json["letters"][0]["text"] == "there is no letter 99; it may have been resolved"
+    assert said.json["letters"][0]["text"] == "there is no letter 99 at this node; it may have been resolved"
 
 
 def test_a_retry_is_refused_when_nobody_is_attached(shell: Shell, trainer: Trainer) -> None:
@@ -60,7 +60,7 @@ def test_a_retry_is_refused_when_nobody_is_attached(shell: Shell, trainer: Train
     said = shell("dlq", "retry", letter)
     assert said.code == 1
     assert said.out == (
-        f"letter {letter}: refused · no consumer 'feedback' is attached to receive it; start its program, then retry\n"
+        f"letter {letter}: refused · no consumer 'feedback' is attached to this node; start its program, then retry\n"
         "1 refused\n"
     )
 
