@@ -42,6 +42,8 @@ _ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.*-]+):(\d{1,5}|\*)"
 _HTTP = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 
 Seconds = Annotated[float, Field(ge=0, le=86400.0 * 365)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""What the database can compare with."""
 
 
 class NodeSettings(BaseSettings):
@@ -66,10 +68,10 @@ class NodeSettings(BaseSettings):
     heartbeat_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     dead_after_s: Annotated[float, Field(ge=0.2, le=3600)] = 10.0
     log_age_s: Seconds = 7 * 86400.0
-    log_events: Annotated[int, Field(ge=0)] = 0
-    log_bytes: Annotated[int, Field(ge=0)] = 4 << 30
+    log_events: Count = 0
+    log_bytes: Count = 4 << 30
     letters_age_s: Seconds = 30 * 86400.0
-    letters_max: Annotated[int, Field(ge=0)] = 100_000
+    letters_max: Count = 100_000
     link_queue_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 32)] = 64 << 20
     critical: Annotated[tuple[str, ...], NoDecode] = ()
     replicate: Annotated[tuple[str, ...], NoDecode] = ()

@@ -123,6 +123,8 @@ def test_a_variable_of_several_peers_may_be_a_plain_list(monkeypatch: pytest.Mon
         ("dedup_window_s = nan", ["dedup_window_s"]),
         ("heartbeat_s = 'often'", ["heartbeat_s", "number"]),
         ("heartbeat_s = 6.0", ["dead_after_s", "heartbeat_s", "twice"]),
+        ("log_events = 99999999999999999999", ["log_events", "less than"]),
+        ("letters_max = 9223372036854775808", ["letters_max", "less than"]),
         ("link_queue_bytes = 5", ["link_queue_bytes", "1048576"]),
         ("[dedup_windows]\n'a b' = 5", ["dedup_windows", "'a b'", "white space"]),
         ("[dedup_windows]\n'A' = -5", ["dedup_windows.A"]),
