@@ -11,17 +11,11 @@ a `publish` takes. One that was called just before the node went away may come i
 They have no number and no copy is kept. A node that does not read as fast as its programs publish fills the pipe, then
 the bound of what waits here, and then `BufferFull` paces whoever publishes: nothing is dropped on this side while a
 node is attached. Any thread puts; the I/O thread does the rest.
-
-A thread that publishes in a loop keeps the interpreter. The I/O thread gets its turn after 5 ms, and lets go of it
-again with every frame that it hashes and sends: so one frame left in 10 ms, 100,000 events a second while 400,000 came,
-until the bound was met, and an event took 160 ms (median). Now who has filled a frame lets the I/O thread finish
-sending: 7 ms an event, and a twentieth more of them.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -30,10 +24,6 @@ from mesh.frame import EPHEMERAL
 from mesh.gathering import Gathering
 from mesh.outgoing import Outgoing
 from mesh.receipt import Answer, Receipt
-
-LET_SEND_S = 0.1
-"""Whoever has filled a frame gives the thread that sends its turn of the interpreter, and no more than this. A signal
-handler may have interrupted a `put` whose lock that thread waits for: neither would ever go on."""
 
 NOT_ATTACHED = "no node is attached, and ephemeral events are not kept; publish without ephemeral=True"
 
@@ -45,12 +35,16 @@ class Express:
     """
 
     def __init__(
-        self, publisher: bytes, events_max: int, bytes_max: int, wake: Callable[[], object], told: Callable[[], object]
+        self,
+        publisher: bytes,
+        events_max: int,
+        bytes_max: int,
+        wake: Callable[[], object],
+        told: Callable[[], object],
+        filled: Callable[[], object] | None = None,
     ) -> None:
         self.gone_count = self._gone_bytes = 0
-        self.sending = threading.RLock()
-        """Held by the thread that sends, while it does."""
-        self.coming = Gathering(events_max, bytes_max, wake, _full, filled=self._let_send)
+        self.coming = Gathering(events_max, bytes_max, wake, _full, filled=filled)
         self.sent_at = -math.inf
         self.put: Callable[[str, bytes], Receipt] = self._put_in_vain
         """Take one event in: topic, packed record. Raises `BusClosed` or `BufferFull`."""
@@ -97,10 +91,6 @@ class Express:
     def refuse(self) -> None:
         """No node is attached: what came in before that was known is refused. Only for the I/O thread."""
         self._refuse(self.coming.take())
-
-    def _let_send(self) -> None:
-        if self.sending.acquire(timeout=LET_SEND_S):
-            self.sending.release()
 
     def _put_in_vain(self, topic: str, record: bytes) -> Receipt:
         """Refuse one event, which is not even taken in: a signal handler may be in the middle of another `put`."""
