@@ -34,6 +34,9 @@ from node.tunnels import ANSWER_S, Tunnels
 from node.turn import LinkKey, Turn
 
 _LOCAL_HWM = 2000
+"""A stopped subscriber is kept so many messages, which is 500 MB of full batches. It cannot follow the size of what is
+sent: libzmq is told what was read in steps of half the bound, so a pipe whose bound is moved while it is in use may
+count as full when it is empty, and nobody ever wakes it."""
 _LINK_HWM = 1000
 _RECONNECT_MS, _RECONNECT_MAX_MS = 100, 5000
 _KEEPALIVE_S, _KEEPALIVE_PROBES = 2, 5
