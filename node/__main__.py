@@ -9,6 +9,7 @@ import logging
 import resource
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         prog="mesh-node",
         description="Run one meshbus node. Flags override MESH_NODE_* variables, those override the file.",
     )
+    flags.add_argument("--version", action="version", version=f"mesh-node {version('meshbus')}")
     flags.add_argument("--config", type=Path, metavar="FILE", help="TOML file; configs/node.toml shows every key")
     flags.add_argument("--name", help="node name; default: the host name, kept in the data directory")
     flags.add_argument("--data-dir", metavar="DIR", help="where database, sockets and node.json live")

@@ -6,7 +6,8 @@ consumers and critical topics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -31,6 +32,9 @@ _COUNTS = {
         "Events not taken in because the disk refused; their publishers keep them.",
     ),
 }
+_REFUSED = ("malformed ", "refused connection")
+"""How the names of counts begin that are of what was not taken in because of what it was."""
+
 _PEER = {
     "sent": ("mesh_peer_frames_sent", "Frames forwarded to a peer."),
     "received": ("mesh_peer_frames_received", "Frames that came from a peer."),
@@ -56,11 +60,22 @@ class _Families(Collector):
         snapshot, status = self._snapshot, self._snapshot.status
         for key, (name, text) in _COUNTS.items():
             yield CounterMetricFamily(name, text, value=snapshot.counts.get(key, 0))
+        yield _refused(snapshot.counts)
         yield from _node(snapshot)
         yield from _peers(status["peers"])
         yield from _log(status["log"], status["dlq"])
         yield from _consumers(status["consumers"])
         yield _turns(snapshot)
+
+
+def _refused(counts: Mapping[str, int]) -> Metric:
+    """The kind without what stands behind its colon, of which there may be any number."""
+    kinds: Counter[str] = Counter()
+    for name, count in counts.items():
+        if name.startswith(_REFUSED):
+            kinds[name.partition(":")[0]] += count
+    family = CounterMetricFamily("mesh_refused", "Frames, requests and connections not taken in.", labels=["kind"])
+    return _labelled(family, sorted(kinds.items()))
 
 
 def _node(snapshot: Snapshot) -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -48,8 +48,18 @@ def make_app() -> typer.Typer:
     return app
 
 
-def root(context: typer.Context, node: Node = None, as_json: AsJson = False) -> None:
+def root(
+    context: typer.Context,
+    node: Node = None,
+    as_json: AsJson = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
     """Look after a meshbus node: peers, events, dead letters, the log, the books."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"mesh {version_of('meshbus')}")
+        raise typer.Exit
     context.obj = asked(context, node, as_json)
     need_command(context)
 

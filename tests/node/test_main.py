@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -149,6 +149,12 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert [
         flag for flag in ("--config", "--name", "--data-dir", "--listen", "--peer", "--http") if flag not in said
     ] == []
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert (end.value.code, capsys.readouterr().out) == (0, f"mesh-node {version('meshbus')}\n")
 
 
 def test_the_command_is_called_mesh_node() -> None:

@@ -140,6 +140,9 @@ def test_metrics_are_in_the_words_of_prometheus(bench: Bench, snapshots: Snapsho
     bench.turn(author.frame("A", 1, 1, 2))
     bench.turn(requests=[program.request("wiring", groups={}, critical=["A", "B"])])
     program.report(sub, [bench.origin, "A", 0, 1, [failure(1, kind="timeout")], []])
+    bench.turn(b"garbage", b"A\x00garbage")
+    bench.node.counts["refused connection: no handshake"] += 2
+    bench.node.counts["refused connection: a web client"] += 1
     lines = exposition(take(snapshots, bench)).decode().splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     expected = {
@@ -147,6 +150,9 @@ def test_metrics_are_in_the_words_of_prometheus(bench: Bench, snapshots: Snapsho
         "mesh_events_published_total": "2.0",
         "mesh_events_duplicate_total": "1.0",
         "mesh_handler_timeouts_total": "1.0",
+        'mesh_refused_total{kind="malformed topic"}': "1.0",
+        'mesh_refused_total{kind="malformed truncated"}': "1.0",
+        'mesh_refused_total{kind="refused connection"}': "3.0",
         'mesh_peer_up{peer="b\\"\\\\"}': "1.0",
         'mesh_peer_frames_sent_total{peer="b\\"\\\\"}': "1.0",
         'mesh_dlq_letters{state="waiting"}': "1.0",

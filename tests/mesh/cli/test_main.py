@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mesh import errors
 from mesh.cli import exit_code, main, make_app
 from mesh.client import NodeClient
 from node.testing import LocalMesh
-from tests.mesh.cli.shell import Shell, Terminal
+from tests.mesh.cli.shell import Said, Shell, Terminal
 
 COMMANDS = [
     ("status",),
@@ -74,6 +75,10 @@ def test_help_is_readable_at_80_columns(bare_shell: Shell, path: tuple[str, ...]
 def test_every_command_takes_node_and_json(path: tuple[str, ...]) -> None:
     options = {name for each in ALL[path].params for name in each.opts}
     assert {"--node", "--json"} <= options
+
+
+def test_it_says_its_version(bare_shell: Shell) -> None:
+    assert bare_shell("--version") == Said(0, f"mesh {version('meshbus')}\n", "")
 
 
 def test_help_imports_neither_sockets_nor_tables() -> None:
