@@ -169,14 +169,13 @@ class Session:
             assert link is not None  # else it would not be attached
             self._full = not self.outbox.send(link.send_frame, now)
         else:
+            self._full = False
             self.outbox.express.refuse()
         self._attaching.advance(now)
         self.courses.outcomes.collect(now)
         self.courses.overdue(now)
         if self._attachment.phase == "attached":
             self._send(now)
-        else:
-            self._full = False
         self.courses.sweep(now)
         if self._draining and self.outbox.empty and self.courses.empty:
             self.drained.set()
@@ -186,7 +185,6 @@ class Session:
         self.courses.wake()
         _log.error("the attachment to the node at %s is renewed after an error", self.place, exc_info=error)
         self._attaching.detach(monotonic(), "an error")
-        self._full = False
 
     def _sleep(self, now: float) -> list[zmq.Socket[bytes]]:
         self._asleep = True

@@ -84,15 +84,13 @@ class Greetings:
         return heard
 
     def again(self, turn: Turn) -> list[Heard]:
-        """Look again at the greetings that are held. This is asked at every turn, and there is hardly ever one."""
-        if not self._rivals.holding:
-            return []
+        """Look again at the greetings that are held."""
         held = self._rivals.held
         return [each for key, greeting in held for each in self.hello(key, self._table.get(key), greeting, turn)]
 
     def idle_ms(self, longest_ms: int) -> int:
         """How long nothing is due here, in milliseconds."""
-        return min(longest_ms, HELD_MS) if self._rivals.holding else longest_ms
+        return min(longest_ms, HELD_MS) if self._rivals.held else longest_ms
 
     def ended(self, key: LinkKey) -> None:
         """A connection is gone, and with it who greeted over it."""

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mesh.streams import Range
+from mesh.streams import Key, Range
 from node.intake import Intake
 from node.link import Link
 from node.routes import Routes
@@ -43,9 +43,6 @@ STALLED_S = 600.0
 """How long a stream stands still for events that only its origin can have, while that is out of reach."""
 LOOK_S = 0.25
 """How often open gaps are looked at when nothing happens."""
-
-Key = tuple[str, str]
-"""origin, topic"""
 
 
 @dataclass(slots=True)

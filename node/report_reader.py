@@ -32,8 +32,6 @@ REFUSED_MAX = 100
 """Words that one answer names. The others are found when the program says the rest again."""
 _WHY_CHARS_MAX = 300
 """What is told of a reason: it may quote what a program sent."""
-_WHY_CHARS_MAX = 300
-"""What is told of a reason: it may quote what a program sent."""
 
 _Cursors = dict[tuple[Following, str, str], int]
 """Where the words before have moved a cursor."""

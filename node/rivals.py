@@ -143,11 +143,6 @@ class Rivals:
         self._held: dict[str, _Held] = {}
 
     @property
-    def holding(self) -> bool:
-        """Whether any greeting is held."""
-        return bool(self._held)
-
-    @property
     def held(self) -> list[tuple[LinkKey, Greeting]]:
         """The greetings to be judged again."""
         return [(each.key, each.greeting) for each in self._held.values()]
