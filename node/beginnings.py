@@ -47,6 +47,11 @@ class Beginnings:
         all_ = frozenset(origins)
         self._spoken[name] = _Spoken(all_, all_.difference(detoured))
 
+    @property
+    def closed(self) -> bool:
+        """Whether the disk takes nothing at this moment, so that no stream can begin."""
+        return self._intake.closed
+
     def far(self) -> list[Stream]:
         """The streams of origins that have no link to this node: only those can be brought by others."""
         mine, link_to = self._state.origin, self._routes.link_to
@@ -112,7 +117,7 @@ class Beginnings:
 
     def _begin(self, origin: str, topic: str, head: int, turn: Turn) -> None:
         """A stream of another node begins here behind `head`, unless it is further."""
-        if self._intake.closed:
+        if self.closed:
             return
         stream = self._state.relay.begin_at(origin, topic, head)
         if stream is not None:
@@ -126,7 +131,7 @@ class Beginnings:
         stream = self._state.relay.streams.get((origin, topic))
         if stream is None or stream.head < head:
             self._begin(origin, topic, head, turn)
-        elif not self._intake.closed and stream.head == stream.base > head:
+        elif not self.closed and stream.head == stream.base > head:
             base, last = self._state.log.end_behind(stream.id, head)
             if last < stream.head:
                 self._state.relay.rewind(stream, base, last)

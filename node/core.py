@@ -85,7 +85,7 @@ class Node:
         self._trouble = Trouble(self.counts)
         routes = Routes(state.name, links.me.role == "leaf", state.interest)
         speaking = Speaking(routes, state.interest)
-        wanting = Wanting(state, speaking.wanted)
+        self._wanting = wanting = Wanting(state, speaking.wanted)
         self._beacons = Beacons(state, speaking)
         moved = self._beacons.moved
         self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts, moved)
@@ -179,6 +179,7 @@ class Node:
         self._each(turn, self._everywhere.tick)
         self._each(turn, self.sessions.tick)
         if not self._trouble.closed:
+            self._wanting.keep(turn)
             self.membership.keep(turn)
             self._housekeeping(turn)
             self._intake.announce(turn)

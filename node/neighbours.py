@@ -157,7 +157,6 @@ class Neighbours:
         self.spreading.tick(turn)
         self._comparing.tick(turn)
         if not self._intake.closed:
-            self._wanting.keep(turn)
             self.repair.tick(turn)
         self.serving.serve(turn)
         self._fetching.tick(turn)

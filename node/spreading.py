@@ -174,10 +174,12 @@ class Spreading:
         if version not in self._telling.told[link.key].local:
             return
         origins, detoured = ([intern(str(each)) for each in fields.get(name, ())] for name in ("origins", "detoured"))
-        for origin, topic, head in fields["heads"]:
-            self._beginnings.place((str(origin), str(topic), int(head)), learn, turn)
-        self._telling.answered(link.key, version)
         self._beginnings.heard(link.name, origins, detoured)
         self._routes.hear(link.key, origins, detoured)
+        if self._beginnings.closed:
+            return  # nothing can be placed: it owes an answer as before, and is told again
+        for origin, topic, head in fields["heads"]:
+            self._beginnings.place((str(origin), str(topic), int(head)), learn, turn)
+        self._telling.answered(link.key, version, turn)
         self._answering.more_is_known(link.key)
-        turn.once_committed.append(lambda: self._wanting.answered(link.key, origins, version, detoured))
+        self._wanting.answered(link.key, origins, version, detoured, turn)

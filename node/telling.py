@@ -115,14 +115,24 @@ class Telling:
         if told.answered == told.version:
             self._state.informed[key] = self._state.interest.version
 
-    def answered(self, key: LinkKey, version: int) -> None:
-        """The far end has answered what it was told under a version, which is one of `local`."""
-        told = self.told[key]
+    def answered(self, key: LinkKey, version: int, turn: Turn) -> None:
+        """The far end has answered what it was told under a version, which is one of `local`.
+
+        If the turn fails, with what came in the answer, the link owes an answer as before and is told again.
+        """
+        told, informed = self.told[key], self._state.informed
+        before = told.answered, informed.get(key)
         told.answered = max(told.answered, version)
         if told.answered == told.version:
             self.unanswered.pop(key, None)
         told.local = {each: local for each, local in told.local.items() if each >= version}
-        self._state.informed[key] = max(self._state.informed.get(key, 0), told.local[version])
+        informed[key] = max(informed.get(key, 0), told.local[version])
+        turn.once_failed.append(lambda: self._unanswered(told, *before))
+
+    def _unanswered(self, told: Told, answered: int, informed: int | None) -> None:
+        for key in [each for each, its in self.told.items() if its is told]:
+            told.answered, self.unanswered[key] = answered, None
+            self._state.informed[key] = informed or 0
 
 
 def _texts(lists: Lists) -> Iterable[str]:

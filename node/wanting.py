@@ -1,7 +1,7 @@
 """Wanting: what every origin was told that this node wants, and has been wanted without a break ever since.
 
     told v7 [A, gpu.*] ─▶ … answered v7 ─▶ wanted of those origins: A, gpu.*  ─▶ A is no longer wanted ─▶ gpu.*
-                                               └── the durable consumers' part is kept on disk, for the next start
+                                               └── the durable consumers' part is written with the turn that changed it
 
 An origin's stream that comes to light here either began before it was wanted, then what was before is not owed, or it
 began since, then it is owed from its first event. Which of the two is told by what stands here.
@@ -13,17 +13,16 @@ node itself had wanted meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import orjson
 
 from mesh.topic import PatternSet
+from node.changes import Books
 from node.state import State
 from node.turn import LinkKey, Turn, rekey
 
-KEEP_S = 1.0
-"""How often what durable consumers want is compared with what is on disk."""
 _KEY = "wanted "
 _NOTHING = PatternSet(())
 
@@ -48,7 +47,7 @@ class Wanting:
         durable = self._durable()
         self._wanted = {origin: PatternSet(patterns & durable) for origin, patterns in self._kept.items()}
         self._resumed: dict[LinkKey, set[tuple[str, str]]] = {}
-        self._next_keep_us = 0
+        self._kept_for: Patterns | None = None
 
     def told(self, link: LinkKey, version: int, patterns: Iterable[str], straight: Iterable[str] | None = None) -> None:
         """An announcement is on its way to a peer; `straight` is what of it goes on to whom the peer carries."""
@@ -69,7 +68,7 @@ class Wanting:
         former = [patterns for each, patterns in self._wanted.items() if each.rpartition(".")[0] == name]
         if not former:
             return _NOTHING
-        self._wanted[origin] = PatternSet(text for patterns in former for text in patterns.texts)
+        self._wanted[origin], self._kept_for = PatternSet(text for patterns in former for text in patterns.texts), None
         return self._wanted[origin]
 
     def owed(self, origin: str, topic: str) -> bool:
@@ -81,10 +80,13 @@ class Wanting:
         """The far end of a link follows the stream through this node."""
         self._resumed.setdefault(link, set()).add((origin, topic))
 
-    def answered(self, link: LinkKey, origins: Iterable[str], version: int, detoured: Collection[str] = ()) -> None:
+    def answered(
+        self, link: LinkKey, origins: Iterable[str], version: int, detoured: Collection[str], turn: Turn
+    ) -> None:
         """A peer has taken in an announcement, and with it all earlier ones; so have the origins it speaks for.
 
-        Those that are `detoured` were told no more than what goes straight to the peer.
+        Those that are `detoured` were told no more than what goes straight to the peer. It counts from this turn on,
+        and no longer if that fails.
         """
         on_their_way = self._told.get(link, {})
         told = on_their_way.get(version)
@@ -93,12 +95,19 @@ class Wanting:
         wanted_now = frozenset(self._wanted_now())
         patterns, straight = told.patterns & wanted_now, told.straight & wanted_now
         made: dict[tuple[Patterns, tuple[str, ...]], PatternSet] = {}  # a leaf is answered for all, who know the same
+        before: dict[str, PatternSet] = {}
         for origin in origins:
-            now, known = straight if origin in detoured else patterns, self._wanted.get(origin, _NOTHING).texts
-            if (now, known) not in made:
-                made[now, known] = PatternSet(now.union(known))
-            self._wanted[origin] = made[now, known]
-        self._told[link] = {each: told for each, told in on_their_way.items() if each >= version}
+            now, known = straight if origin in detoured else patterns, self._wanted.get(origin, _NOTHING)
+            if (now, known.texts) not in made:
+                made[now, known.texts] = PatternSet(now.union(known.texts))
+            before[origin], self._wanted[origin] = known, made[now, known.texts]
+        self._told[link], self._kept_for = {each: told for each, told in on_their_way.items() if each >= version}, None
+        turn.once_failed.append(lambda: self._back_to(before))
+
+    def _back_to(self, before: Mapping[str, PatternSet]) -> None:
+        """The turn that counted an answer failed, and with it the beginnings that came with the answer."""
+        for origin, patterns in before.items():
+            self._wanted[origin] = PatternSet(frozenset(self._wanted[origin].texts).intersection(patterns.texts))
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
         """The link goes on over another connection."""
@@ -115,26 +124,35 @@ class Wanting:
         now = frozenset(self._wanted_now())
         for origin, patterns in self._wanted.items():
             if not now.issuperset(patterns.texts):
-                self._wanted[origin] = PatternSet(now.intersection(patterns.texts))
+                self._wanted[origin], self._kept_for = PatternSet(now.intersection(patterns.texts)), None
 
     def keep(self, turn: Turn) -> None:
-        """Put the durable consumers' part into the transaction when it has changed."""
-        if turn.now.mono_us < self._next_keep_us:
+        """Put the durable consumers' part into the transaction when it has changed.
+
+        That of a consumer which this turn makes durable, too: who was told that it is registered is owed everything
+        from then on, also by a node that is killed the moment after.
+        """
+        durable = self._durable(turn.changes.books.values())
+        if durable == self._kept_for:
             return
-        self._next_keep_us = turn.now.later(KEEP_S)
-        durable = self._durable()
+        self._kept_for = durable
+        turn.once_failed.append(self._keep_again)
         for origin, patterns in self._wanted.items():
             if durable.intersection(patterns.texts) != self._kept.get(origin, frozenset()):
                 self._keep(origin, durable.intersection(patterns.texts), turn)
+
+    def _keep_again(self) -> None:
+        self._kept_for = None
 
     def _keep(self, origin: str, patterns: Patterns, turn: Turn) -> None:
         turn.changes.meta[_KEY + origin] = orjson.dumps(sorted(patterns)).decode()
         turn.once_committed.append(lambda: self._kept.update({origin: patterns}))
 
-    def _durable(self) -> Patterns:
+    def _durable(self, registering: Iterable[Books] = ()) -> Patterns:
         consumers = self._state.consumers.values()
         durable = (each.pattern.text for one in consumers for each in one.followings if each.durable)
-        return frozenset((*durable, *self._state.replicated.texts))
+        becoming = (books.pattern for books in registering if books.durable)
+        return frozenset((*durable, *becoming, *self._state.replicated.texts))
 
 
 def _read(meta: dict[str, str]) -> dict[str, Patterns]:

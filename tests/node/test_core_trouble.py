@@ -13,7 +13,20 @@ from mesh.requests import Json, unpack_beacon, unpack_control
 from node.changes import Changes
 from node.store import Store, StoreError
 from node.turn import Turn
-from tests.node.workbench import Author, Bench, Program, answer, directed, failure, forwarded, live, runs, sent, values
+from tests.node.workbench import (
+    Author,
+    Bench,
+    Program,
+    answer,
+    control,
+    directed,
+    failure,
+    forwarded,
+    live,
+    runs,
+    sent,
+    values,
+)
 
 
 class FragileStore(Store):
@@ -304,3 +317,29 @@ def test_members_that_could_not_be_written_down_are_when_the_disk_takes_it(bench
     for _ in range(3):
         bench.turn(later_s=2.0)
     assert kept() == ["b", "c"]
+
+
+@pytest.mark.parametrize("failed", [1, 2])
+def test_a_neighbour_whose_answer_could_not_be_written_is_asked_again(
+    bench: Bench, store: FragileStore, program: Program, failed: int
+) -> None:
+    """The first failed answer finds the disk full, the second one knows it."""
+    program.subscribe("c", "A", durable=True)
+    link = bench.peer("b")
+    store.full = True
+    for head in range(failed):
+        bench.turn(links=[(link, answer_to_interest(bench, link, 40 + head))])
+    assert "A" not in {topic for _, topic in bench.state.relay.streams}
+    store.full = False
+    asked = [
+        message for _ in range(50) for message in sent(bench.turn(later_s=0.1), link) if message["t"] == "interest"
+    ]
+    assert [message["whole"] for message in asked] == [True]
+    bench.turn(links=[(link, answer_to_interest(bench, link, 50))])
+    assert bench.state.relay.streams["b.1", "A"].base == 50
+    assert bench.state.informed[link] == bench.state.interest.version
+
+
+def answer_to_interest(bench: Bench, link: str, head: int) -> bytes:
+    rows = [("b.1", "A", head)]
+    return control({"t": "interest_ack", "version": bench.announced[link], "origins": ["b.1"], "heads": rows})

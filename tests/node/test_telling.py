@@ -64,14 +64,14 @@ def test_an_answer_informs_of_what_was_wanted_when_it_was_asked_for(desk: Desk) 
     version = desk.first[0]["version"]
     desk.state.interest.version, desk.lists = 2, {"a": ("A", "B")}
     desk.tell()
-    desk.telling.answered("b", version)
+    desk.telling.answered("b", version, Turn(START))
     assert (desk.state.informed, list(desk.telling.unanswered)) == ({"b": 1}, ["b"])
-    desk.telling.answered("b", version + 1)
+    desk.telling.answered("b", version + 1, Turn(START))
     assert (desk.state.informed, list(desk.telling.unanswered)) == ({"b": 2}, [])
 
 
 def test_a_change_here_that_says_nothing_new_to_an_informed_link_informs_it(desk: Desk) -> None:
-    desk.telling.answered("b", desk.first[0]["version"])
+    desk.telling.answered("b", desk.first[0]["version"], Turn(START))
     desk.state.interest.version = 2
     assert (desk.tell(), desk.state.informed) == ([], {"b": 2})
 
@@ -86,8 +86,17 @@ def test_what_is_not_answered_for_long_is_told_again_under_its_version(desk: Des
 
 
 def test_a_link_that_moves_keeps_what_it_was_told_and_one_that_is_gone_leaves_nothing(desk: Desk) -> None:
-    desk.telling.answered("b", desk.first[0]["version"])
+    desk.telling.answered("b", desk.first[0]["version"], Turn(START))
     desk.telling.moved("b", "c")
     assert (list(desk.telling.told), desk.state.informed) == (["c"], {"c": 1})
     desk.telling.down("c")
     assert (desk.telling.told, desk.telling.unanswered, desk.state.informed) == ({}, {}, {})
+
+
+def test_an_answer_in_a_turn_that_failed_was_none(desk: Desk) -> None:
+    turn = Turn(START)
+    desk.telling.answered("b", desk.first[0]["version"], turn)
+    for act in turn.once_failed:
+        act()
+    assert (list(desk.telling.unanswered), desk.state.informed) == (["b"], {"b": 0})
+    assert desk.telling.overdue(after(START, RETELL_S + 0.1)) == ["b"]

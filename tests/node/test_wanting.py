@@ -68,7 +68,6 @@ def test_over_a_restart_only_durable_consumers_have_wanted_all_along(
     bench: Bench, program: Program, durable: bool, begins: tuple[int, int]
 ) -> None:
     wanted(program, bench.peer("b"), "T.*", ("T.one", 40), durable=durable)
-    bench.turn(later_s=1.5)
     bench.restart()
     answered(bench, bench.peer("b"), ("T.one", 45), ("T.two", 9))
     assert beginning(bench, "T.one") == ((40, 40) if durable else (45, 45))
@@ -103,7 +102,6 @@ def test_what_is_replicated_is_wanted_without_a_consumer_and_owed_over_a_restart
     bench = Bench(tmp_path, replicate=("T.*",))
     assert bench.state.interest.patterns == ("T.*",)
     answered(bench, bench.peer("b"), ("T.one", 40))
-    bench.turn(later_s=1.5)
     bench.restart()
     answered(bench, bench.peer("b"), ("T.one", 45), ("T.two", 9))
     assert beginning(bench, "T.one") == (40, 40)
