@@ -14,11 +14,15 @@ from tools.simulate.world import World
 
 
 class Sight:
-    """Contacts over machines of which only the links are there. `link` joins two, `seconds` lets time pass."""
+    """Contacts over machines of which only the links are there. `link` joins two, `seconds` lets time pass.
+
+    `informed`: what the reader's node holds that its neighbours know of its wishes.
+    """
 
     def __init__(self, *names: str) -> None:
         self.world = World(1)
         self.links: dict[str, dict[str, object]] = {name: {} for name in names}
+        self.informed: dict[str, int] = {}
         self.machines = {name: cast(Machine, self._machine(name)) for name in names}
         spec = SimpleNamespace(durable=False)
         self.wanted = Wanted("reader", names[0], "A", durable=False)
@@ -28,7 +32,8 @@ class Sight:
         self.contacts.begin()
 
     def _machine(self, name: str) -> SimpleNamespace:
-        node = SimpleNamespace(links=SimpleNamespace(links=self.links[name]))
+        state = SimpleNamespace(informed=self.informed, interest=SimpleNamespace(version=2))
+        node = SimpleNamespace(links=SimpleNamespace(links=self.links[name]), state=state)
         return SimpleNamespace(name=name, hidden=False, busy=False, node=node)
 
     def link(self, a: str, b: str) -> None:
@@ -47,6 +52,17 @@ def test_a_linked_machine_owes_what_it_publishes_once_the_link_has_stood_for_a_w
     sight.seconds(2.4)
     assert set(sight.wanted.since) == {"a"}
     sight.seconds(0.2)
+    assert set(sight.wanted.since) == {"a", "b"}
+
+
+def test_a_neighbour_that_is_said_to_know_owes_at_once() -> None:
+    sight = Sight("a", "b")
+    sight.link("a", "b")
+    sight.informed["b"] = 1
+    sight.seconds(0.6)
+    assert set(sight.wanted.since) == {"a"}
+    sight.informed["b"] = 2
+    sight.seconds(0.5)
     assert set(sight.wanted.since) == {"a", "b"}
 
 

@@ -1,11 +1,13 @@
 """Contacts: from which moment a consumer is owed what is published at which machine.
 
-    registered ──▶ its node and the other have had a working way for a while ──▶ owed from here
+    registered ──▶ its node says that the other, to which it is linked, knows ───────▶ owed from here
+               └─▶ the two have had a working way for a while ──▶ owed from here
                                                                     until a disk is lost, or a live one's node dies
 
 The contract, seen from outside: `subscribe` has returned and the other node has had the time to hear of it, over a
-link, over one peer where one of the two is a leaf (two where both are), or over a peer that carries. What is published
-there later is owed even if the way is gone by then; what was published before is not.
+link, over one peer where one of the two is a leaf (two where both are), or over a peer that carries. Of a neighbour a
+node says itself when it has heard, and is held to that at once. What is published there later is owed even if the way
+is gone by then; what was published before is not.
 """
 
 from __future__ import annotations
@@ -75,12 +77,23 @@ class Contacts:
         for name in self._machines:
             if name in wanted.since:
                 continue
+            if self._says_it_knows(consumer.machine, name):
+                wanted.since[name] = self._world.now_us
+                continue
             key, needed = (wanted.name, name), self._needed(wanted.machine, name, up)
             before, looks = self._steady.get(key, (0, 0))
             looks = looks + 1 if needed == before else 1
             self._steady[key] = needed, looks
             if needed and looks >= needed:
                 wanted.since[name] = self._world.now_us
+
+    def _says_it_knows(self, machine: Machine, name: str) -> bool:
+        """Whether a node holds that a neighbour knows all that is wanted here."""
+        state, links = machine.node.state, machine.node.links.links
+        if machine.busy or name == machine.name:
+            return False
+        informed = {links[key].name for key, version in state.informed.items() if version == state.interest.version}
+        return name in informed
 
     def _needed(self, a: str, b: str, up: _Looked) -> int:
         """How many looks in a row the best way between two machines needs; 0 when there is none."""

@@ -1,6 +1,7 @@
 """Faults: what goes wrong in a run, and when. Drawn whole from the seed before the first moment, so it can be printed.
 
-    crash      a node is killed, or its machine loses power; it comes back on its disk
+    crash      a node is killed, or its machine loses power; it comes back on its disk. Every third of these hits soon
+               after a consumer came to the machine
     stall      a node stands still (SIGSTOP) and goes on
     break      one connection falls
     partition  some machines cannot reach others, in one direction or both, and then can again
@@ -50,6 +51,8 @@ _LASTS_S: dict[Kind, tuple[float, float]] = {
     "clock": (0.0, 0.0),
     "programs": (0.1, 10.0),
 }
+_SOON_S = (0.2, 3.0)
+"""After a consumer came: while it registers, or just has."""
 
 
 class Fault(NamedTuple):
@@ -79,6 +82,9 @@ def draw_faults(world: World, scenario: Scenario, kinds: tuple[Kind, ...], begin
             low, high = _LASTS_S[kind]
             lasts_s = low * (high / low) ** draw.random() if low else 0.0
             who, how = _whom(kind, scenario, draw)
+            if kind == "crash" and draw.random() < 1 / 3:
+                consumer = draw.choice(scenario.consumers)
+                at_s, who = max(begin_s, consumer.late_s + draw.uniform(*_SOON_S)), (consumer.machine,)
             found.append(Fault(round(at_s, 3), round(min(at_s + lasts_s, end_s), 3), kind, who, how))
     return sorted(found)
 

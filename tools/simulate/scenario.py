@@ -35,13 +35,17 @@ class Publishing(NamedTuple):
 
 
 class Consuming(NamedTuple):
-    """A program with one consumer. `queue`: events it takes in ahead of its handler."""
+    """A program with one consumer. `queue`: events it takes in ahead of its handler.
+
+    `late_s`: when it first comes; 0 is before anything was published.
+    """
 
     name: str
     machine: str
     pattern: str
     durable: bool
     queue: int
+    late_s: float = 0.0
 
 
 class Scenario(NamedTuple):
@@ -53,8 +57,11 @@ class Scenario(NamedTuple):
     latency_s: tuple[float, float]
 
 
-def draw_scenario(world: World, nodes: int, hasty: bool = False) -> Scenario:
-    """The scenario of a seed; with `hasty` its nodes give up on each other, and forget who is gone, early."""
+def draw_scenario(world: World, nodes: int, for_s: float, hasty: bool = False) -> Scenario:
+    """The scenario of a seed, whose load lasts `for_s`.
+
+    With `hasty` its nodes give up on each other, and forget who is gone, early.
+    """
     draw = world.draw("scenario")
     names = [f"n{number:03}" for number in range(nodes)]
     leaves = set(names[2:]) & set(draw.sample(names, draw.choice((0, nodes // 4, nodes // 2))))
@@ -72,7 +79,7 @@ def draw_scenario(world: World, nodes: int, hasty: bool = False) -> Scenario:
     publishers = tuple(_publisher(name, draw) for name in sorted(busy))
     wanting = draw.sample(names, max(2, min(2 * nodes // 3, 60)))
     consumers = tuple(
-        _consumer(name, number, draw) for name in sorted(wanting) for number in range(draw.choice((1, 1, 2)))
+        _consumer(name, number, for_s, draw) for name in sorted(wanting) for number in range(draw.choice((1, 1, 2)))
     )
     return Scenario(machines, publishers, consumers, (0.0003, draw.choice((0.002, 0.05, 0.3))))
 
@@ -100,7 +107,8 @@ def _publisher(machine: str, draw: random.Random) -> Publishing:
     return Publishing(f"pub-{machine}", machine, topics, draw.choice((0.5, 2.0, 4.0)), draw.choice((1, 1, 5, 40)))
 
 
-def _consumer(machine: str, number: int, draw: random.Random) -> Consuming:
+def _consumer(machine: str, number: int, for_s: float, draw: random.Random) -> Consuming:
     pattern = draw.choice((*TOPICS, "job.*", "gpu.*", "*.2"))
     durable = draw.random() < 0.5
-    return Consuming(f"con-{machine}-{number}", machine, pattern, durable, draw.choice((4, 50, 1000)))
+    queue, late_s = draw.choice((4, 50, 1000)), draw.choice((0.0, draw.uniform(0.0, for_s)))
+    return Consuming(f"con-{machine}-{number}", machine, pattern, durable, queue, late_s)

@@ -1,8 +1,8 @@
 """The simulation: one run of one seed, from the first start of its machines to the oracle's last word.
 
     0 s ──── 5 s ─────────────────────── for ───────────── settled ─────── idle ────── after the last unsubscribe
-    start    load and faults             all is healed,    oracle          nothing     nothing is forwarded
-                                         programs return                   grows
+    start,   load, late consumers        all is healed,    oracle          nothing     nothing is forwarded
+    faults   and faults                  programs return                   grows
 
 With `forget` it goes on until everybody has forgotten the generations that are gone, and then one machine comes back
 that was away all the time and knows them from its disk. That takes nine minutes, as nodes are `hasty` then.
@@ -23,10 +23,12 @@ from tools.simulate.ledger import Ledger
 from tools.simulate.machine import Machine
 from tools.simulate.network import Network
 from tools.simulate.oracle import Oracle
-from tools.simulate.scenario import draw_scenario
+from tools.simulate.scenario import Consuming, draw_scenario
 from tools.simulate.world import World
 
 BEGIN_S = 5.0
+_FAULTS_S = 1.0
+"""Faults come from the first second on: while nodes meet and programs register."""
 SETTLE_S = 120.0
 _SETTLE_STEP_S = 5.0
 _SPARES_S = 15.0
@@ -55,17 +57,15 @@ class Simulation:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.world = World(setting.seed)
-        self.scenario = draw_scenario(self.world, setting.nodes, setting.forget)
-        self.faults = draw_faults(self.world, self.scenario, setting.kinds, BEGIN_S, BEGIN_S + setting.for_s)
+        self.scenario = draw_scenario(self.world, setting.nodes, setting.for_s, setting.forget)
+        self.faults = draw_faults(self.world, self.scenario, setting.kinds, _FAULTS_S, BEGIN_S + setting.for_s)
         self.network = Network(self.world, self.scenario.latency_s)
         self.ledger = Ledger()
         self.machines = {spec.name: Machine(self.world, self.network, spec) for spec in self.scenario.machines}
         self.publishers = {
             spec.name: Publisher(spec, self.machines[spec.machine], self.ledger) for spec in self.scenario.publishers
         }
-        self.consumers = {
-            spec.name: Consumer(spec, self.machines[spec.machine], self.ledger) for spec in self.scenario.consumers
-        }
+        self.consumers: dict[str, Consumer] = {}
         self.contacts = Contacts(self.world, self.network, self.machines, self.consumers)
         self.oracle = Oracle(self.machines, self.consumers, self.ledger, self.network)
 
@@ -89,11 +89,16 @@ class Simulation:
             self.world.after(draw.random() * 2, machine.start)
         for publisher in self.publishers.values():
             self.world.after(draw.uniform(1, BEGIN_S), publisher.begin)
+        for spec in self.scenario.consumers:
+            self.world.after(spec.late_s, partial(self._come, spec))
         for machine in self.machines.values():
             machine.on_renew.append(self._began_anew)
         for fault in self.faults:
             self.world.at(int(fault.at_s * 1e6), partial(self._strike, fault))
         self.contacts.begin()
+
+    def _come(self, spec: Consuming) -> None:
+        self.consumers[spec.name] = Consumer(spec, self.machines[spec.machine], self.ledger)
 
     # ── what goes wrong ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,7 +177,9 @@ class Simulation:
         self.world.at(int(fault.until_s * 1e6), lambda: self.network.heal(ways))
 
     def _program_fault(self, fault: Fault) -> None:
-        actor = self.publishers.get(fault.who[0]) or self.consumers[fault.who[0]]
+        actor = self.publishers.get(fault.who[0]) or self.consumers.get(fault.who[0])
+        if actor is None:
+            return  # it has not come yet
         if fault.how == "stalled":
             actor.program.stall(fault.until_s - fault.at_s)
         elif not actor.program.dead:
