@@ -68,7 +68,8 @@ class Wanting:
         former = [patterns for each, patterns in self._wanted.items() if each.rpartition(".")[0] == name]
         if not former:
             return _NOTHING
-        self._wanted[origin], self._kept_for = PatternSet(text for patterns in former for text in patterns.texts), None
+        self._wanted[origin] = PatternSet(text for patterns in former for text in patterns.texts)
+        self._keep_again()
         return self._wanted[origin]
 
     def owed(self, origin: str, topic: str) -> bool:
@@ -101,7 +102,8 @@ class Wanting:
             if (now, known.texts) not in made:
                 made[now, known.texts] = PatternSet(now.union(known.texts))
             before[origin], self._wanted[origin] = known, made[now, known.texts]
-        self._told[link], self._kept_for = {each: told for each, told in on_their_way.items() if each >= version}, None
+        self._told[link] = {each: told for each, told in on_their_way.items() if each >= version}
+        self._keep_again()
         turn.once_failed.append(lambda: self._back_to(before))
 
     def _back_to(self, before: Mapping[str, PatternSet]) -> None:
@@ -124,7 +126,8 @@ class Wanting:
         now = frozenset(self._wanted_now())
         for origin, patterns in self._wanted.items():
             if not now.issuperset(patterns.texts):
-                self._wanted[origin], self._kept_for = PatternSet(now.intersection(patterns.texts)), None
+                self._wanted[origin] = PatternSet(now.intersection(patterns.texts))
+                self._keep_again()
 
     def keep(self, turn: Turn) -> None:
         """Put the durable consumers' part into the transaction when it has changed.
@@ -142,6 +145,7 @@ class Wanting:
                 self._keep(origin, durable.intersection(patterns.texts), turn)
 
     def _keep_again(self) -> None:
+        """What is on disk may differ from what holds: the next turn compares them."""
         self._kept_for = None
 
     def _keep(self, origin: str, patterns: Patterns, turn: Turn) -> None:
