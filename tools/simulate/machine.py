@@ -124,7 +124,9 @@ class Machine:
         self.ports.close()
 
     def stall(self, seconds: float) -> None:
-        """The process stands still; what is sent to it waits."""
+        """The process, if there is one, stands still; what is sent to it waits."""
+        if not self.alive:
+            return
         self._stalled_until_us = max(self._stalled_until_us, self.world.now_us + int(seconds * 1e6))
         self.world.at(self._stalled_until_us, self._resumed)
 
