@@ -63,7 +63,7 @@ class Contacts:
             self._steady.pop((consumer.wanted.name, name), None)
 
     def _look(self) -> None:
-        up = _Looked(self._said)
+        up = _Looked(self._said, self._informed)
         for consumer in self._consumers.values():
             wanted = consumer.wanted
             if wanted.registered_us is None and consumer.registered:
@@ -77,7 +77,7 @@ class Contacts:
         for name in self._machines:
             if name in wanted.since:
                 continue
-            if self._says_it_knows(consumer.machine, name):
+            if name in up.informed(wanted.machine):
                 wanted.since[name] = self._world.now_us
                 continue
             key, needed = (wanted.name, name), self._needed(wanted.machine, name, up)
@@ -86,14 +86,6 @@ class Contacts:
             self._steady[key] = needed, looks
             if needed and looks >= needed:
                 wanted.since[name] = self._world.now_us
-
-    def _says_it_knows(self, machine: Machine, name: str) -> bool:
-        """Whether a node holds that a neighbour knows all that is wanted here."""
-        state, links = machine.node.state, machine.node.links.links
-        if machine.busy or name == machine.name:
-            return False
-        informed = {links[key].name for key, version in state.informed.items() if version == state.interest.version}
-        return name in informed
 
     def _needed(self, a: str, b: str, up: _Looked) -> int:
         """How many looks in a row the best way between two machines needs; 0 when there is none."""
@@ -114,12 +106,22 @@ class Contacts:
         up = {link.name for link in machine.node.links.links.values() if link.state == "up"}
         return {each for each in up if not self._network.apart(name, each)}
 
+    def _informed(self, name: str) -> set[str]:
+        machine = self._machines[name]
+        if machine.busy:
+            return set()
+        state, links = machine.node.state, machine.node.links.links
+        return {links[key].name for key, version in state.informed.items() if version == state.interest.version}
+
 
 class _Looked:
-    """The links at one moment, each machine's looked up once. `said` yields those that one machine believes to have."""
+    """The links at one moment, each machine's looked up once.
 
-    def __init__(self, said: Callable[[str], set[str]]) -> None:
-        self._said = lru_cache(None)(said)
+    `said` yields those that one machine believes to have, `informed` those that it holds to know all it wants.
+    """
+
+    def __init__(self, said: Callable[[str], set[str]], informed: Callable[[str], set[str]]) -> None:
+        self._said, self.informed = lru_cache(None)(said), lru_cache(None)(informed)
         self._linked: dict[str, set[str]] = {}
 
     def linked(self, name: str) -> set[str]:
