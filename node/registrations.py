@@ -24,7 +24,7 @@ from node.delivery import ATTEMPTS_MAX, Consumer, Following, check_since
 from node.link import Heard
 from node.state import State
 from node.store import StoreError
-from node.streams import Stream
+from node.streams import Stream, first_stored
 from node.turn import LinkKey, Request, Turn
 
 INTEREST_WAIT_S = 3.0
@@ -180,12 +180,17 @@ class Registrations:
             self._state.interest.unwant(following.pattern.text)
 
     def _starts(self, pending: _Pending, former: list[Following], turn: Turn) -> Starts:
-        """Place the cursor of every matching stream (see the module's picture); the rows of the reply."""
+        """Place the cursor of every matching stream (see the module's picture); the rows of the reply.
+
+        A cursor is kept under its stream's number, which is the stream's for good only where the store has both.
+        """
         following, resume = pending.following, pending.resume
         self._resume(following, resume or [])
         position = self._position(pending.request.fields.get("since", "now"), turn)
         rows = []
         for stream in self._state.matching(following):
+            if first_stored(stream):
+                turn.changes.streams.append((stream.id, stream.origin, stream.topic, stream.base, stream.head))
             owed = resume is not None or any(each.pattern.matches(stream.topic) for each in former)
             if stream.id not in following.cursors:
                 following.cursors[stream.id] = stream.base if owed else self._first(stream, position) - 1

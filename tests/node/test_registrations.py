@@ -176,6 +176,25 @@ def test_what_a_program_has_settled_of_others_streams_counts_also_where_this_nod
     assert (row["published"], row["settled"], row["in_flight"], row["balanced"]) == (2, 2, 0, True)
 
 
+def test_a_cursor_in_a_stream_of_which_nothing_is_here_yet_is_never_taken_for_one_in_another(
+    bench: Bench, program: Program
+) -> None:
+    program.subscribe("d", "*", durable=True)
+    link = bench.peer("b")
+    ack = {"t": "interest_ack", "version": bench.announced[link], "origins": ["b.1"], "heads": []}
+    bench.turn(links=[(link, control(ack))])
+    bench.turn(links=[(link, forwarded(Author("far").at(9, "A", 9), "b.1", 9))])  # the first eight are under way
+    program.leave()
+    program.attach()
+    assert rows(program.subscribe("d", "*", durable=True, resume=[["b.1", "A", 8]])[1]) == [["b.1", "A", 9, 0]]
+    bench.restart()
+    author = Author()
+    bench.greet(author)
+    bench.turn(author.frame("A", 1))
+    program.attach()
+    assert rows(program.subscribe("d", "*", durable=True)[1]) == [[bench.origin, "A", 1, 1], ["b.1", "A", 9, 0]]
+
+
 # ── names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
