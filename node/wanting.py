@@ -96,20 +96,27 @@ class Wanting:
         wanted_now = frozenset(self._wanted_now())
         patterns, straight = told.patterns & wanted_now, told.straight & wanted_now
         made: dict[tuple[Patterns, tuple[str, ...]], PatternSet] = {}  # a leaf is answered for all, who know the same
-        before: dict[str, PatternSet] = {}
+        before: dict[str, PatternSet | None] = {}
         for origin in origins:
-            now, known = straight if origin in detoured else patterns, self._wanted.get(origin, _NOTHING)
-            if (now, known.texts) not in made:
-                made[now, known.texts] = PatternSet(now.union(known.texts))
-            before[origin], self._wanted[origin] = known, made[now, known.texts]
+            now, known = straight if origin in detoured else patterns, self._wanted.get(origin)
+            texts = _NOTHING.texts if known is None else known.texts
+            if (now, texts) not in made:
+                made[now, texts] = PatternSet(now.union(texts))
+            before[origin], self._wanted[origin] = known, made[now, texts]
         self._told[link] = {each: told for each, told in on_their_way.items() if each >= version}
         self._keep_again()
         turn.once_failed.append(lambda: self._back_to(before))
 
-    def _back_to(self, before: Mapping[str, PatternSet]) -> None:
-        """The turn that counted an answer failed, and with it the beginnings that came with the answer."""
+    def _back_to(self, before: Mapping[str, PatternSet | None]) -> None:
+        """The turn that counted an answer failed, and with it the beginnings that came with the answer.
+
+        An origin that nobody knew before is as unknown as it was: its predecessor counts for it, still.
+        """
         for origin, patterns in before.items():
-            self._wanted[origin] = PatternSet(frozenset(self._wanted[origin].texts).intersection(patterns.texts))
+            if patterns is None:
+                self._wanted.pop(origin, None)
+            else:
+                self._wanted[origin] = PatternSet(frozenset(self._wanted[origin].texts).intersection(patterns.texts))
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
         """The link goes on over another connection."""

@@ -10,6 +10,7 @@ import pytest
 
 from mesh.frame import decode
 from mesh.requests import Json, unpack_beacon, unpack_control
+from mesh.streams import Range
 from node.changes import Changes
 from node.store import Store, StoreError
 from node.turn import Turn
@@ -340,6 +341,23 @@ def test_a_neighbour_whose_answer_could_not_be_written_is_asked_again(
     assert bench.state.informed[link] == bench.state.interest.version
 
 
-def answer_to_interest(bench: Bench, link: str, head: int) -> bytes:
-    rows = [("b.1", "A", head)]
-    return control({"t": "interest_ack", "version": bench.announced[link], "origins": ["b.1"], "heads": rows})
+def test_a_new_generation_whose_first_answer_could_not_be_written_is_owed_what_its_former_one_knew(
+    bench: Bench, store: FragileStore, author: Author, program: Program
+) -> None:
+    program.subscribe("c", "A", durable=True)
+    link = bench.peer("b")
+    bench.turn(links=[(link, answer_to_interest(bench, link, 0))])
+    bench.turn(link_events=[(link, "disconnected", "")])
+    bench.peer("b", generation="2")
+    store.full = True
+    bench.turn(author.frame("Z", "x"), links=[(link, answer_to_interest(bench, link, 0, "b.2"))])
+    store.full = False
+    bench.turn(later_s=2)
+    bench.turn(links=[(link, answer_to_interest(bench, link, 3, "b.2"))], later_s=2)
+    stream = bench.state.relay.streams["b.2", "A"]
+    assert (stream.base, bench.state.relay.missing(stream)) == (0, [Range(1, 3)])
+
+
+def answer_to_interest(bench: Bench, link: str, head: int, origin: str = "b.1") -> bytes:
+    rows = [(origin, "A", head)] if head else []
+    return control({"t": "interest_ack", "version": bench.announced[link], "origins": [origin], "heads": rows})

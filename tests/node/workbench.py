@@ -181,11 +181,11 @@ class Bench:
         """Attach a publisher."""
         Program(self, author.id).attach(first)
 
-    def peer(self, name: str, *patterns: str, address: str = "", role: Role = "peer") -> str:
+    def peer(self, name: str, *patterns: str, address: str = "", role: Role = "peer", generation: str = "1") -> str:
         """Link with a (played) peer, or leaf, that wants the patterns; returns the link's key."""
-        address = address or f"tcp://{name}:7270"
+        address, origin = address or f"tcp://{name}:7270", f"{name}.{generation}"
         self.links.dial([address])
-        hello = {"t": "hello", "answer": True, "protocol": 1, "name": name, "origin": f"{name}.1", "version": "1.0"}
+        hello = {"t": "hello", "answer": True, "protocol": 1, "name": name, "origin": origin, "version": "1.0"}
         self.turn(link_events=[(address, "connected", "")])
         self.turn(links=[(address, control({**hello, "role": role}))])
         self.turn(links=[(address, control(interest(name, *patterns)))])
