@@ -192,8 +192,11 @@ class Registrations:
             if first_stored(stream):
                 turn.changes.streams.append((stream.id, stream.origin, stream.topic, stream.base, stream.head))
             owed = resume is not None or any(each.pattern.matches(stream.topic) for each in former)
-            if stream.id not in following.cursors:
+            settled = following.cursors.get(stream.id)
+            if settled is None:
                 following.cursors[stream.id] = stream.base if owed else self._first(stream, position) - 1
+            elif settled < stream.base:
+                following.cursors[stream.id] = stream.base  # it began anew while the name had another pattern
             rows.append((stream.origin, stream.topic, following.cursor(stream) + 1, stream.head))
         return rows
 

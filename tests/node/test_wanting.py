@@ -109,6 +109,30 @@ def test_what_is_replicated_is_wanted_without_a_consumer_and_owed_over_a_restart
     assert bench.state.relay.missing(bench.state.relay.streams[ORIGIN, "T.one"]) == [Range(41, 45)]
 
 
+def test_what_passed_while_a_durable_name_had_another_pattern_is_not_owed_to_it(bench: Bench, program: Program) -> None:
+    link = bench.peer("b")
+    sub = renewed(program, link, "T")
+    bench.turn(links=[(link, forwarded(Author("far").at(1, "T", "x", "y"), ORIGIN, 1))])
+    program.report(sub, [ORIGIN, "T", 0, 2, [], []])
+    program.leave()
+    program.attach()
+    renewed(program, link, "U")
+    program.leave()
+    program.attach()
+    renewed(program, link, "T", ("T", 40))
+    assert beginning(bench, "T") == (40, 40)
+    (books,) = bench.ask("audit")["consumers"]
+    assert (books["published"], books["in_flight"], books["balanced"]) == (2, 0, True)
+
+
+def renewed(program: Program, link: str, pattern: str, *heads: tuple[str, int]) -> int:
+    """Subscribe under the same durable name; the peer answers. The subscription's number."""
+    sub, request = program.subscribing("c", pattern, durable=True)
+    program.bench.turn(requests=[request], subscriptions=[program.marker(sub)])
+    answered(program.bench, link, *heads)
+    return sub
+
+
 def told(bench: Bench, link: str, *rows: tuple[str, str, int]) -> None:
     """A peer answers an announcement for itself, and names streams of others as it has them."""
     ack = {"t": "interest_ack", "version": bench.announced[link], "origins": ["c.1"], "heads": rows}
