@@ -45,6 +45,10 @@ class _Asked:
         """Whether it has been told of all these, and of none as detoured that others may hear of, too."""
         return origins <= self.said.keys() and self.detoured & origins <= detoured
 
+    def wait_again(self, waiting: dict[LinkKey, int]) -> None:
+        """The turn in which some of these answered could not be committed."""
+        self.waiting = waiting
+
 
 class Answering:
     """One node's answers: `open` are the links that wait for one, `grown` those for which there is more to say."""
@@ -116,7 +120,7 @@ class Answering:
         """Answer what can be answered; with `hold` nobody who waits for an answer to be whole."""
         for key in () if hold else list(self.open):
             asked = self._asked[key]
-            self._look_who_answered(asked)
+            self._look_who_answered(asked, turn)
             if not asked.waiting or turn.now.mono_us >= asked.deadline_us:
                 del self.open[key]
                 self._answer(key, asked, turn)
@@ -127,12 +131,15 @@ class Answering:
                 self._say_more(key, self._asked[key], turn)
             self.grown.clear()
 
-    def _look_who_answered(self, asked: _Asked) -> None:
-        told = self._telling.told
-        asked.waiting = {other: version for other, version in asked.waiting.items() if told[other].answered < version}
+    def _look_who_answered(self, asked: _Asked, turn: Turn) -> None:
+        """Wait for those no longer; if the turn fails, what they answered in it does not count."""
+        told, before = self._telling.told, asked.waiting
+        asked.waiting = {other: version for other, version in before.items() if told[other].answered < version}
+        if len(asked.waiting) < len(before):
+            turn.once_failed.append(lambda: asked.wait_again(before))
 
     def _say_more(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
-        self._look_who_answered(asked)
+        self._look_who_answered(asked, turn)
         origins = self._speaks(key, asked)
         if asked.version and not asked.knows(origins, self._speaking.detours(key, origins)):
             self._answer(key, asked, turn)

@@ -23,6 +23,7 @@ from tests.node.workbench import (
     directed,
     failure,
     forwarded,
+    interest,
     live,
     runs,
     sent,
@@ -339,6 +340,22 @@ def test_a_neighbour_whose_answer_could_not_be_written_is_asked_again(
     bench.turn(links=[(link, answer_to_interest(bench, link, 50))])
     assert bench.state.relay.streams["b.1", "A"].base == 50
     assert bench.state.informed[link] == bench.state.interest.version
+
+
+def test_a_leaf_is_told_who_knows_its_wish_only_when_that_answer_is_written(bench: Bench, store: FragileStore) -> None:
+    link, leaf = bench.peer("b"), bench.peer("l", role="leaf")
+    bench.turn(links=[(link, answer_to_interest(bench, link, 0))])
+    bench.turn(links=[(leaf, control(interest("l", "A", version=2)))], later_s=0.5)
+    store.full = True
+    bench.turn(links=[(link, answer_to_interest(bench, link, 40))])
+    store.full = False
+    turns = [bench.turn(later_s=0.1) for _ in range(40)]
+    turns += [bench.turn(links=[(link, answer_to_interest(bench, link, 41))]), bench.turn(later_s=0.3)]
+    said = [each for turn in turns for each in sent(turn, leaf) if each["t"] == "interest_ack"]
+    assert [(each["origins"], each["heads"]) for each in said] == [
+        ([bench.origin], []),
+        ([bench.origin, "b.1"], [["b.1", "A", 41]]),
+    ]
 
 
 def test_a_new_generation_whose_first_answer_could_not_be_written_is_owed_what_its_former_one_knew(
