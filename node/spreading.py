@@ -116,7 +116,8 @@ class Spreading:
             self._pass_on(self._routes.leaves(), turn)
         for key in self._telling.overdue(turn.now):
             self._telling.again(key, turn, same=True)
-        self._answering.tick(turn, hold=self._dirty_for_leaves)
+        if self._state.known:  # else it would say of streams that are here that they are not
+            self._answering.tick(turn, hold=self._dirty_for_leaves)
 
     def _pass_on(self, keys: Iterable[LinkKey], turn: Turn) -> None:
         """Tell these links what has changed for them; who waits for an answer may wait for theirs."""

@@ -36,7 +36,7 @@ class State:
 
     `informed`: per link, the version of the interest here that its peer has answered. `resuming`: origin, topic →
     sequence up to which a program that is attaching anew has settled a stream. `replicated`: what is kept here though
-    nobody here consumes it.
+    nobody here consumes it. `known`: whether the memory holds what the disk says; else the disk could not be read.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class State:
         self._keep_us = dedup_keep_us
         self._dedup_events = dedup_events
         self.relay = self._new_relay()
+        self.known = False
         self.next_position = 1
 
     def load(self, now: Now) -> None:
@@ -74,13 +75,13 @@ class State:
 
         Raises `StoreError`; then no stream is known, because what may not be on disk must not be spoken of.
         """
-        self.relay = self._new_relay()
+        self.relay, self.known = self._new_relay(), False
         relay = self._new_relay()
         relay.load(self.tables.streams(), self.tables.publishers())
         self._load_window(relay.window, now)
         self.next_position = self.log.next_position()
         self._load_consumers()
-        self.relay = relay
+        self.relay, self.known = relay, True
 
     def replicate(self, patterns: Iterable[str]) -> None:
         """Want these topics for good, whether anybody here consumes them or not."""

@@ -358,6 +358,20 @@ def test_a_leaf_is_told_who_knows_its_wish_only_when_that_answer_is_written(benc
     ]
 
 
+def test_a_neighbour_is_not_answered_while_it_is_not_known_what_is_here(
+    bench: Bench, store: FragileStore, author: Author
+) -> None:
+    bench.turn(author.frame("A", 1, 2, 3))
+    link = bench.peer("b")
+    store.full = store.unreadable = True
+    bench.turn(author.frame("A", 4))
+    turns = [bench.turn(links=[(link, control(interest("b", "A", version=2)))]), bench.turn(later_s=0.3)]
+    assert [each for turn in turns for each in sent(turn, link) if each["t"] == "interest_ack"] == []
+    store.full = store.unreadable = False
+    turn = bench.turn(later_s=2)
+    assert [each["heads"] for each in sent(turn, link) if each["t"] == "interest_ack"] == [[[bench.origin, "A", 3]]]
+
+
 def test_a_new_generation_whose_first_answer_could_not_be_written_is_owed_what_its_former_one_knew(
     bench: Bench, store: FragileStore, author: Author, program: Program
 ) -> None:
