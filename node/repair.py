@@ -9,9 +9,10 @@ The stream rule is `mesh.streams`, the same as between a node and its programs: 
 stream, or when somebody says how far it reaches. Somebody is a beacon (about once a second), the answer to an
 announcement of interest, or, should all that be lost, the comparison of digests.
 
-A range counts as lost when the origin says so, or when the origin is gone for good (a leaf has no way to it anyhow) and
-every neighbour has been asked. As long as an origin may come back, what only it can have is waited for: the stream
-stands still here, up to ten minutes, and nothing is called lost too soon.
+A range counts as lost when the origin says so, or when the origin is gone for good and every neighbour has been asked.
+As long as an origin may come back, what only it can have is waited for: the stream stands still here, up to ten
+minutes, and nothing is called lost too soon. A leaf asks for it by way of its peers (`node.fetching`), which do so for
+what they never had: what one of them had and has no longer, a leaf has no way to.
 """
 
 from __future__ import annotations
@@ -185,7 +186,8 @@ class Repair:
             return max(further, key=lambda link: sources.heads[link])
         if fresh:
             return min(fresh, key=lambda link: neighbours[link].leaf)
-        hopeless = self._routes.leaf or self._lost_for_good(stream.origin)
+        gone_for_a_leaf = self._routes.leaf and sources.gone >= missing[0].first
+        hopeless = gone_for_a_leaf or self._lost_for_good(stream.origin)
         waited_s = (now_us - sources.since_us) / 1e6
         if neighbours and waited_s >= (PATIENCE_S if hopeless else STALLED_S):
             self._accept(stream, max(sources.gone, missing[0].last), None, turn)

@@ -8,6 +8,7 @@ import pytest
 
 from mesh.frame import REPLAYED
 from mesh.streams import Range
+from node.members import Fact
 from node.repair import ANSWER_S, HEARSAY_S, PATIENCE_S
 from tests.node.workbench import Author, Bench, Json, Program, control, forwarded, live, sent, values
 
@@ -121,6 +122,26 @@ def test_anothers_word_makes_none_as_long_as_the_origin_may_come_back(receiver: 
             receiver.answers(gone=[[ORIGIN, "A", 2, 2]])
         receiver.asks(5.0)
     assert receiver.missing == [Range(2, 2)]
+
+
+@pytest.mark.parametrize(("word", "left"), [("absent", [Range(1, 2)]), ("gone", [])])
+def test_a_leaf_waits_for_what_its_peer_can_fetch_when_the_origin_is_back(
+    tmp_path: Path, word: str, left: list[Range]
+) -> None:
+    leaf = Bench(tmp_path, "l", role="leaf")
+    Program(leaf, "1").attach()
+    link, here = leaf.peer("p"), Fact("b", ORIGIN, 1, 1, addresses=("tcp://b:7270",))
+    leaf.membership.members.learn(here, leaf.now.mono_us)
+    leaf.turn(requests=[Program(leaf, "1").subscribing("c", "A", durable=True)[1]])
+    ack = {"t": "interest_ack", "version": leaf.announced[link], "origins": ["p.1", ORIGIN], "heads": []}
+    leaf.turn(links=[(link, control(ack))])
+    leaf.turn(links=[(link, control({"t": "beacon", "heads": [[ORIGIN, "A", 2]]}))])
+    for _ in range(int(2 * PATIENCE_S / 5)):
+        turn = leaf.turn(links=[(link, control({"t": "ping", "at": None, "used": True}))], later_s=5.0)
+        for want in [each for each in sent(turn, link) if each["t"] == "want"]:
+            served = {"t": "served", "id": want["id"], "gone": [], "absent": [], word: want["ranges"]}
+            leaf.turn(links=[(link, control(served))])
+    assert leaf.state.relay.missing(leaf.state.relay.streams[ORIGIN, "A"]) == left
 
 
 def test_what_a_neighbour_no_longer_linked_was_asked_is_asked_of_another(receiver: Receiver) -> None:
