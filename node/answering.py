@@ -74,12 +74,12 @@ class Answering:
         self._asked.pop(key, None)
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
-        """A link goes on over another connection: what the far end wants stands."""
+        """A link goes on over another connection: what the far end wants stands, and who waits for it still does."""
+        for table in (self.open, self.grown):
+            rekey(table, old, new)
         rekey(self._asked, old, new)
-        is_open = old in self.open
-        self._wait_no_more(old)
-        if is_open:
-            self.open[new] = None
+        for asked in self._asked.values():
+            rekey(asked.waiting, old, new)
 
     def _wait_no_more(self, key: LinkKey) -> None:
         """No answer goes or comes by a connection, and what may come under its key later is another's."""

@@ -91,6 +91,15 @@ def test_an_answer_that_did_not_leave_is_given_again(house: House) -> None:
     assert house.tick(START)[1] == said
 
 
+def test_who_goes_on_over_another_connection_is_waited_for_until_it_has_answered_there(house: House) -> None:
+    house.answering.ask("leaf", 3, True, START)
+    house.telling.told["elsewhere"] = house.telling.told.pop("peer")
+    house.answering.moved("peer", "elsewhere")
+    assert house.tick(START)[1] == []
+    house.telling.told["elsewhere"].answered = 5
+    assert [origins for _, origins, _ in house.tick(START)[1]] == [["a.1", "p.1"]]
+
+
 def test_a_link_that_moves_is_answered_where_it_is_now_and_one_that_is_gone_is_waited_for_no_more(
     house: House,
 ) -> None:
