@@ -93,7 +93,7 @@ class Node:
         self._requests = Requests(self.verbs, self.counts)
         self._everywhere = Everywhere(links, self.verbs)
         self.verbs["everywhere"] = self._everywhere.ask
-        others = (membership.heed, self._everywhere.heed, sessions.registrations.heed)
+        others = (membership.heed, self._everywhere.heed)
         self._neighbours = Neighbours(
             state, links, others, routes, speaking, wanting, self._intake, membership.lost_for_good, self.counts
         )

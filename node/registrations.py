@@ -21,7 +21,6 @@ from mesh.retry import check_policy
 from mesh.topic import check_pattern
 from node.crashes import skips
 from node.delivery import ATTEMPTS_MAX, Consumer, Following, check_since
-from node.link import Heard
 from node.state import State
 from node.store import StoreError
 from node.streams import Stream, first_stored
@@ -41,14 +40,13 @@ Starts = list[tuple[str, str, int, int]]
 
 @dataclass(slots=True)
 class _Pending:
-    """One subscription on its way in. `waiting_for`: links whose peers must have answered interest `version`."""
+    """One subscription on its way in. `version`: of the interest that the linked peers must have answered."""
 
     request: Request
     session: bytes
     following: Following
     resume: list[tuple[str, str, int]] | None
     marker: bytes
-    waiting_for: set[LinkKey]
     deadline_us: int
     version: int
 
@@ -88,7 +86,7 @@ class Registrations:
         resume, marker = request.fields.get("resume"), str(request.fields["marker"]).encode()
         interest, deadline_us = self._state.interest, turn.now.later(INTEREST_WAIT_S)
         interest.want(following.pattern.text)
-        pending = _Pending(request, session, following, resume, marker, self._links_up(), deadline_us, interest.version)
+        pending = _Pending(request, session, following, resume, marker, deadline_us, interest.version)
         self._pending.append(pending)
         self._note_resuming()
 
@@ -123,13 +121,6 @@ class Registrations:
                 self._state.interest.unwant(each.following.pattern.text)
         self._note_resuming()
 
-    def heed(self, heard: Heard, turn: Turn) -> None:
-        """A link goes on over another connection: its peer must still know."""
-        if heard.kind == "moved":
-            old, new = heard.fields["from"], heard.link.key
-            for each in self._pending:
-                each.waiting_for = {new if link == old else link for link in each.waiting_for}
-
     def complete(self, turn: Turn) -> None:
         """Complete every registration whose barrier is reached."""
         if not self._pending:
@@ -143,9 +134,9 @@ class Registrations:
         self._note_resuming()
 
     def _known(self, pending: _Pending, up: set[LinkKey]) -> bool:
-        """Whether every peer that was linked when it was asked, and still is, knows of the interest."""
+        """Whether every linked peer knows of the interest, also one that was linked after it was asked."""
         informed = self._state.informed
-        return all(informed.get(link, -1) >= pending.version for link in pending.waiting_for & up)
+        return all(informed.get(link, -1) >= pending.version for link in up)
 
     def _complete(self, pending: _Pending, turn: Turn) -> None:
         state, following = self._state, pending.following

@@ -72,6 +72,15 @@ def test_a_peer_that_goes_is_not_waited_for(bench: Bench, program: Program) -> N
     assert answer(bench.turn(link_events=[(link, "disconnected", "gone")]))["ok"]
 
 
+def test_a_peer_that_is_linked_while_a_subscription_is_on_its_way_is_waited_for(bench: Bench, program: Program) -> None:
+    sub, request = program.subscribing("c", "A")
+    bench.turn(requests=[request])
+    link = bench.peer("b")
+    assert bench.turn(subscriptions=[program.marker(sub)]).replies == []
+    ack = {"t": "interest_ack", "version": bench.announced[link], "origins": ["b.1"], "heads": []}
+    assert answer(bench.turn(links=[(link, control(ack))]))["ok"]
+
+
 def test_while_a_subscription_is_on_its_way_the_node_looks_often(bench: Bench, program: Program) -> None:
     assert bench.node.idle_ms(bench.now) == 500
     bench.turn(requests=[program.subscribing("c", "A")[1]])
