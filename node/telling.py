@@ -79,8 +79,9 @@ class Telling:
         rekey(self.unanswered, old, new)
 
     def again(self, key: LinkKey, turn: Turn, same: bool = False) -> None:
-        """Tell a link everything; where it is but the same, an answer that is on its way counts."""
+        """Tell a link everything; where it is but the `same`, an answer that is on its way counts."""
         told = self.told[key]
+        same = same and self._due(key) == (told.lists, told.detoured, told.carry)
         self.told[key] = Told(version=told.version, answered=told.answered, local=told.local)
         self.tell(key, self._beginnings.far(), turn, whole=True, same=same)
 
@@ -90,8 +91,7 @@ class Telling:
 
     def tell(self, key: LinkKey, far: Sequence[Stream], turn: Turn, whole: bool = False, same: bool = False) -> None:
         """Tell a link what has changed for it. `far` as in `Beginnings.far`."""
-        told, lists, carry = self.told[key], self._speaking.lists_for(key), self.carry.get(key, ())
-        detoured = self._speaking.detoured_for(key)
+        told, (lists, detoured, carry) = self.told[key], self._due(key)
         if not whole and (lists, detoured, carry) == (told.lists, told.detoured, told.carry):
             self._covers(key, told)
             return
@@ -108,6 +108,10 @@ class Telling:
         self._wanting.told(key, told.version, _texts(lists), _texts(straight))
         fields = {"version": told.version, "after": after, "lists": changed, "whole": whole, "detoured": detoured}
         turn.control(key, {"t": "interest", **fields, "carry": carry, "heads": heads})
+
+    def _due(self, key: LinkKey) -> tuple[Lists, tuple[str, ...], tuple[str, ...]]:
+        """What a link is to be told as things are now: lists, which of them are detoured, whom to carry."""
+        return self._speaking.lists_for(key), self._speaking.detoured_for(key), self.carry.get(key, ())
 
     def _covers(self, key: LinkKey, told: Told) -> None:
         """What was told last says all that is wanted here now."""

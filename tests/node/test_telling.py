@@ -85,6 +85,16 @@ def test_what_is_not_answered_for_long_is_told_again_under_its_version(desk: Des
     assert (again["version"], again["whole"], again["lists"]) == (desk.first[0]["version"], True, {"a": ["A"]})
 
 
+def test_what_has_changed_meanwhile_is_told_under_a_version_that_no_earlier_answer_covers(desk: Desk) -> None:
+    version, desk.lists = desk.first[0]["version"], {"a": ("A", "B")}
+    turn = Turn(after(START, RETELL_S + 0.1))
+    desk.telling.again("b", turn, same=True)
+    (again,) = said(turn)
+    assert (again["version"], again["whole"], again["lists"]) == (version + 1, True, {"a": ["A", "B"]})
+    desk.telling.answered("b", version, Turn(START))
+    assert list(desk.telling.unanswered) == ["b"]
+
+
 def test_a_link_that_moves_keeps_what_it_was_told_and_one_that_is_gone_leaves_nothing(desk: Desk) -> None:
     desk.telling.answered("b", desk.first[0]["version"], Turn(START))
     desk.telling.moved("b", "c")
