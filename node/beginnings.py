@@ -95,22 +95,23 @@ class Beginnings:
             self._rewind(origin, topic, head, turn)
         self._wanting.resume(key, origin, topic)
 
-    def place(self, row: Row, learn: Callable[[Row], None], turn: Turn) -> None:
+    def place(self, row: Row, learn: Callable[[Row], None], turn: Turn, bygone: bool = False) -> None:
         """A stream as a neighbour has it: place its beginning here, or see that more of it is owed.
 
         Where nobody here wanted the topic until now it begins behind the head; what was wanted all along is owed from
         its first event, wherever the neighbour's part of it begins; what somebody has been following is owed from where
-        it stands here.
+        it stands here. `bygone`: its origin is gone and was never known here; it came before the one of its name that
+        is known, and what that one knew to be wanted says nothing of it.
         """
         origin, topic, head = row
         if origin == self._state.origin:
             return
         known = self._state.relay.streams.get((origin, topic))
         resumed_at = self._state.resuming.get((origin, topic))
-        if known is None and (resumed_at is not None or self._wanting.before(origin, topic)):
+        if known is None and (resumed_at is not None or (not bygone and self._wanting.before(origin, topic))):
             self._begin(origin, topic, resumed_at or 0, turn)
             learn(row)
-        elif known is not None and self._wanting.owed(origin, topic):
+        elif known is not None and not bygone and self._wanting.owed(origin, topic):
             learn(row)
         else:
             self._begin(origin, topic, head, turn)

@@ -43,6 +43,9 @@ _LOOK_S = 0.5
 REACH_S = 0.02
 """How far apart changes of who is reached are told, for each neighbour: all tell all, which grows with the cube."""
 
+NAMED_S = 5.0
+"""Within this time a member that lives is known to all: who is still unheard of then came before its namesake."""
+
 
 class Neighbours:
     """The node's side towards its peers. `others` are told everything that links report, too.
@@ -71,6 +74,8 @@ class Neighbours:
         self._intake = intake
         self._counts = counts
         self._wanting = wanting
+        self._lost_for_good = lost_for_good
+        self._unheard: dict[str, int] = {}
         self._beginnings = Beginnings(state, routes, wanting, intake)
         self.spreading = Spreading(state, routes, speaking, wanting, self._beginnings, links.me.incarnation)
         self.repair = Repair(state, routes, intake, lost_for_good, counts)
@@ -221,15 +226,37 @@ class Neighbours:
     def _heads(self, link: Link, fields: Fields, turn: Turn) -> None:
         """A neighbour says how far it is in streams that, for all it knows, others bring here."""
         for origin, topic, head in fields["heads"]:
-            self._learn(link, str(origin), str(topic), int(head), turn.now.later(HEARSAY_S), turn)
+            since_us = self._unheard_since(str(origin), turn.now)
+            if since_us is None or turn.now.mono_us - since_us >= NAMED_S * 1e6:
+                bygone = since_us is not None
+                self._learn(link, str(origin), str(topic), int(head), turn.now.later(HEARSAY_S), turn, bygone)
 
-    def _learn(self, link: Link, origin: str, topic: str, head: int, not_before_us: int, turn: Turn) -> None:
+    def _unheard_since(self, origin: str, now: Now) -> int | None:
+        """Since when an origin that has a namesake here is known by hearsay alone, and not as one that may still speak.
+
+        None for any other. Which of the two came first cannot be told from their names.
+        """
+        if not self._wanting.has_namesake(origin) or self.routes.heard.ways(origin) or not self._lost_for_good(origin):
+            self._unheard.pop(origin, None)
+            return None
+        return self._unheard.setdefault(origin, now.mono_us)
+
+    def _learn(
+        self,
+        link: Link,
+        origin: str,
+        topic: str,
+        head: int,
+        not_before_us: int,
+        turn: Turn,
+        bygone: bool = False,
+    ) -> None:
         """What is held here of a stream, or was wanted all along, is owed; what nobody here wants is passed over."""
         if not self._speaking.wants(topic):
             return
         known = self._state.relay.streams.get((origin, topic))
         if known is None or known.head == known.base:
-            self._beginnings.place((origin, topic, head), lambda row: None, turn)
+            self._beginnings.place((origin, topic, head), lambda row: None, turn, bygone)
         self.repair.learn(origin, topic, head, link.key, not_before_us)
 
     def _compare(self, link: Link, fields: Fields, turn: Turn) -> None:

@@ -63,6 +63,11 @@ class Wanting:
         known = self._wanted.get(origin)
         return (self._of_predecessors(origin) if known is None else known).matches(topic)
 
+    def has_namesake(self, origin: str) -> bool:
+        """Whether the origin is unknown here and another one of its name is not: it came after that one, or before."""
+        name = origin.rpartition(".")[0]
+        return origin not in self._wanted and any(each.rpartition(".")[0] == name for each in self._wanted)
+
     def _of_predecessors(self, origin: str) -> PatternSet:
         name = origin.rpartition(".")[0]
         former = [patterns for each, patterns in self._wanted.items() if each.rpartition(".")[0] == name]

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mesh.streams import Range
+from node.members import Fact
+from node.neighbours import NAMED_S
 from tests.node.workbench import Author, Bench, Program, control, forwarded
 
 ORIGIN = "b.1"
@@ -147,6 +149,23 @@ def test_what_was_wanted_all_along_is_owed_from_its_first_event_whoever_says_fir
     told(bench, other, (ORIGIN, "T.one", 12))
     assert beginning(bench, "T.one") == (0, 0)
     assert bench.state.relay.missing(bench.state.relay.streams[ORIGIN, "T.one"]) == [Range(1, 12)]
+
+
+@pytest.mark.parametrize(("lives", "begins"), [(False, 12), (True, 0)])
+def test_of_a_generation_that_was_gone_before_a_later_one_was_known_here_nothing_is_owed(
+    bench: Bench, program: Program, lives: bool, begins: int
+) -> None:
+    other = bench.peer("c")
+    wanted(program, bench.peer("b"), "T.*", durable=True)
+    told(bench, other)
+    heads = control({"t": "heads", "heads": [("b.0", "T.one", 12)]})
+    bench.turn(links=[(other, heads)])
+    assert ("b.0", "T.one") not in bench.state.relay.streams
+    if lives:
+        bench.membership.members.learn(Fact("b", "b.0"), bench.now.mono_us)
+    bench.turn(links=[(other, heads)], later_s=NAMED_S)
+    assert bench.state.relay.streams["b.0", "T.one"].base == begins
+    assert (bench.state.relay.missing(bench.state.relay.streams["b.0", "T.one"]) == []) is not lives
 
 
 @pytest.mark.parametrize(("origin", "begins"), [("b.2", 0), ("d.1", 12)])
