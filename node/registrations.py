@@ -122,13 +122,14 @@ class Registrations:
         self._note_resuming()
 
     def complete(self, turn: Turn) -> None:
-        """Complete every registration whose barrier is reached."""
+        """Complete every registration whose barrier is reached; one whose name this turn forgets, in the next one."""
         if not self._pending:
             return
         up = self._links_up()
         for each in list(self._pending):
             known = self._known(each, up) or turn.now.mono_us >= each.deadline_us
-            if known and each.marker in self.markers:
+            forgotten = (each.following.consumer,) in turn.changes.consumers_forgotten
+            if known and each.marker in self.markers and not forgotten:
                 self._pending.remove(each)
                 self._complete(each, turn)
         self._note_resuming()

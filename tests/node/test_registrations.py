@@ -225,6 +225,20 @@ def test_a_durable_name_that_is_on_its_way_in_is_held_too(bench: Bench, program:
     assert answer(bench.turn(requests=requests))["code"] == "held"
 
 
+def test_a_name_that_is_forgotten_while_it_is_registered_anew_begins_anew(bench: Bench, program: Program) -> None:
+    program.subscribe("c", "A", durable=True)
+    program.leave()
+    program.attach()
+    sub, request = program.subscribing("c", "A", durable=True)
+    bench.turn(requests=[request])
+    forget = bench.request("consumers.forget", consumer="c")
+    assert answer(bench.turn(requests=[forget], subscriptions=[program.marker(sub)]))["ok"]
+    assert answer(bench.turn())["ok"]
+    bench.restart()
+    assert bench.state.interest.patterns == ("A",)
+    assert [row["consumer"] for row in bench.ask("audit")["consumers"]] == ["c"]
+
+
 def test_a_name_that_is_not_durable_may_be_shared(bench: Bench, program: Program) -> None:
     other = Program(bench, "other")
     other.attach()
