@@ -29,7 +29,9 @@ from mesh.streams import Key, Range
 _log = logging.getLogger("mesh")
 
 REGISTER_AGAIN_S = 1.0
-"""A name that is held elsewhere after a re-attachment is tried again at this interval."""
+"""What is refused after a re-attachment for a reason that passes is tried again at this interval."""
+_PASSING = ("held", "disk")
+"""The name is held elsewhere, or the node's disk takes nothing: nobody waits for the answer who could try again."""
 
 
 class Courses:
@@ -91,11 +93,11 @@ class Courses:
             self._refused(course, refusal(reply), now)
 
     def _refused(self, course: Course, error: RequestRefused, now: float) -> None:
-        if course.resuming and error.code == "held":
+        if course.resuming and error.code in _PASSING:
             course.state, course.register_at = "new", now + REGISTER_AGAIN_S
             if not course.warned:
                 course.warned = True
-                _log.warning("subscription %s waits for its name: %s", course.options.consumer, error)
+                _log.warning("subscription %s is tried again until it is taken: %s", course.options.consumer, error)
             return
         if course.resuming or course.warned:
             _log.error("subscription %s was refused: %s", course.options.consumer, error)

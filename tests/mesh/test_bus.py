@@ -299,6 +299,21 @@ def test_a_slow_handler_loses_nothing_when_its_queue_is_full(node, bus):
     assert handled.sequences == list(range(1, 201))
 
 
+@pytest.mark.parametrize("code", ["held", "disk"])
+def test_a_subscription_that_the_restarted_node_cannot_take_yet_is_tried_again(node, bus, monkeypatch, code):
+    monkeypatch.setattr(mesh.courses, "REGISTER_AGAIN_S", 0.05)
+    handled = Handled()
+    bus.subscribe("A", handled)
+    asked = len(node.asked("subscribe"))
+    node.stop()
+    node.refuse["subscribe"] = (code, "not now")
+    node.start()
+    eventually(lambda: len(node.asked("subscribe")) > asked)
+    del node.refuse["subscribe"]
+    bus.publish("A", {"n": 1})
+    eventually(lambda: handled.payloads == [{"n": 1}])
+
+
 def test_after_a_restart_of_the_node_a_subscription_goes_on_where_it_was(node, bus):
     handled = Handled()
     bus.subscribe("A", handled)
