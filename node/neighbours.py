@@ -11,7 +11,7 @@ reach ───────────────────▶ who links wit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from sys import intern
 from typing import Any
 
@@ -125,6 +125,7 @@ class Neighbours:
 
     def receive(self, key: LinkKey, data: bytes, turn: Turn) -> None:
         """One message from a connection: a frame for the intake, or control."""
+        self._answers_left(turn)
         try:
             link, heard = self.links.receive(key, data, turn)
             self.stirred |= bool(heard) or not only_says_it_lives(data)
@@ -157,6 +158,7 @@ class Neighbours:
     def tick(self, turn: Turn) -> None:
         """Heartbeats; tell the peers what has changed; ask for what is missing, serve what is asked."""
         self.stirred = False
+        self._answers_left(turn)
         self._heed(self.links.tick(turn), turn)
         self._look_around(turn)
         self.spreading.tick(turn)
@@ -215,8 +217,16 @@ class Neighbours:
         for part in (self.repair, self.serving, self._fetching, self._comparing, self._carrying):
             part.forget(link.key)
 
-    def _answered(self, link: Link, fields: Fields, turn: Turn) -> None:
+    def _answered(self, link: Link, fields: Mapping[str, Any], turn: Turn) -> None:
         self.spreading.answered(link, fields, lambda row: self.repair.learn(*row, link.key), turn)
+
+    def _answers_left(self, turn: Turn) -> None:
+        """Place what was answered while the disk took nothing."""
+        for key, fields in self.spreading.answers_left():
+            try:
+                self._answered(self.links.links[key], fields, turn)
+            except NONSENSE:
+                self._counts["malformed control"] += 1
 
     def _beacon(self, link: Link, fields: Fields, turn: Turn) -> None:
         """A neighbour says how far the streams reach that it brings here."""

@@ -35,6 +35,7 @@ from node.answering import Answering
 from node.beginnings import Beginnings, Row
 from node.interest import Lists
 from node.link import Link
+from node.postponed import Postponed
 from node.routes import Routes
 from node.speaking import Speaking
 from node.state import State
@@ -64,6 +65,7 @@ class Spreading:
         self._beginnings = beginnings
         self._telling = Telling(state, speaking, wanting, beginnings, life)
         self._answering = Answering(state, routes, speaking, self._telling)
+        self._postponed = Postponed()
         self._announced = -1
         self._dirty = self._dirty_for_leaves = False
         self._leaves_us = 0
@@ -82,6 +84,7 @@ class Spreading:
         self._routes.down(key)
         self._state.interest.forget(key)
         self._wanting.forget(key)
+        self._postponed.forget(key)
         self._answering.down(key)
         self._telling.down(key)
 
@@ -91,6 +94,7 @@ class Spreading:
         self._state.interest.moved(old, new)
         self._wanting.moved(old, new)
         self._telling.moved(old, new)
+        self._postponed.moved(old, new)
         self._answering.moved(old, new)
         self._changed_for_others(new)
         self._answering.more_is_known(new)
@@ -169,8 +173,15 @@ class Spreading:
 
     # ── what a neighbour answers ─────────────────────────────────────────────────────────────────────────────────────
 
+    def answers_left(self) -> list[tuple[LinkKey, Mapping[str, Any]]]:
+        """Answers that could not be written when they came, and can be now: they come before anything else."""
+        return self._postponed.take() if self._postponed and not self._beginnings.closed else []
+
     def answered(self, link: Link, fields: Mapping[str, Any], learn: Callable[[Row], None], turn: Turn) -> None:
-        """A neighbour has answered; `learn` is given the streams of which more is owed than is here."""
+        """A neighbour has answered; `learn` is given the streams of which more is owed than is here.
+
+        What cannot be written is no answer: it is postponed, and the neighbour told again.
+        """
         version = int(fields["version"])
         if version not in self._telling.told[link.key].local:
             return
@@ -178,7 +189,9 @@ class Spreading:
         self._beginnings.heard(link.name, origins, detoured)
         self._routes.hear(link.key, origins, detoured)
         if self._beginnings.closed:
-            return  # nothing can be placed: it owes an answer as before, and is told again
+            self._postponed.keep(link.key, version, fields)
+            return
+        turn.once_failed.append(lambda: self._postponed.keep(link.key, version, fields))
         for origin, topic, head in fields["heads"]:
             self._beginnings.place((str(origin), str(topic), int(head)), learn, turn)
         self._telling.answered(link.key, version, turn)

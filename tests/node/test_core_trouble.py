@@ -321,25 +321,44 @@ def test_members_that_could_not_be_written_down_are_when_the_disk_takes_it(bench
     assert kept() == ["b", "c"]
 
 
-@pytest.mark.parametrize("failed", [1, 2])
-def test_a_neighbour_whose_answer_could_not_be_written_is_asked_again(
-    bench: Bench, store: FragileStore, program: Program, failed: int
+@pytest.mark.parametrize(("finds", "mended_s"), [("full", 0.0), ("full", 5.0), ("closed", 0.0), ("closed", 5.0)])
+def test_what_a_neighbour_answers_to_a_full_disk_is_placed_when_there_is_room(
+    bench: Bench, store: FragileStore, author: Author, program: Program, finds: str, mended_s: float
 ) -> None:
-    """The first failed answer finds the disk full, the second one knows it."""
+    """The answer's own turn finds the disk full, or that is known; asked again, the neighbour has gone on since."""
     program.subscribe("c", "A", durable=True)
     link = bench.peer("b")
     store.full = True
-    for head in range(failed):
-        bench.turn(links=[(link, answer_to_interest(bench, link, 40 + head))])
-    assert "A" not in {topic for _, topic in bench.state.relay.streams}
+    if finds == "closed":
+        bench.turn(author.frame("B", 1))
+    bench.turn(links=[(link, answer_to_interest(bench, link, 40))])
+    assert ("b.1", "A") not in bench.state.relay.streams
+    turns = [bench.turn(later_s=0.1) for _ in range(int(10 * mended_s))]
+    asked = [each for turn in turns for each in sent(turn, link) if each["t"] == "interest"]
+    assert [each["whole"] for each in asked] == [True] * (mended_s > 0)
+    if asked:
+        bench.turn(links=[(link, answer_to_interest(bench, link, 50))])
     store.full = False
-    asked = [
-        message for _ in range(50) for message in sent(bench.turn(later_s=0.1), link) if message["t"] == "interest"
-    ]
-    assert [message["whole"] for message in asked] == [True]
-    bench.turn(links=[(link, answer_to_interest(bench, link, 50))])
-    assert bench.state.relay.streams["b.1", "A"].base == 50
+    far = Author("far")
+    bench.turn(links=[(link, forwarded(far.at(51, "A", "x"), "b.1", 51))], later_s=2.0)
+    stream = bench.state.relay.streams["b.1", "A"]
+    assert (stream.base, bench.state.relay.missing(stream)) == (40, [Range(41, 50)])
     assert bench.state.informed[link] == bench.state.interest.version
+    assert [each["t"] for _ in range(50) for each in sent(bench.turn(later_s=0.1), link)].count("interest") == 0
+
+
+def test_what_was_answered_to_a_full_disk_ends_with_its_link(
+    bench: Bench, store: FragileStore, program: Program
+) -> None:
+    program.subscribe("c", "A", durable=True)
+    link = bench.peer("b")
+    store.full = True
+    bench.turn(links=[(link, answer_to_interest(bench, link, 40))])
+    bench.turn(link_events=[(link, "disconnected", "")])
+    store.full = False
+    bench.turn(later_s=2.0)
+    bench.turn(links=[(bench.peer("b"), answer_to_interest(bench, link, 50))])
+    assert bench.state.relay.streams["b.1", "A"].base == 50
 
 
 def test_a_leaf_is_told_who_knows_its_wish_only_when_that_answer_is_written(bench: Bench, store: FragileStore) -> None:
@@ -348,13 +367,13 @@ def test_a_leaf_is_told_who_knows_its_wish_only_when_that_answer_is_written(benc
     bench.turn(links=[(leaf, control(interest("l", "A", version=2)))], later_s=0.5)
     store.full = True
     bench.turn(links=[(link, answer_to_interest(bench, link, 40))])
+    turns = [bench.turn(later_s=0.1) for _ in range(20)]
     store.full = False
-    turns = [bench.turn(later_s=0.1) for _ in range(40)]
-    turns += [bench.turn(links=[(link, answer_to_interest(bench, link, 41))]), bench.turn(later_s=0.3)]
+    turns += [bench.turn(later_s=0.1) for _ in range(20)]
     said = [each for turn in turns for each in sent(turn, leaf) if each["t"] == "interest_ack"]
     assert [(each["origins"], each["heads"]) for each in said] == [
         ([bench.origin], []),
-        ([bench.origin, "b.1"], [["b.1", "A", 41]]),
+        ([bench.origin, "b.1"], [["b.1", "A", 40]]),
     ]
 
 
