@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from mesh.topic import PatternSet
 from node.clock import Now
 from node.digests import bucket_of, differing, digest
+from node.relay import Relay
 from node.routes import Routes
 from node.speaking import Speaking
 from node.state import State
@@ -28,10 +29,13 @@ EVERY_S = 10.0
 
 @dataclass(slots=True)
 class _Pair:
-    """One link. `numbers` were computed at the state `at` of streams and interest."""
+    """One link. `numbers` were computed at the state `at` of streams and interest.
+
+    The streams count their movements from 0 again when they have been read back from the disk.
+    """
 
     next_us: int
-    at: tuple[int, int] = (-1, -1)
+    at: tuple[Relay, int, int] | None = None
     numbers: list[int] = field(default_factory=list)
 
 
@@ -79,7 +83,8 @@ class Comparing:
             turn.control_after(link, {"t": "heads", "heads": rows})
 
     def _numbers(self, link: LinkKey) -> list[int]:
-        pair, now = self._pairs[link], (self._state.relay.moves, self._routes.version)
+        relay, pair = self._state.relay, self._pairs[link]
+        now = relay, relay.moves, self._routes.version
         if pair.at != now:
             pair.at = now
             pair.numbers = digest((stream.origin, stream.topic, stream.head) for stream in self._common(link))

@@ -60,3 +60,16 @@ def test_what_the_other_does_not_want_is_not_compared(bench: Bench) -> None:
 def test_a_digest_of_another_length_is_counted_and_not_answered(bench: Bench) -> None:
     assert said(bench, "heads", message={"t": "digest", "buckets": [1, 2]}) == []
     assert bench.node.counts["malformed control"] == 1
+
+
+def test_a_digest_is_of_the_streams_as_they_were_read_back(bench: Bench) -> None:
+    bench.state.load(bench.now)
+    ((before),) = said(bench, "digest", EVERY_S)
+    bench.turn(links=[(key, forwarded(Author("far").at(2, "A", "y"), "b.1", 2)) for key in bench.links.links])
+    moves = bench.state.relay.moves
+    ((digest),) = said(bench, "digest", EVERY_S)
+    assert digest != before
+    bench.state.load(bench.now)
+    bench.turn(links=[(key, forwarded(Author("far").at(3, "A", "z"), "b.1", 3)) for key in bench.links.links])
+    assert bench.state.relay.moves == moves
+    assert said(bench, "digest", EVERY_S) != [digest]
