@@ -100,8 +100,8 @@ class Beginnings:
 
         Where nobody here wanted the topic until now it begins behind the head; what was wanted all along is owed from
         its first event, wherever the neighbour's part of it begins; what somebody has been following is owed from where
-        it stands here. `bygone`: its origin is gone and was never known here; it came before the one of its name that
-        is known, and what that one knew to be wanted says nothing of it.
+        it stands here. `bygone`: its origin is gone and never knew what is wanted here; it came before the one of its
+        name that is known, and what that one knew to be wanted says nothing of it.
         """
         origin, topic, head = row
         if origin == self._state.origin:
@@ -111,7 +111,7 @@ class Beginnings:
         if known is None and (resumed_at is not None or (not bygone and self._wanting.before(origin, topic))):
             self._begin(origin, topic, resumed_at or 0, turn)
             learn(row)
-        elif known is not None and not bygone and self._wanting.owed(origin, topic):
+        elif known is not None and (self._wanting.followed if bygone else self._wanting.owed)(origin, topic):
             learn(row)
         else:
             self._begin(origin, topic, head, turn)

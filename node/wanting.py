@@ -79,8 +79,12 @@ class Wanting:
 
     def owed(self, origin: str, topic: str) -> bool:
         """Whether what follows in a stream that is known here is owed to somebody."""
+        return self.before(origin, topic) or self.followed(origin, topic)
+
+    def followed(self, origin: str, topic: str) -> bool:
+        """Whether somebody stands in a stream that is known here: a neighbour that came back, or a consumer."""
         resumed = any((origin, topic) in streams for streams in self._resumed.values())
-        return resumed or self.before(origin, topic) or self._state.owed(origin, topic)
+        return resumed or self._state.owed(origin, topic)
 
     def resume(self, link: LinkKey, origin: str, topic: str) -> None:
         """The far end of a link follows the stream through this node."""

@@ -168,6 +168,20 @@ def test_of_a_generation_that_was_gone_before_a_later_one_was_known_here_nothing
     assert (bench.state.relay.missing(bench.state.relay.streams["b.0", "T.one"]) == []) is not lives
 
 
+def test_but_a_consumer_that_stands_in_its_stream_is_owed_what_follows(bench: Bench, program: Program) -> None:
+    other = bench.peer("c")
+    sub, request = program.subscribing("c", "T.*", durable=True)
+    bench.turn(requests=[request], subscriptions=[program.marker(sub)])
+    told(bench, other, ("b.0", "T.one", 3))
+    bench.turn()
+    answered(bench, bench.peer("b"))
+    heads = control({"t": "heads", "heads": [("b.0", "T.one", 12)]})
+    bench.turn(links=[(other, heads)])
+    bench.turn(links=[(other, heads)], later_s=NAMED_S)
+    stream = bench.state.relay.streams["b.0", "T.one"]
+    assert (stream.base, bench.state.relay.missing(stream)) == (3, [Range(4, 12)])
+
+
 @pytest.mark.parametrize(("origin", "begins"), [("b.2", 0), ("d.1", 12)])
 def test_a_new_generation_is_owed_what_its_former_one_knew_to_be_wanted(
     bench: Bench, program: Program, origin: str, begins: int
