@@ -20,7 +20,7 @@ from mesh.frame import Frame
 from node.serving import RANGES_MAX
 from node.speaking import Speaking
 from node.state import State
-from node.turn import LinkKey, Turn, rekey
+from node.turn import LinkKey, Turn, integer, rekey
 
 KEEP_S = 3.0
 """How long what comes is passed on; the asker has gone elsewhere by then, or asks again."""
@@ -50,7 +50,7 @@ class Fetching:
         """A neighbour asks for ranges. Raises `ValueError` for anything else."""
         spans: dict[LinkKey, list[Span]] = {}
         for origin, topic, first, last in ranges[:RANGES_MAX]:
-            span = self._before(str(origin), str(topic), int(str(first)), int(str(last)))
+            span = self._before(str(origin), str(topic), integer(str(first)), integer(str(last)))
             way = self._speaking.way(asker, span[0])
             if way is not None and span[2] <= span[3]:
                 spans.setdefault(way, []).append(span)

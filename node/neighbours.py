@@ -33,7 +33,7 @@ from node.speaking import Speaking
 from node.spreading import Spreading
 from node.state import State
 from node.telling import VERSION_BITS
-from node.turn import NONSENSE, LinkKey, Turn
+from node.turn import NONSENSE, LinkKey, Turn, integer
 from node.wanting import Wanting
 
 Fields = dict[str, Any]
@@ -231,7 +231,7 @@ class Neighbours:
     def _beacon(self, link: Link, fields: Fields, turn: Turn) -> None:
         """A neighbour says how far the streams reach that it brings here."""
         for origin, topic, head in fields["heads"]:
-            self._learn(link, str(origin), str(topic), int(head), 0, turn)
+            self._learn(link, str(origin), str(topic), integer(head), 0, turn)
 
     def _heads(self, link: Link, fields: Fields, turn: Turn) -> None:
         """A neighbour says how far it is in streams that, for all it knows, others bring here."""
@@ -239,7 +239,7 @@ class Neighbours:
             since_us = self._unheard_since(str(origin), turn.now)
             if since_us is None or turn.now.mono_us - since_us >= NAMED_S * 1e6:
                 bygone = since_us is not None
-                self._learn(link, str(origin), str(topic), int(head), turn.now.later(HEARSAY_S), turn, bygone)
+                self._learn(link, str(origin), str(topic), integer(head), turn.now.later(HEARSAY_S), turn, bygone)
 
     def _unheard_since(self, origin: str, now: Now) -> int | None:
         """Since when an origin that has a namesake here is known by hearsay alone, and not as one that may still speak.
@@ -274,7 +274,7 @@ class Neighbours:
 
     def _want(self, link: Link, fields: Fields, turn: Turn) -> None:
         """Somebody is behind: what is here is served, what never was is fetched for it."""
-        self.serving.want(link.key, int(fields["id"]), fields["ranges"])
+        self.serving.want(link.key, integer(fields["id"]), fields["ranges"])
         self._fetching.want(link.key, fields["ranges"], turn)
 
     def _reach(self, link: Link, fields: Fields, turn: Turn) -> None:

@@ -29,7 +29,7 @@ from node.routes import Routes
 from node.serving import RANGES_MAX
 from node.state import State
 from node.streams import Stream
-from node.turn import LinkKey, Turn, rekey
+from node.turn import LinkKey, Turn, integer, rekey
 
 ANSWER_S = 3.0
 """A want that is not answered for so long is asked of the next neighbour."""
@@ -208,7 +208,9 @@ class Repair:
             return
         del self._wants[link.key]
         self._look_us = 0
-        gone = [(str(origin), str(topic), int(first), int(last)) for origin, topic, first, last in fields["gone"]]
+        gone = [
+            (str(origin), str(topic), integer(first), integer(last)) for origin, topic, first, last in fields["gone"]
+        ]
         for origin, topic, first, last in gone:
             self._gone(link, (origin, topic), first, last, turn)
         for key, range_ in want.asked.items():

@@ -19,7 +19,7 @@ from mesh.limits import REPLAY_BYTES_MAX
 from node.clock import Now
 from node.replay import Gone, read_ranges
 from node.state import State
-from node.turn import LinkKey, Turn
+from node.turn import LinkKey, Turn, integer
 
 SERVED_BYTES_PER_S = 32 << 20
 """Of replayed frames over all links; about half of what a turn could read, so that live events always have room."""
@@ -38,7 +38,9 @@ class Serving:
 
     def want(self, link: LinkKey, id_: int, ranges: Sequence[Sequence[object]]) -> None:
         """A neighbour asks for ranges of streams. Raises `ValueError` for anything else."""
-        found = [(str(origin), str(topic), int(str(first)), int(str(last))) for origin, topic, first, last in ranges]
+        found = [
+            (str(origin), str(topic), integer(str(first)), integer(str(last))) for origin, topic, first, last in ranges
+        ]
         self._wants.pop((link, id_ < 0), None)
         self._wants[link, id_ < 0] = (id_, found[:RANGES_MAX])
 

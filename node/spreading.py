@@ -40,7 +40,7 @@ from node.routes import Routes
 from node.speaking import Speaking
 from node.state import State
 from node.telling import Telling
-from node.turn import LinkKey, Turn
+from node.turn import LinkKey, Turn, integer
 from node.wanting import Wanting
 
 LEAVES_S = 0.1
@@ -151,13 +151,14 @@ class Spreading:
     def interest(self, link: Link, fields: Mapping[str, Any], turn: Turn) -> None:
         """A neighbour says what it wants."""
         lists = {str(name): tuple(map(str, patterns)) for name, patterns in fields["lists"].items()}
-        before, version, whole = self._answering.version(link.key), int(fields["version"]), bool(fields["whole"])
+        version, whole = integer(fields["version"]), bool(fields["whole"])
+        before = self._answering.version(link.key)
         if version < before or (not whole and int(fields["after"]) != before):
             return  # late, or the change before it did not arrive: without an answer everything is told again
         carry, detoured = ([str(name) for name in fields.get(each, ())] for each in ("carry", "detoured"))
         self._announce(link.key, lists, whole, carry, detoured)
         for origin, topic, head in fields.get("heads", ()):
-            self._beginnings.resume(link.key, (str(origin), str(topic), int(head)), turn)
+            self._beginnings.resume(link.key, (str(origin), str(topic), integer(head)), turn)
         self._answering.ask(link.key, version, whole, turn.now)
 
     def _announce(self, key: LinkKey, lists: Lists, whole: bool, carry: Sequence[str], detoured: Sequence[str]) -> None:
@@ -193,7 +194,7 @@ class Spreading:
             return
         turn.once_failed.append(lambda: self._postponed.keep(link.key, version, fields))
         for origin, topic, head in fields["heads"]:
-            self._beginnings.place((str(origin), str(topic), int(head)), learn, turn)
+            self._beginnings.place((str(origin), str(topic), integer(head)), learn, turn)
         self._telling.answered(link.key, version, turn)
         self._answering.more_is_known(link.key)
         self._wanting.answered(link.key, origins, version, detoured, turn)

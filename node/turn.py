@@ -37,6 +37,20 @@ CONTROL = b"\x00"
 NONSENSE = (MalformedFrame, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 """What comes of reading a message that has not the shape it should have."""
 
+_INTEGERS = range(-(1 << 63), 1 << 63)
+
+
+def integer(value: object) -> int:
+    """An integer of a peer's message that is to be said again later: then nobody is there to blame for it.
+
+    Raises `ValueError` or `TypeError` where it is none that a message can hold; what JSON says of a larger one is read
+    as a float.
+    """
+    found = int(value)  # type: ignore[call-overload]
+    if found not in _INTEGERS:
+        raise ValueError(f"{value!r} is no integer of 64 bits")
+    return int(found)
+
 
 @dataclass(slots=True)
 class Request:

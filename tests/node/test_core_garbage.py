@@ -141,6 +141,29 @@ def test_control_of_a_peer_with_fields_that_are_wrong(messages: list[dict[str, A
     check_alive(bench)
 
 
+@pytest.mark.parametrize("absurd", [1e30, -1e30, "9" * 30])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"t": "interest", "version": ..., "lists": {"b": ["A"]}, "whole": True},
+        {"t": "want", "id": ..., "ranges": [["a.00000001", "A", 1, 2]]},
+        {"t": "want", "id": 1, "ranges": [["a.00000001", "A", 1, ...]]},
+        {"t": "beacon", "heads": [["b.1", "A", ...]]},
+        {"t": "heads", "heads": [["z.1", "A", ...]]},
+        {"t": "interest_ack", "version": 1 << 32 | 1, "origins": ["b.1"], "heads": [["b.1", "A", ...]]},
+    ],
+)
+def test_a_number_that_no_message_can_hold_is_counted_and_not_said_back(
+    message: dict[str, Any], absurd: object
+) -> None:
+    bench, _ = living(Path("unused"))
+    for number in (3, absurd):
+        text = orjson.dumps(message, default=lambda _, number=number: number)
+        bench.turn(links=[("tcp://b:7270", b"\x00" + text)])
+    assert bench.node.counts["malformed control"] == 1
+    check_alive(bench)
+
+
 @given(st.data())
 def test_frames_with_flipped_bytes(data: st.DataObject) -> None:
     bench, _ = living(Path("unused"))
