@@ -40,6 +40,9 @@ from node.suspicion import Knobs, verdict
 MEMBERS_MAX = 1024
 """Members in the table, dead ones included. The gone ones go first; a further living one is not taken in."""
 _TOMBSTONES_MAX = 4096
+_AHEAD_MAX = 1 << 20
+"""Starts and contradictions that a database may have forgotten. Who says that this node is further ahead speaks of none
+of its lives; and an incarnation that came from there would stay, and leave no room to count on."""
 
 Status = Literal["here", "dead", "left"]
 State = Literal["known", "alive", "suspect", "dead", "left"]
@@ -141,6 +144,8 @@ class Members:
 
     def _of_myself(self, fact: Fact) -> None:
         """Note where this node is said to be gone, to be further than it is, or to be another process."""
+        if fact.incarnation - self.me.incarnation > _AHEAD_MAX:
+            return
         if fact.status != "here" and fact.incarnation >= self.me.incarnation:
             self.accused_at = max(self.accused_at, fact.incarnation)
         if fact.incarnation > self.me.incarnation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -282,6 +283,13 @@ def test_who_is_known_with_a_higher_incarnation_than_its_own_is_outrun() -> None
     members = table()
     members.learn(ME._replace(incarnation=5), 0)
     assert members.outrun_at == 5
+
+
+@pytest.mark.parametrize("incarnation", [1 << 21, 1 << 32, 1 << 53])
+def test_a_count_that_no_life_of_this_node_can_have_come_to_is_not_taken_over(incarnation: int) -> None:
+    members = table()
+    members.learn(members.me._replace(incarnation=incarnation, status="dead"), 0)
+    assert (members.refutation, members.outrun_at, members.doubled) == (None, -1, "")
 
 
 # ── bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────────
