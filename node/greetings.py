@@ -38,6 +38,8 @@ _GREETING_S = 2.0
 """A greeting unanswered for this long is sent again; so often, too, a peer is called that fell silent."""
 _ACCEPTED_SILENT_MAX = 1024
 """Accepted connections that have not greeted; more are not remembered."""
+_LEFT_MAX = 64
+"""Accepted connections on which somebody said goodbye, and that are remembered; of more, the oldest are forgotten."""
 _TEXT_MAX = 300
 
 
@@ -124,7 +126,7 @@ class Greetings:
     def _welcome(self, key: LinkKey, link: Link | None, message: Greeting, turn: Turn) -> list[Heard]:
         """A greeting to which nothing is to be said against."""
         if link is None:
-            if sum(not each.dialled for each in self._table.values()) >= _ACCEPTED_SILENT_MAX:
+            if sum(not (each.dialled or each.left) for each in self._table.values()) >= _ACCEPTED_SILENT_MAX:
                 full = Refusal("full", "this node holds as many links as it may")
                 return self._refuse(key, link, full, message, turn)
             link = self._accept(key, message)
@@ -138,9 +140,13 @@ class Greetings:
         return heard
 
     def _accept(self, key: LinkKey, message: dict[str, Any]) -> Link:
-        """A connection that another node dialled; a former one on which it said goodbye is forgotten."""
-        for each in [each for each in self._table.values() if each.name == message["name"] and each.left]:
-            if not each.dialled:
+        """A connection that another node dialled; a former one on which it said goodbye is forgotten.
+
+        So are the oldest on which others did, who may never be back.
+        """
+        left = [each for each in self._table.values() if each.left and not each.dialled]
+        for place, each in enumerate(left, start=_LEFT_MAX - len(left)):
+            if place < 0 or each.name == message["name"]:
                 del self._table[each.key]
         link = Link(key, str(message.get("listen", "")), str(message.get("dialled_at", "")), True)
         self._table[key] = link

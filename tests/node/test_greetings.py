@@ -88,3 +88,24 @@ def test_no_more_than_1024_accepted_connections_are_remembered() -> None:
         hello = {"t": "hello", "protocol": 1, "name": f"n{number}", "origin": f"n{number}.1"}
         b.turn(links=[(b"c%d" % number, control(hello))], later_s=0)
     assert len(b.links.links) == 1024
+
+
+def test_who_said_goodbye_and_never_comes_back_takes_nobodys_room() -> None:
+    b = LinksAlone("b")
+    for number in range(1030):
+        key, hello = b"c%d" % number, {"t": "hello", "protocol": 1, "name": f"n{number}", "origin": f"n{number}.1"}
+        turn = b.turn(links=[(key, control(hello))], later_s=0.1)
+        assert sent(turn, key)[0]["t"] == "hello"
+        b.turn(links=[(key, control({"t": "goodbye"}))])
+    assert len(b.links.links) <= 65
+
+
+def test_many_that_say_goodbye_at_once_leave_room_for_others() -> None:
+    b = LinksAlone("b")
+    for number in range(1024):
+        hello = {"t": "hello", "protocol": 1, "name": f"n{number}", "origin": f"n{number}.1"}
+        b.turn(links=[(b"c%d" % number, control(hello))], later_s=0)
+    b.turn(links=[(key, control({"t": "goodbye"})) for key in list(b.links.links) if isinstance(key, bytes)])
+    hello = {"t": "hello", "protocol": 1, "name": "a", "origin": "a.1"}
+    b.turn(links=[(b"new", control(hello))])
+    assert (b.links.up(), len(b.links.links)) == ({b"new"}, 65)
