@@ -58,8 +58,8 @@ class Greetings:
         self._rivals = Rivals()
 
     def greet(self, link: Link, turn: Turn) -> None:
-        """Say who this node is over a connection that it dialled."""
-        link.state, link.acted_us = "greeting", turn.now.mono_us
+        """Say who this node is over a connection that it dialled; a goodbye from before is about another life."""
+        link.state, link.acted_us, link.left = "greeting", turn.now.mono_us, False
         turn.control(link.key, self._greeting(link, False, turn.now))
 
     def _greeting(self, link: Link, answer: bool, now: Now) -> dict[str, Any]:

@@ -190,8 +190,8 @@ class Links:
         return self._connections.follow(link, turn.now)
 
     def _left(self, link: Link, turn: Turn) -> list[Heard]:
-        """The peer stops: every connection to it is about to end."""
-        alike = self._connections.alike(link)
+        """The peer stops: every connection to it is about to end, but one that is greeted stands anew already."""
+        alike = [each for each in self._connections.alike(link) if each.state != "greeting"]
         for each in alike:
             each.left = True
         return [heard for each in alike for heard in self._connections.lower(each, "left", "down", turn)]

@@ -259,6 +259,46 @@ def test_a_peer_that_says_goodbye_has_left_and_is_not_called_again() -> None:
     assert [each["t"] for each in sent(a.turn(later_s=30), "tcp://b")] == []
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_peer_that_said_goodbye_and_is_back_is_greeted_until_it_answers(late: bool) -> None:
+    a, b, wire = pair()
+    first = wire.dial("a", "tcp://b")
+    wire.settle()
+    goodbye = Turn(b.now)
+    b.links.goodbye(goodbye)
+    if not late:
+        wire.send(b, goodbye)
+        wire.settle()
+    wire.replace(LinksAlone("b", patterns=("B",)))
+    assert first not in wire.connections
+    again = wire.connect("a", "tcp://b")
+    if late:  # it was under way when the connection ended
+        wire.tell(a, links=[("tcp://b", data) for _, data in goodbye.passing_links])
+    again.to_acceptor.clear()  # and the greeting is lost
+    wire.run(5)
+    assert only_link(a) == ("up", "b", "b.1")
+
+
+def test_a_peer_that_said_goodbye_and_is_back_is_asked_again_though_it_refused_this_nodes_name() -> None:
+    a, b, wire = pair()
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    turn = Turn(b.now)
+    b.links.goodbye(turn)
+    wire.send(b, turn)
+    wire.settle()
+    b = LinksAlone("b", patterns=("B",))
+    wire.replace(b)
+    elder = {"t": "hello", "protocol": 1, "name": "a", "origin": "a.0", "age_s": 1000}
+    b.turn(links=[(b"elder", control(elder))])
+    wire.connect("a", "tcp://b")
+    wire.settle()
+    assert only_link(a)[0] == "refused"
+    b.turn(link_events=[(b"elder", "disconnected", "the connection was closed")])
+    wire.run(5)
+    assert only_link(a) == ("up", "b", "b.1")
+
+
 def test_peers_that_come_and_go_in_good_order_leave_one_trace_each() -> None:
     b = LinksAlone("b")
     for number in range(5):
