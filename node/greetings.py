@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mesh.errors import MalformedFrame
 from node.clock import Now
 from node.connections import Connections
 from node.link import (
@@ -105,12 +106,14 @@ class Greetings:
     # ── greetings of others ──────────────────────────────────────────────────────────────────────────────────────────
 
     def hello(self, key: LinkKey, link: Link | None, message: Greeting, turn: Turn) -> list[Heard]:
-        """Somebody greets, or answers a greeting."""
+        """Somebody greets, or answers a greeting. Who is there under one name does not greet under another."""
         if isinstance(key, str) and (link is None or not link.connected):
             return []  # the end of what came over a connection that is gone, or was let go of, brings no link up
         refusal = objection(self.me, message)
         if refusal:
             return [*self._refuse(key, link, refusal, message, turn), *self._own_rival(refusal, message)]
+        if link is not None and link.state in ("up", "spare") and link.name != message["name"]:
+            raise MalformedFrame("hello", f"{link.name} greets as {str(message['name'])[:_TEXT_MAX]}")
         holder, heard = self._connections.used(message["name"]), []
         if holder is not None:
             found = self._rivals.judge(key, message, holder.key, holder.claim, turn.now.mono_us)

@@ -121,16 +121,17 @@ class Link:
         self.heard_us, self.heard_wall_us = now.mono_us, now.wall_us
 
     def greeted(self, greeting: dict[str, Any], now_us: int) -> None:
-        """Note who is at the far end. Raises `ValueError` or `TypeError` where the greeting is malformed."""
+        """Note who is at the far end. Where that is malformed, raises `ValueError` or `TypeError` and notes nothing."""
         incarnation, sequence = count(greeting, "incarnation"), count(greeting, "sequence")
         addresses = tuple(greeting.get("addresses", ()))[:ADDRESSES_MAX]
+        began, bears_s = began_us(greeting, now_us), min(max(float(greeting.get("bears_s", 0)), 0), _BEARS_S_MAX)
+        bears_us = int(bears_s * 1e6)
         self.name, self.origin = greeting["name"], greeting["origin"]
         self.version, self.life = (str(greeting.get(key, ""))[:_TEXT_MAX] for key in ("version", "life"))
         self.role = "leaf" if greeting.get("role") == "leaf" else "peer"
         self.incarnation, self.sequence, self.addresses = incarnation, sequence, addresses
         self.protocol = min(LINK_PROTOCOL, int(greeting["protocol"]))
-        self.began_us = began_us(greeting, now_us)
-        self.bears_us = int(min(max(float(greeting.get("bears_s", 0)), 0), _BEARS_S_MAX) * 1e6)
+        self.began_us, self.bears_us = began, bears_us
         self.left, self.reason, self.refused, self.refused_by, self.keeps, self.objected = False, "", "", "", "", ""
 
 
@@ -172,7 +173,7 @@ def objection(me: Identity, greeting: dict[str, Any]) -> Refusal | None:
             "protocol", f"it speaks link protocol {spoken}, this node {LINK_PROTOCOL}; run the same release on both"
         )
     if not _is_member(greeting.get("name"), greeting.get("origin")):
-        return Refusal("malformed", "its greeting has no name or origin")
+        return Refusal("malformed", "its greeting has no name, or no origin of that name")
     if greeting["origin"] == me.origin and greeting.get("life", "") == me.life:
         return Refusal("self", "that address is this node itself; remove it from the peers")
     if greeting["origin"] == me.origin:
@@ -196,4 +197,6 @@ def _common(oldest: int, newest: int) -> bool:
 
 
 def _is_member(name: object, origin: object) -> bool:
-    return isinstance(name, str) and isinstance(origin, str) and len(origin) <= _TEXT_MAX
+    if not isinstance(name, str) or not isinstance(origin, str) or len(origin) > _TEXT_MAX:
+        return False
+    return name != "" and origin.rpartition(".")[0] == name

@@ -43,8 +43,10 @@ def test_another_protocol_is_refused_with_both_versions_named() -> None:
     assert b.links.links == {}
 
 
-@pytest.mark.parametrize("wrong", [{"name": 5}, {"origin": None}, {"name": None}])
-def test_a_greeting_without_name_or_origin_is_refused(wrong: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"name": 5}, {"origin": None}, {"name": None}, {"origin": "x.1"}, {"name": "", "origin": ".1"}]
+)
+def test_a_greeting_without_a_name_and_an_origin_of_that_name_is_refused(wrong: dict[str, object]) -> None:
     _, b, _ = pair()
     hello = {"t": "hello", "protocol": 1, "name": "a", "origin": "a.1", **wrong}
     assert [each["t"] for each in sent(b.turn(links=[(b"c1", control(hello))]), b"c1")] == ["refuse"]

@@ -295,6 +295,30 @@ def test_a_greeting_with_a_count_that_is_none_is_counted_as_malformed_and_brings
     assert (bench.membership.members.rows, bench.node.counts["malformed control"]) == ({}, 1)
 
 
+def test_a_greeting_in_a_name_that_its_origin_has_not_spoils_no_gossip(tmp_path: Path) -> None:
+    a, b = Bench(tmp_path, "a"), Bench(tmp_path, "b")
+    wire = Wire(a, b)
+    wire.dial("a", "tcp://b")
+    wire.settle()
+    hello = {"t": "hello", "protocol": 1, "name": "x", "origin": "y.1", "role": "peer", "addresses": ["tcp://x:1"]}
+    wire.tell(a, links=[(b"g", control(hello))])
+    a.membership.members.learn(Fact("z", "z.1", 1, addresses=("tcp://z:1",)), a.now.mono_us)
+    wire.run(5)
+    assert (b.node.counts["malformed control"], states(b)) == (0, {"a": "alive", "z": "known"})
+
+
+@pytest.mark.parametrize("wrong", [{}, {"bears_s": "x"}, {"age_s": [1]}, {"addresses": 5}])
+def test_a_greeting_on_a_link_in_another_name_changes_nothing(bench: Bench, wrong: dict[str, Any]) -> None:
+    link = bench.peer("b")
+    hello = {"t": "hello", "protocol": 1, "name": "x", "origin": "x.1", **wrong}
+    bench.turn(links=[(link, control(hello))])
+    assert states(bench) == {"b": "alive"}
+    bench.turn(link_events=[(link, "disconnected", "the connection was closed")])
+    for _ in range(11):
+        bench.turn(later_s=1.0)
+    assert states(bench) == {"b": "dead"}
+
+
 def test_a_twin_takes_a_new_generation(bench: Bench) -> None:
     link = bench.peer("b")
     refusal = {"t": "refuse", "code": "twin", "reason": "two processes are m.1", "origin": bench.origin, "life": ""}
