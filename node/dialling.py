@@ -88,8 +88,9 @@ class Dialling:
         for link in [link for link in links.values() if link.dialled]:
             self._look_at(link, round_)
         self._dial_seeds(round_)
-        self._forget_targets(members, round_)
-        for row in self._candidates(members):
+        candidates = self._candidates(members)
+        self._forget_targets(candidates, members, round_)
+        for row in candidates:
             self._look_for(row, members, round_)
         self._sweep(round_)
         self._opened.update(dict.fromkeys(round_.decision.dial, now_us))
@@ -144,12 +145,11 @@ class Dialling:
             found = found[first:] + found[:first]
         return found
 
-    def _forget_targets(self, members: Members, round_: _Round) -> None:
-        """Who is linked, left or forgotten is dialled no more."""
-        for origin in list(self._targets):
-            row = members.rows.get(origin)
-            if row is None or row.fact.status == "left" or _served(row, members, round_):
-                del self._targets[origin]
+    def _forget_targets(self, candidates: list[Member], members: Members, round_: _Round) -> None:
+        """Who is linked, left or forgotten is dialled no more, nor who has become a leaf."""
+        wanted = {row.fact.origin for row in candidates if not _served(row, members, round_)}
+        for origin in self._targets.keys() - wanted:
+            del self._targets[origin]
 
     def _look_for(self, row: Member, members: Members, round_: _Round) -> None:
         if _served(row, members, round_) or any(round_.open(each) for each in self._by_seeds(row)):

@@ -115,6 +115,15 @@ def test_who_left_is_dialled_no_more_until_it_is_back() -> None:
     assert m.beat()[0] == ["tcp://z:3"]
 
 
+def test_who_has_become_a_leaf_is_dialled_no_more() -> None:
+    m = Dialler()
+    m.knows("z")
+    m.beat()
+    m.members.learn(Fact("z", "z.1", incarnation=1, role="leaf"), 0)
+    assert m.beat() == ([], ["tcp://z:1"])
+    assert (m.run(100), m.links) == ([], {})
+
+
 def test_a_connection_that_was_opened_for_a_member_goes_when_the_member_dialled_itself() -> None:
     m = Dialler()
     m.knows("z")
