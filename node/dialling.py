@@ -96,6 +96,7 @@ class Dialling:
         self._opened.update(dict.fromkeys(round_.decision.dial, now_us))
         for address in round_.decision.undial:
             self._opened.pop(address, None)
+            self._spare_since.pop(address, None)
         return round_.decision
 
     def _sweep(self, round_: _Round) -> None:
@@ -122,7 +123,8 @@ class Dialling:
         elif link.state == "spare" and link.name in round_.linked:
             since_us = self._spare_since.setdefault(address, round_.now_us)
             if round_.now_us - since_us > self._limits.dead_after_us:
-                self._resting[address] = link.name
+                if address in self._seeds:
+                    self._resting[address] = link.name
                 round_.decision.undial.append(address)
         else:
             self._spare_since.pop(address, None)

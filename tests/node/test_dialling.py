@@ -144,6 +144,18 @@ def test_a_spare_rests_and_its_seed_is_dialled_again_when_the_link_goes() -> Non
     assert m.beat() == (["tcp://z:1"], [])
 
 
+def test_an_address_that_is_a_spare_again_is_one_for_as_long_as_at_first() -> None:
+    m = Dialler()
+    m.knows("z")
+    for _ in range(2):
+        m.beat()
+        m.link(b"c1", "z")
+        m.link("tcp://z:1", "z", "spare")
+        assert [m.beat() for _ in range(11)] == [([], [])] * 11
+        assert m.beat() == ([], ["tcp://z:1"])
+        del m.links[b"c1"]
+
+
 def test_a_member_behind_a_seed_is_not_dialled_twice() -> None:
     m = Dialler("tcp://z:2")
     m.knows("z")
