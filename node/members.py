@@ -25,6 +25,9 @@ spoken to another, who watches it now. It is `known` again, and no business of t
 leaf that changes its peers is not accused for ever, and a real death still has a witness: whoever got the last word
 over a link. A leaf says that it is here whenever it loses a link, and every member says so now and then; of whom
 nothing has been heard for `forget_after`, also its last witness is gone.
+
+A tombstone stands against what is still told of who is forgotten, and not against the member itself: where it is linked
+again, after a long partition or from a backup, it is held as before it was forgotten, is told so, and contradicts.
 """
 
 from __future__ import annotations
@@ -196,6 +199,7 @@ class Members:
 
     def linked(self, fact: Fact, now_us: int, began_us: int | None = None) -> None:
         """A link to the member came up; who had its name before and has no link is dead, unless it was sent away."""
+        self._exhume(fact, now_us)
         self.learn(fact, now_us, began_us=began_us)
         row = self.rows.get(fact.origin)
         if row is None:
@@ -205,6 +209,14 @@ class Members:
         for other in self.rivals(fact.name):
             if other is not row and not other.linked and not other.yields:
                 self._died(other, now_us, f"{fact.origin} is there in its place")
+
+    def _exhume(self, fact: Fact, now_us: int) -> None:
+        """Who is linked is not forgotten: what its tombstone says of it is held again, and it can contradict that."""
+        stamp, _ = self._tombstones.pop(fact.origin, (fact.stamp, 0))
+        if stamp > fact.stamp:
+            incarnation, place, sequence, life = stamp
+            gone = fact._replace(incarnation=incarnation, status=STATUSES[place], sequence=sequence, life=life)
+            self.learn(gone, now_us)
 
     def unlinked(self, origin: str, reason: str, yields: bool = False) -> None:
         """The link to a member is down. `yields`: this node ended it because another has the name."""

@@ -133,6 +133,19 @@ def test_a_node_that_was_stopped_itself_accuses_nobody_until_it_has_listened_aga
     assert states(members, 71) == {"b.1": "dead"}
 
 
+@pytest.mark.parametrize("incarnation", [1, 3])
+def test_who_is_linked_after_it_was_forgotten_is_held_as_it_was_until_it_contradicts(incarnation: int) -> None:
+    members = table()
+    members.learn(Fact("b", "b.1", 3, status="dead"), 0)
+    members.judge(3601 * S)
+    assert not members.rows
+    members.linked(Fact("b", "b.1", incarnation, sequence=7), 3700 * S)
+    assert states(members, 3700) == {"b.1": "alive"}
+    assert members.rows["b.1"].fact.stamp == (3, 1, 0, "")
+    members.learn(Fact("b", "b.1", 4), 3701 * S)
+    assert members.rows["b.1"].fact.status == "here"
+
+
 def test_a_link_counts_more_than_hearsay_of_a_death() -> None:
     members = table()
     members.linked(B, 0)

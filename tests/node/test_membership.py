@@ -151,6 +151,24 @@ def test_a_member_says_four_times_an_hour_that_it_is_here(bench: Bench) -> None:
     assert told == [1, 2, 3, 4]
 
 
+def test_who_was_forgotten_in_a_long_partition_is_a_member_again_when_it_is_linked(tmp_path: Path) -> None:
+    a, b = Bench(tmp_path, "a"), Bench(tmp_path, "b")
+    wire = Wire(a, b)
+    connection = wire.dial("a", "tcp://b")
+    wire.settle()
+    wire.cut(connection)
+    for _ in range(1100):
+        for each in (a, b):
+            each.turn(later_s=4)
+    assert not {row.fact.name for row in b.membership.members.rows.values()}
+    wire.connect("a", "tcp://b")
+    wire.settle()
+    wire.run(3)
+    assert (states(a), states(b)) == ({"b": "alive"}, {"a": "alive"})
+    facts = [row.fact for each in (a, b) for row in each.membership.members.rows.values()]
+    assert [(fact.incarnation, fact.status) for fact in facts] == [(2, "here"), (2, "here")]
+
+
 def test_members_are_known_again_after_a_start_and_dialled(bench: Bench) -> None:
     link = bench.peer("b")
     gossip(bench, link, row("z"), row("l", role="leaf", addresses=[]))
