@@ -17,6 +17,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -156,7 +157,7 @@ class Sockets:
         Of frames, no more than about `bytes_max` from each socket.
         """
         dialled, watched = self._dialled.ready(), self._watched.ready()
-        ready = dict(self._poller.poll(0 if dialled or watched else timeout_ms))
+        ready = dict(self._poller.poll(0 if dialled or watched or self._events else timeout_ms))
         if self._dialled.descriptor in ready:
             dialled += self._dialled.take()
         if self._watched.descriptor in ready:
@@ -178,15 +179,23 @@ class Sockets:
             parts: list[list[bytes]] = []
             drain_parts(self._acceptor, parts)
             inbox.links += [(each[0], b"".join(each[1:])) for each in parts]  # of several parts is no message of ours
-        for address in dict.fromkeys(dialled):
+        ended = [link for link, what, _ in self._events if what == "disconnected" and link in self._by_address]
+        unread: set[LinkKey] = set()
+        for address in dict.fromkeys((*dialled, *map(str, ended))):
             found: list[bytes] = []
             if not drain(self._by_address[address], found, bytes_max):
                 self._dialled.touch(address)
+                unread.add(address)
             inbox.links += [(address, data) for data in found]
         self._queues.flush()
         self._events += [(link, "dropped", str(count)) for link, count in self._queues.dropped()]
-        inbox.link_events, self._events = self._events, []
+        self._report(inbox, unread.intersection(ended))
         return inbox
+
+    def _report(self, inbox: Inbox, unread: Collection[LinkKey]) -> None:
+        """Tell what happened to connections; that one is gone, only when all that came over it has been read."""
+        inbox.link_events = [event for event in self._events if event[0] not in unread]
+        self._events = [event for event in self._events if event[0] in unread]
 
     def _see_strangers(self) -> None:
         for event, descriptor in monitor_events(self._acceptor_monitor):

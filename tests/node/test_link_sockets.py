@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket as plain
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -33,6 +34,28 @@ def test_a_link_carries_both_ways_and_tells_when_it_stands_and_falls(open_socket
     again = open_sockets(listen=address)
     at_near.until(lambda: (address, "connected", "") in at_near.link_events)
     assert again.listen == address
+
+
+def test_that_a_connection_is_gone_is_told_when_all_that_came_over_it_has_been_read(
+    open_sockets: Callable[..., Sockets],
+) -> None:
+    far, near = open_sockets(), open_sockets()
+    near.dial(far.listen)
+    at_near, at_far = Heard(near), Heard(far)
+    at_near.until(lambda: bool(at_near.link_events))
+    near.send(turn(links=[(far.listen, b"hello")]))
+    at_far.until(lambda: bool(at_far.links))
+    address, count = far.listen, 900
+    far.send(turn(links=[(at_far.links[0][0], b"%03d" % number) for number in range(count)]))
+    far.close(2000)
+    time.sleep(0.3)  # all of it is here before the first look
+    came: list[bytes] = []
+    while True:
+        inbox = near.wait(1000)
+        came += [data for _, data in inbox.links if data[:1] != CONTROL]
+        if (address, "disconnected", "the connection was closed") in inbox.link_events:
+            break
+    assert came == [b"%03d" % number for number in range(count)]
 
 
 def test_sending_to_a_connection_that_is_gone_reports_it(sockets: Sockets) -> None:
