@@ -30,7 +30,7 @@ from node.gossip import Gossip
 from node.link import NAMED, Heard, Link
 from node.links import Links
 from node.members import Fact, Member, Members
-from node.rivals import Greeting, claim_of, count
+from node.rivals import ASKS_WITHIN_S, Greeting, claim_of, count
 from node.state import State
 from node.suspicion import Knobs
 from node.turn import Turn
@@ -150,7 +150,7 @@ class Membership:
             return
         said = f"{origin} at {listen or 'an address unknown'}" + (f", says {told_by}" if told_by else "")
         if origin in self._rivals or len(self._rivals) < _RIVALS_MAX:
-            self._rivals[origin] = turn.now.mono_us + 2 * self.limits.dead_after_us, said
+            self._rivals[origin] = turn.now.mono_us + max(2 * self.limits.dead_after_us, int(ASKS_WITHIN_S * 1e6)), said
 
     def _was_itself(self, origin: str, now_us: int) -> bool:
         """Whether an origin was this node's own until lately, as far as can be known."""

@@ -203,7 +203,7 @@ def test_another_node_of_this_name_is_shown_and_forgotten_when_nobody_speaks_of_
     assert bench.membership.conflict == (
         f"two nodes are called 'm': this one, {bench.origin}, and m.2 at tcp://h:1, says b; rename one"
     )
-    for _ in range(21):
+    for _ in range(int(ASKS_WITHIN_S) + 1):
         bench.turn(later_s=1.0)
     assert bench.membership.conflict == ""
 
@@ -278,6 +278,31 @@ def test_a_rival_is_shown_while_it_asks_and_when_it_has_stopped_nobody_speaks_of
     wire.run(25)
     assert elder.membership.conflict == ""
     assert p.membership.members.rows[younger.origin].fact.status == "dead"
+
+
+def test_a_rival_that_pauses_between_its_attempts_is_spoken_of_all_the_time(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    p, elder, younger = Bench(tmp_path, "p"), Bench(tmp_path, "a"), Second(tmp_path / "b", "a")
+    elder.links._greetings.began_us -= 60_000_000
+    wire = Wire(p)
+    wire.machines |= {"elder": elder, "younger": younger}
+    wire.dial("elder", "tcp://p")
+    wire.settle()
+    younger.membership.members.learn(Fact("p", p.origin, 1, addresses=("tcp://p",)), younger.now.mono_us)
+    younger.draw = 0.9
+    told, attempts = set[bool](), 0
+    while attempts < 7:
+        for machine in (p, elder, younger):
+            turn = wire.tell(machine, later_s=0.5)
+            if machine is younger and turn.undials:
+                wire.connections = [each for each in wire.connections if each.dialler is not younger]
+            for address in turn.dials if machine is younger else ():
+                wire.connect("younger", address)
+                attempts += 1
+        wire.settle()
+        if attempts > 1:
+            told.add(younger.origin in elder.membership.conflict)
+    assert told == {True}
 
 
 def test_a_rival_that_is_called_dead_is_told_so_where_it_asks_and_contradicts(tmp_path: Path) -> None:
