@@ -66,18 +66,24 @@ class Letters:
         return min((each for each in due if each is not None), default=None)
 
     def _send_due(self, name: str, consumer: Consumer, turn: Turn) -> None:
+        """Send what is due, as the disk has it: not what this turn has ended or made something else of."""
         room = OUT_MAX - sum(1 for each in self._out.values() if each.consumer == name)
         now_us, latest_us = turn.now.wall_us, turn.now.wall_us + _longest_us(consumer)
+        decided = _decided(turn)
         for letter in self._state.letters.due(name, now_us, latest_us, LOOK_MAX) if room > 0 else ():
             attachment = consumer.attachment(letter.topic)
-            if letter.id not in self._out and (wrong := damage(letter)):
+            if letter.id in self._out or letter.id in decided:
+                continue
+            if wrong := damage(letter):
                 self._give_up(letter, wrong, turn)
-            elif letter.id not in self._out and attachment is not None:
+            elif attachment is not None:
                 room -= 1
                 self._send(letter, attachment, consumer, turn)
                 if not room:
                     break
         consumer.next_due_us = self._state.letters.next_due_us(name, now_us, latest_us)
+        if decided:
+            turn.once_committed.append(lambda: self._send_due_now(consumer))
 
     def _send(self, letter: Letter, attachment: Attachment, consumer: Consumer, turn: Turn) -> None:
         session, sub = attachment
@@ -143,6 +149,11 @@ class Letters:
     def _note(self, letter: Letter, actor: str, action: str, turn: Turn) -> None:
         detail = f"{letter.consumer} {letter.origin}/{letter.topic}/{letter.sequence} after {letter.attempts} attempts"
         turn.changes.actions.append((turn.now.wall_us, actor, action, letter.id, detail))
+
+
+def _decided(turn: Turn) -> set[int]:
+    """The letters of which the disk will say something else after this turn."""
+    return {id_ for (id_,) in turn.changes.letters_ended} | {row[-1] for row in turn.changes.letters_again}
 
 
 def _longest_us(consumer: Consumer) -> int:

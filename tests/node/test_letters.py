@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.frame import decode
+from mesh.marks import LETTER, Mark
 from mesh.requests import Json
 from node.clock import Now
 from node.letters import GRACE_S, OUT_MAX
@@ -247,6 +248,46 @@ def test_a_retry_and_a_discard_in_one_turn_end_the_letter_unsent(bench: Bench, p
     turns = [bench.turn(requests=requests), bench.turn()]
     assert [each for turn in turns for each in redelivered(turn, program)] == []
     assert balanced(bench) == {"expired": 1}
+
+
+def test_a_letter_that_is_discarded_when_it_falls_due_does_not_go_out(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A")
+    fail(bench, author, program, sub)
+    turn = bench.turn(requests=[bench.request("dlq.discard", ids=[1], actor="me")], later_s=1)
+    assert answer(turn)["accepted"] == [1]
+    assert redelivered(turn, program) == []
+    assert balanced(bench)["expired"] == 1
+
+
+def test_a_letter_whose_outcome_is_the_last_word_of_a_program_does_not_go_to_the_next_one(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A")
+    fail(bench, author, program, sub)
+    bench.turn(later_s=1)
+    other = Program(bench, "other")
+    other.attach()
+    other.subscribe("c", "A")
+    outcome = program.reporting(sub, letters=[[1, 2, None]])
+    turn = bench.turn(requests=[outcome, program.request("goodbye")])
+    assert redelivered(turn, other) == []
+    assert balanced(bench)["settled"] == 1
+
+
+def test_a_letter_over_which_a_program_died_goes_to_the_next_one_as_a_further_attempt(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A")
+    fail(bench, author, program, sub)
+    bench.turn(later_s=1)
+    other = Program(bench, "other")
+    other.attach()
+    next_, _ = other.subscribe("c", "A")
+    bench.marks[program.session] = [Mark(LETTER, sub, 1)]
+    turns = [program.leave(), *(bench.turn(later_s=1) for _ in range(5))]
+    assert [each for turn in turns for each in redelivered(turn, other)] == [(next_, 1, 3)]
 
 
 def test_a_dry_run_says_what_would_happen_and_does_nothing(bench: Bench, program: Program, sub: int) -> None:
