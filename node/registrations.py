@@ -122,14 +122,18 @@ class Registrations:
         self._note_resuming()
 
     def complete(self, turn: Turn) -> None:
-        """Complete every registration whose barrier is reached; one whose name this turn forgets, in the next one."""
+        """Complete every registration whose barrier is reached.
+
+        One whose name this turn forgets, or moves a cursor of, in the next one: it begins where that has come to.
+        """
         if not self._pending:
             return
-        up = self._links_up()
+        up, moved = self._links_up(), {name for name, _ in turn.changes.cursors}
         for each in list(self._pending):
             known = self._known(each, up) or turn.now.mono_us >= each.deadline_us
-            forgotten = (each.following.consumer,) in turn.changes.consumers_forgotten
-            if known and each.marker in self.markers and not forgotten:
+            name = each.following.consumer
+            settled = name not in moved and (name,) not in turn.changes.consumers_forgotten
+            if known and each.marker in self.markers and settled:
                 self._pending.remove(each)
                 self._complete(each, turn)
         self._note_resuming()

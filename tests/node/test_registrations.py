@@ -239,6 +239,22 @@ def test_a_name_that_is_forgotten_while_it_is_registered_anew_begins_anew(bench:
     assert [row["consumer"] for row in bench.ask("audit")["consumers"]] == ["c"]
 
 
+def test_a_name_whose_cursor_is_moved_while_it_is_registered_anew_goes_on_where_that_has_come_to(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A", durable=True)
+    bench.turn(author.frame("A", 1, 2, 3))
+    other = Program(bench, "other")
+    other.attach()
+    next_, request = other.subscribing("c", "A", durable=True)
+    leaving = [program.reporting(sub, [bench.origin, "A", 0, 2, [], []]), program.request("goodbye")]
+    bench.turn(requests=[*leaving, request], subscriptions=[other.marker(next_)])
+    assert answer(bench.turn())["streams"] == [[bench.origin, "A", 3, 3]]
+    assert other.report(next_, [bench.origin, "A", 2, 3, [], []])["ok"]
+    (row,) = bench.ask("audit")["consumers"]
+    assert (row["published"], row["settled"]) == (3, 3)
+
+
 def test_a_name_that_is_not_durable_may_be_shared(bench: Bench, program: Program) -> None:
     other = Program(bench, "other")
     other.attach()
