@@ -85,7 +85,9 @@ class Courses:
 
     def _registered(self, link: Link, course: Course, marker: str, reply: Json, _: list[bytes], now: float) -> None:
         link.out.unsubscribe(marker_topic(marker))
-        if reply.get("ok"):
+        if course.sub not in self._courses:  # it has ended meanwhile, and the node is told so
+            course.settled.set()
+        elif reply.get("ok"):
             course.registered(reply, now)
             self._reports.note(course)
         else:

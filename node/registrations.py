@@ -113,12 +113,13 @@ class Registrations:
             return "invalid", f"consumer {name!r} is durable; subscribe with durable=True, or use another name"
         return None
 
-    def withdraw(self, session: bytes, sub: int | None = None) -> None:
-        """The program, or one subscription of it, is gone before it was registered."""
+    def withdraw(self, session: bytes, sub: int | None, turn: Turn) -> None:
+        """One subscription of a program, or all of them (None), has ended before it was registered: it is answered."""
         for each in list(self._pending):
             if each.following.attachment == (session, sub) or (sub is None and each.session == session):
                 self._pending.remove(each)
                 self._state.interest.unwant(each.following.pattern.text)
+                turn.refuse(each.request, "ended", "the subscription ended before it was registered")
         self._note_resuming()
 
     def complete(self, turn: Turn) -> None:

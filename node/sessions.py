@@ -123,7 +123,7 @@ class Sessions:
                 self._drop(session, sub)
             del self.sessions[session]
             self.wiring.leave(session)
-        self.registrations.withdraw(session)
+        self.registrations.withdraw(session, None, turn)
 
     def _hold_against(self, session: Session, in_order: bool, turn: Turn) -> None:
         try:
@@ -211,7 +211,7 @@ class Sessions:
 
     def _unsubscribe(self, request: Request, _: list[bytes], turn: Turn) -> None:
         session, sub = _session_id(request.fields["session"]), int(request.fields["sub"])
-        self.registrations.withdraw(session, sub)
+        self.registrations.withdraw(session, sub, turn)
         self._drop(session, sub)
         turn.reply(request, {})
 

@@ -7,6 +7,7 @@ import pytest
 
 import mesh
 import mesh.subscribing
+from mesh.requests import pack_refusal
 from tests.mesh.fake_node import FakeNode, eventually
 from tests.mesh.handled import Handled
 
@@ -59,6 +60,16 @@ def test_without_a_node_subscribe_returns_and_registers_later(tmp_path, monkeypa
         bus.publish("A", {"x": 1})
         eventually(lambda: handled.payloads == [{"x": 1}])
     fake.stop()
+
+
+def test_a_subscription_that_is_closed_before_it_is_registered_is_no_error(node, bus, monkeypatch, caplog):
+    monkeypatch.setattr(mesh.subscribing, "REGISTER_S", 0.05)
+    node.muted.add("subscribe")
+    bus.subscribe("A", print).close()
+    ((peer, asked),) = node.unanswered
+    node.tell(lambda: node._ctl.send_multipart([peer, pack_refusal(asked["id"], "ended", "it ended before")]))
+    eventually(lambda: bus._session._attaching.link.waiting_since() is None)
+    assert "it ended before" not in caplog.text
 
 
 def test_a_closed_subscription_is_settled_unsubscribed_and_silent(node, bus):

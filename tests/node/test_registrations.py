@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mesh.requests import session_topic
+from mesh.requests import session_topic, unpack_control
 from tests.node.workbench import Author, Bench, Program, answer, control, forwarded, live, sent, values
 
 
@@ -253,6 +253,16 @@ def test_a_name_whose_cursor_is_moved_while_it_is_registered_anew_goes_on_where_
     assert other.report(next_, [bench.origin, "A", 2, 3, [], []])["ok"]
     (row,) = bench.ask("audit")["consumers"]
     assert (row["published"], row["settled"]) == (3, 3)
+
+
+def test_a_subscription_that_ends_before_it_is_registered_is_answered(bench: Bench, program: Program) -> None:
+    sub, request = program.subscribing("c", "A")
+    bench.turn(requests=[request])
+    turn = bench.turn(requests=[program.request("unsubscribe", sub=sub)])
+    replies = {asked.fields["do"]: unpack_control(parts[0]) for asked, parts in turn.replies}
+    assert replies["unsubscribe"]["ok"]
+    assert replies["subscribe"]["code"] == "ended"
+    assert not bench.sessions.registrations.waiting
 
 
 def test_a_name_that_is_not_durable_may_be_shared(bench: Bench, program: Program) -> None:
