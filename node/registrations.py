@@ -77,12 +77,14 @@ class Registrations:
         except (InvalidTopic, InvalidOption) as error:
             turn.refuse(request, "invalid", str(error))
             return
+        following.holder = holder
+        sub = _number(request.fields["sub"])
+        following.attachment = (session, sub)
+        self.withdraw(session, sub, turn)  # asked over an earlier connection of the program, and come late
         refusal = self._objection(following)
         if refusal:
             turn.refuse(request, *refusal)
             return
-        following.holder = holder
-        following.attachment = (session, _number(request.fields["sub"]))
         resume, marker = request.fields.get("resume"), str(request.fields["marker"]).encode()
         interest, deadline_us = self._state.interest, turn.now.later(INTEREST_WAIT_S)
         interest.want(following.pattern.text)

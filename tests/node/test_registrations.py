@@ -255,6 +255,17 @@ def test_a_name_whose_cursor_is_moved_while_it_is_registered_anew_goes_on_where_
     assert (row["published"], row["settled"]) == (3, 3)
 
 
+def test_what_a_session_asked_before_it_attached_anew_does_not_hold_its_name(bench: Bench, program: Program) -> None:
+    sub, late = program.subscribing("c", "A", durable=True, marker="before")
+    program.attach()
+    bench.turn(requests=[late])
+    again = program.subscribing("c", "A", durable=True, sub=sub)[1]
+    turn = bench.turn(requests=[again], subscriptions=[program.marker(2)])
+    assert [unpack_control(parts[0])["ok"] for _, parts in turn.replies] == [False, True]
+    program.leave()
+    assert not bench.sessions.registrations.waiting
+
+
 def test_a_subscription_that_ends_before_it_is_registered_is_answered(bench: Bench, program: Program) -> None:
     sub, request = program.subscribing("c", "A")
     bench.turn(requests=[request])
