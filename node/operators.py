@@ -72,7 +72,7 @@ class Operators:
             turn.refuse(request, "no such consumer", f"there is no consumer {name!r}; see `mesh consumers`")
         elif consumer.attached:
             turn.refuse(request, "held", f"consumer {name!r} is attached; stop its program first")
-        elif self._state.letters.some(LetterFilter(consumer=name), 1):
+        elif self._has_letters(name, turn):
             turn.refuse(
                 request, "letters", f"consumer {name!r} has letters; `mesh dlq discard --all --consumer {name}`"
             )
@@ -80,6 +80,11 @@ class Operators:
             turn.changes.consumers_forgotten.append((name,))
             turn.once_committed.append(lambda: self._state.forget_consumer(name))
             turn.reply(request, {})
+
+    def _has_letters(self, consumer: str, turn: Turn) -> bool:
+        """Whether it has any on the disk, or gets one in this turn: by a program's last report, or by its death."""
+        written = any(letter.consumer == consumer for letter in turn.changes.letters)
+        return written or bool(self._state.letters.some(LetterFilter(consumer=consumer), 1))
 
     def _audit(self, request: Request, _: list[bytes], turn: Turn) -> None:
         turn.reply(request, audit(self._state))

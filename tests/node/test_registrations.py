@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.requests import session_topic, unpack_control
-from tests.node.workbench import Author, Bench, Program, answer, control, forwarded, live, sent, values
+from tests.node.workbench import Author, Bench, Program, answer, control, failure, forwarded, live, sent, values
 
 
 @pytest.fixture
@@ -237,6 +237,19 @@ def test_a_name_that_is_forgotten_while_it_is_registered_anew_begins_anew(bench:
     bench.restart()
     assert bench.state.interest.patterns == ("A",)
     assert [row["consumer"] for row in bench.ask("audit")["consumers"]] == ["c"]
+
+
+def test_a_name_that_gets_a_letter_with_the_last_word_of_its_program_is_not_forgotten(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A", durable=True)
+    bench.turn(author.frame("A", 1))
+    failing = program.reporting(sub, [bench.origin, "A", 0, 1, [failure(1)], []])
+    forget = bench.request("consumers.forget", consumer="c")
+    turn = bench.turn(requests=[failing, program.request("goodbye"), forget])
+    assert unpack_control(turn.replies[-1][1][0])["code"] == "letters"
+    assert bench.ask("dlq.discard", ids=[1])["accepted"] == [1]
+    assert bench.ask("consumers.forget", consumer="c")["ok"]
 
 
 def test_a_name_whose_cursor_is_moved_while_it_is_registered_anew_goes_on_where_that_has_come_to(
