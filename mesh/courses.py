@@ -29,9 +29,7 @@ from mesh.streams import Key, Range
 _log = logging.getLogger("mesh")
 
 REGISTER_AGAIN_S = 1.0
-"""What is refused after a re-attachment for a reason that passes is tried again at this interval."""
-_PASSING = ("held", "disk")
-"""The name is held elsewhere, or the node's disk takes nothing: nobody waits for the answer who could try again."""
+"""What is refused for a reason that passes is tried again at this interval."""
 
 
 class Courses:
@@ -95,9 +93,9 @@ class Courses:
             self._refused(course, refusal(reply), now)
 
     def _refused(self, course: Course, error: RequestRefused, now: float) -> None:
-        if course.resuming and error.code in _PASSING:
+        if _passes(course, error.code):
             course.state, course.register_at = "new", now + REGISTER_AGAIN_S
-            if not course.warned:
+            if not course.warned and error.code != "hello":
                 course.warned = True
                 _log.warning("subscription %s is tried again until it is taken: %s", course.options.consumer, error)
             return
@@ -221,6 +219,16 @@ def _may_ask(course: Course) -> bool:
 def _to_register(course: Course) -> bool:
     """An ending subscription is registered again too, as long as it has something to report."""
     return course.state == "new" and not (course.ending and course.quiet)
+
+
+def _passes(course: Course, code: str) -> bool:
+    """Whether a refusal is for a reason that passes, and nobody waits for the answer who could try again.
+
+    hello   the node has lost the session, and will ask for a new attachment: no answer to what was asked
+    disk    it takes nothing now
+    held    somebody has taken the name since the subscription had it; else it is an error to want it, too
+    """
+    return code == "hello" or (course.resuming and code in ("held", "disk"))
 
 
 def _gone(origin: str, topic: str, first: int, last: int) -> tuple[Key, Range]:

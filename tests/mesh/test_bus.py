@@ -299,7 +299,7 @@ def test_a_slow_handler_loses_nothing_when_its_queue_is_full(node, bus):
     assert handled.sequences == list(range(1, 201))
 
 
-@pytest.mark.parametrize("code", ["held", "disk"])
+@pytest.mark.parametrize("code", ["held", "disk", "hello"])
 def test_a_subscription_that_the_restarted_node_cannot_take_yet_is_tried_again(node, bus, monkeypatch, code):
     monkeypatch.setattr(mesh.courses, "REGISTER_AGAIN_S", 0.05)
     handled = Handled()

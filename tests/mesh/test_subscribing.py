@@ -1,11 +1,13 @@
 """A subscription is what the node has registered; it can be refused, wait for a node, and end."""
 
 import logging
+import threading
 from datetime import UTC, datetime
 
 import pytest
 
 import mesh
+import mesh.courses
 import mesh.subscribing
 from mesh.requests import pack_refusal
 from tests.mesh.fake_node import FakeNode, eventually
@@ -60,6 +62,19 @@ def test_without_a_node_subscribe_returns_and_registers_later(tmp_path, monkeypa
         bus.publish("A", {"x": 1})
         eventually(lambda: handled.payloads == [{"x": 1}])
     fake.stop()
+
+
+def test_a_session_that_the_node_has_lost_subscribes_when_it_has_attached_anew(node, bus, monkeypatch):
+    monkeypatch.setattr(mesh.courses, "REGISTER_AGAIN_S", 0.05)
+    node.refuse["subscribe"] = ("hello", "this session is not attached; say hello first")
+    asked = threading.Thread(target=bus.subscribe, args=("A", print), daemon=True)
+    asked.start()
+    eventually(lambda: node.asked("subscribe"))
+    del node.refuse["subscribe"]
+    node.say(bus._session.id, {"t": "hello"})
+    eventually(lambda: node.subscriptions)
+    asked.join(10.0)
+    assert list(bus.list_subscribers()) == ["A"]
 
 
 def test_a_subscription_that_is_closed_before_it_is_registered_is_no_error(node, bus, monkeypatch, caplog):
