@@ -225,10 +225,10 @@ def _passes(course: Course, code: str) -> bool:
     """Whether a refusal is for a reason that passes, and nobody waits for the answer who could try again.
 
     hello   the node has lost the session, and will ask for a new attachment: no answer to what was asked
-    disk    it takes nothing now
+    disk    it takes nothing now; as long as `subscribe` waits, that says so
     held    somebody has taken the name since the subscription had it; else it is an error to want it, too
     """
-    return code == "hello" or (course.resuming and code in ("held", "disk"))
+    return code == "hello" or (course.resuming and code in ("held", "disk")) or (course.warned and code == "disk")
 
 
 def _gone(origin: str, topic: str, first: int, last: int) -> tuple[Key, Range]:

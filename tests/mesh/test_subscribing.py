@@ -64,6 +64,20 @@ def test_without_a_node_subscribe_returns_and_registers_later(tmp_path, monkeypa
     fake.stop()
 
 
+def test_what_nobody_waits_for_any_more_is_tried_until_the_node_can_take_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(mesh.subscribing, "REGISTER_S", 0.05)
+    monkeypatch.setattr(mesh.courses, "REGISTER_AGAIN_S", 0.05)
+    fake = FakeNode(tmp_path)
+    fake.refuse["subscribe"] = ("disk", "not now")
+    with mesh.connect(tmp_path) as bus:
+        sub = bus.subscribe("A", print, durable=True)
+        fake.start()
+        eventually(lambda: fake.asked("subscribe"))
+        del fake.refuse["subscribe"]
+        assert sub.wait_ready(10.0)
+    fake.stop()
+
+
 def test_a_session_that_the_node_has_lost_subscribes_when_it_has_attached_anew(node, bus, monkeypatch):
     monkeypatch.setattr(mesh.courses, "REGISTER_AGAIN_S", 0.05)
     node.refuse["subscribe"] = ("hello", "this session is not attached; say hello first")
