@@ -42,9 +42,12 @@ class Crashes:
                 self._reports.redelivery_died(following, mark.value, turn)
 
     def _blame_event(self, following: Following, position: int, turn: Turn) -> None:
+        """Count it, if it is in the log still: what is gone, or damaged, is given to nobody again."""
         row = next(iter(self._state.log.after(position - 1, 1)), None)
         stream = self._state.relay.by_id.get(row.stream) if row else None
-        if row is None or stream is None or not following.durable:
+        if row is None or row.position > position or stream is None or not following.durable:
+            return
+        if self._state.log.frame(row) is None:
             return
         sequence = row.sequence + position - row.position
         if sequence > following.cursor(stream):

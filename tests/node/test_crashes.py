@@ -9,6 +9,7 @@ import pytest
 
 from mesh.marks import EVENT, LETTER, Mark
 from mesh.requests import Json
+from node.changes import Changes
 from tests.node.workbench import Author, Bench, Program, failure
 
 
@@ -90,6 +91,31 @@ def test_deaths_are_remembered_over_a_restart_and_forgotten_behind_the_cursor(
     program.report(sub, move(bench, 0, 2))
     bench.restart()
     assert books(bench) == {"published": 3, "settled": 1, "dead": 1, "in_flight": 1}
+
+
+def test_a_death_over_an_event_that_left_the_log_blames_no_other(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "*", durable=True)
+    for topic, count in (("A", 40), ("B", 20), ("A", 20)):
+        bench.turn(author.frame(topic, *range(author.number, author.number + count)))
+    bench.store.commit(Changes(trim_before=61))
+    die_over(bench, sub, EVENT, 45, program)
+    assert [each.crashes for each in bench.state.consumers["c"].followings] == [{}]
+
+
+def test_an_event_that_is_damaged_on_the_disk_is_lost_and_not_buried(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub, _ = program.subscribe("c", "A", durable=True)
+    bench.turn(author.frame("A", 1))
+    bench.store._db.execute("UPDATE log SET frame = zeroblob(length(frame))")
+    for _ in range(3):
+        die_over(bench, sub, EVENT, 1, program)
+        sub, reply = program.subscribe("c", "A", durable=True)
+        assert reply["skip"] == []
+    program.report(sub, move(bench, 0, 1, lost=[[1, 1]]))
+    assert books(bench) == {"published": 1, "lost": 1}
 
 
 def test_a_goodbye_blames_no_event(bench: Bench, author: Author, program: Program) -> None:
