@@ -106,6 +106,11 @@ class Changes:
     holes_before: int = 0
     vacuum_pages: int = 0
 
+    def letters_decided(self) -> set[int]:
+        """The letters of which the disk says something else than it will."""
+        again, retried = {row[-1] for row in self.letters_again}, {row[-1] for row in self.letters_retried}
+        return again.union(retried, (id_ for (id_,) in self.letters_ended))
+
     def __bool__(self) -> bool:
         return bool(self.log) or any(_everything(self))
 

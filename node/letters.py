@@ -69,7 +69,7 @@ class Letters:
         """Send what is due, as the disk has it: not what this turn has ended or made something else of."""
         room = OUT_MAX - sum(1 for each in self._out.values() if each.consumer == name)
         now_us, latest_us = turn.now.wall_us, turn.now.wall_us + _longest_us(consumer)
-        decided = _decided(turn)
+        decided = turn.changes.letters_decided()
         for letter in self._state.letters.due(name, now_us, latest_us, LOOK_MAX) if room > 0 else ():
             attachment = consumer.attachment(letter.topic)
             if letter.id in self._out or letter.id in decided:
@@ -149,11 +149,6 @@ class Letters:
     def _note(self, letter: Letter, actor: str, action: str, turn: Turn) -> None:
         detail = f"{letter.consumer} {letter.origin}/{letter.topic}/{letter.sequence} after {letter.attempts} attempts"
         turn.changes.actions.append((turn.now.wall_us, actor, action, letter.id, detail))
-
-
-def _decided(turn: Turn) -> set[int]:
-    """The letters of which the disk will say something else after this turn."""
-    return {id_ for (id_,) in turn.changes.letters_ended} | {row[-1] for row in turn.changes.letters_again}
 
 
 def _longest_us(consumer: Consumer) -> int:

@@ -171,7 +171,10 @@ class Retention:
         """Dead letters over their age or number end; the books count them as expired."""
         limits, state = self._limits, self._state
         before_us = turn.now.wall_us - int(limits.letters_age_s * 1e6) if limits.letters_age_s else 0
+        decided = turn.changes.letters_decided()
         for letter in state.letters.over(before_us, limits.letters, LETTERS_STEP):
+            if letter.id in decided:
+                continue
             turn.changes.letters_ended.append((letter.id,))
             books = state.books(letter.consumer, turn)
             turn.changes.books[letter.consumer] = books._replace(expired=books.expired + 1)

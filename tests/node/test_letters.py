@@ -11,6 +11,7 @@ from mesh.marks import LETTER, Mark
 from mesh.requests import Json
 from node.clock import Now
 from node.letters import GRACE_S, OUT_MAX
+from node.retention import Limits
 from node.turn import Turn
 from tests.node.workbench import Author, Bench, Program, answer, directed, failure, values
 
@@ -313,3 +314,17 @@ def test_all_letters_of_a_filter_are_acted_on(bench: Bench, author: Author, prog
     program.report(other, [bench.origin, "A", 1, 2, [failure(2, 3)], []])
     assert act(bench, "dlq.discard", consumer="d") == ([2], [])
     assert answer(bench.turn(requests=[bench.request("dlq.list")]))["rows"][0]["id"] == 1
+
+
+def test_a_letter_that_is_discarded_when_it_is_too_old_ends_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.limits = Limits(0, 0, 0, 60.0, 0)
+    bench.restart()
+    author, program = Author(), Program(bench, "reader")
+    bench.greet(author)
+    program.attach()
+    sub, _ = program.subscribe("c", "A", attempts=1)
+    fail(bench, author, program, sub)
+    turn = bench.turn(requests=[bench.request("dlq.discard", ids=[1], actor="me")], later_s=100)
+    assert answer(turn)["accepted"] == [1]
+    assert balanced(bench) == {"expired": 1}
