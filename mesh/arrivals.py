@@ -11,7 +11,7 @@ redelivery is dropped too; the node hears nothing of it and sends it again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mesh.batch import Batch
 from mesh.course import Course
@@ -25,11 +25,15 @@ TOPICS_CACHED_MAX = 10_000
 
 
 class Arrivals:
-    """Hands on what arrives to `courses`; whoever changes these says so with `changed`. `malformed` counts damage."""
+    """Hands on what arrives to `courses`; whoever changes these says so with `changed`. `malformed` counts damage.
 
-    def __init__(self, courses: Mapping[int, Course]) -> None:
+    `note` is told of a course that may have something to say to the node at once.
+    """
+
+    def __init__(self, courses: Mapping[int, Course], note: Callable[[Course], object]) -> None:
         self.malformed = 0
         self._courses = courses
+        self._note = note
         self._by_topic: dict[str, tuple[Course, ...]] = {}
 
     def changed(self) -> None:
@@ -58,6 +62,7 @@ class Arrivals:
         frame = self.decoded(blobs[0]) if blobs else None
         if course is not None and frame is not None:
             course.redeliver(Batch(frame, replayed=True, attempt=message["attempt"]), message["letter"])
+            self._note(course)
 
     def decoded(self, data: bytes) -> Frame | None:
         """A frame, or None when it is damaged."""

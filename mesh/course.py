@@ -22,6 +22,7 @@ from typing import Literal
 
 from mesh.batch import Batch
 from mesh.errors import RequestRefused
+from mesh.event import EventId
 from mesh.following import Following
 from mesh.jobs import Dropped, Job, Piece, Runner, Verdict
 from mesh.limits import EPHEMERAL_BYTES, EPHEMERAL_EVENTS, QUEUE_BYTES
@@ -154,9 +155,10 @@ class Course:
         self.following.answered(news, now)
 
     def redeliver(self, batch: Batch, letter: int) -> None:
-        """An event that failed before is to be tried again."""
-        if not self.ending and (letter, batch.attempt) not in self._letters:
-            self._letters.add((letter, batch.attempt))
+        """An event that failed before is to be tried again; the node may say so twice."""
+        tried, event = (letter, batch.attempt), str(EventId(*batch.key, batch.first))
+        if not self.ending and tried not in self._letters and not self.settlement.knows(*tried, event):
+            self._letters.add(tried)
             self.pending += 1
             self.runner.put(Piece(batch, 0, 1, None, letter))
 
@@ -187,7 +189,7 @@ class Course:
         if isinstance(verdict, Dropped):
             return
         if job.letter is not None:
-            self.settlement.finish_letter((job.letter, job.event.attempt, failure))
+            self.settlement.finish_letter((job.letter, job.event.attempt, failure), job.event.id)
         elif job.key is not None:
             self.settlement.finish(job.key, job.event.sequence, failure)
 

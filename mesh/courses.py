@@ -42,7 +42,7 @@ class Courses:
         self._leaving: dict[int, Course] = {}
         self._reports = Reports()
         self._markers = 0
-        self.arrivals = Arrivals(self._courses)
+        self.arrivals = Arrivals(self._courses, self._reports.note)
         self.outcomes = Outcomes(stir, self._reports.note)
 
     # ---- coming and going

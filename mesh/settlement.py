@@ -14,6 +14,10 @@ since, so reports merge by themselves and a repeated one changes nothing.
 An event the node has buried is passed like one that was handled, and nothing is said of it: its letter is written and
 the node subtracts it from what the move passes. It is in no report, neither as a failure nor inside a lost range.
 
+An outcome of a redelivery is kept for a while when the node knows it. A node that starts anew, or that has lost the
+attachment, gives out again what it had no outcome of, and the outcome may be on its way: that redelivery is answered
+with it, and no handler runs twice.
+
 What the node has refused is held: a move up to where the node says that its stream ends may still be made, any other
 waits until `say_again`. An outcome that was refused is dropped; the node has the letter, and gives it out anew.
 """
@@ -32,6 +36,9 @@ FAULTS_MAX = 200
 
 MOVES_MAX = 8000
 """Moves in one report: with names at their longest, 5 MB. With the faults that stays below `CONTROL_BYTES_MAX`."""
+
+OUTCOMES_KEPT = 128
+"""Outcomes kept of redeliveries that have ended: twice as many as a node has out at one consumer."""
 
 _ENDLESS = 1 << 63
 """No sequence is as high."""
@@ -111,6 +118,7 @@ class Settlement:
         self._moved: dict[Key, None] = {}
         self._held: set[Key] = set()  # those of `_moved` of which nothing may be said for now
         self._letters: list[Letter] = []
+        self._outcomes: dict[tuple[int, int], tuple[str, Failure | None]] = {}
         self._told: tuple[dict[Key, int], int] = ({}, 0)
 
     @property
@@ -155,10 +163,26 @@ class Settlement:
         ledger.bury(sequence)
         self._advance(key, ledger, sequence, sequence)
 
-    def finish_letter(self, letter: Letter) -> None:
-        """The handler is done with a redelivered event."""
+    def finish_letter(self, letter: Letter, event: str = "") -> None:
+        """The handler is done with a redelivered event, whose id is `event`."""
         self._letters.append(letter)
         self.faulty = True
+        self._outcomes[letter[:2]] = (event, letter[2])
+        if len(self._outcomes) > OUTCOMES_KEPT:
+            del self._outcomes[next(iter(self._outcomes))]
+
+    def knows(self, id_: int, attempt: int, event: str) -> bool:
+        """Whether a redelivery has ended already; the node is then told the outcome, once more if need be.
+
+        A node that lost its disk counts its letters anew: one of another event is another.
+        """
+        known, failure = self._outcomes.get((id_, attempt), ("", None))
+        if not event or known != event:
+            return False
+        if all(letter[:2] != (id_, attempt) for letter in self._letters):
+            self._letters.append((id_, attempt, failure))
+            self.faulty = True
+        return True
 
     def resume(self) -> list[tuple[str, str, int]]:
         """Every stream with what the node has confirmed: `resume` of a new attachment, and where its reports begin."""
@@ -209,6 +233,8 @@ class Settlement:
                 self._held.add((origin, topic))
             words.append(f"stream {origin}/{topic}")
         words += [f"letter {self._letters[index][0]}" for index in letters]
+        for index in letters:
+            self._outcomes.pop(self._letters[index][:2], None)
         self._letters = [letter for index, letter in enumerate(self._letters) if index not in letters]
         self._told = ({}, 0)
         return words

@@ -42,7 +42,7 @@ def courses():
 
 @pytest.fixture
 def arrivals(courses):
-    return Arrivals(courses)
+    return Arrivals(courses, id)
 
 
 def given(courses) -> list[list]:

@@ -481,6 +481,32 @@ def test_a_failed_event_is_redelivered_to_this_subscription_and_its_outcome_repo
     assert attempts == [(1, 1, False), (2, 1, True), (3, 1, True)]
 
 
+def test_a_redelivery_that_ended_while_the_node_was_away_is_not_handled_again(node, bus):
+    attempts, release = [], threading.Event()
+
+    def handler(event):
+        attempts.append(event.attempt)
+        if event.attempt == 1:
+            raise ValueError("not yet")
+        release.wait(10.0)
+
+    bus.subscribe("A", handler)
+    bus.publish("A", {"n": 1})
+    eventually(lambda: failures(node))
+    (sub,) = node.subscriptions
+    node.redeliver(session_of(bus), sub, 77, 2, node.log[0])
+    eventually(lambda: attempts == [1, 2])
+    node.stop()
+    release.set()
+    node.muted.add("report")
+    node.start()
+    eventually(node.letters)
+    node.redeliver(session_of(bus), sub, 77, 2, node.log[0])
+    bus.publish("A", {"n": 2})
+    eventually(lambda: attempts[2:])
+    assert attempts == [1, 2, 1]
+
+
 # ---- coroutine handlers
 
 

@@ -60,3 +60,28 @@ def test_there_is_room_again_when_the_handler_has_gone_on(course, mailbox, monke
     mailbox.acknowledge(mailbox.pending())
     course.take_in(ephemeral(2), 0.0)
     assert (course.pending, course.missed) == (2, 2)
+
+
+def redelivered(course, mailbox, letter, attempt, sequence=1) -> int:
+    """How many handlers run for a redelivery; they do well."""
+    course.redeliver(batch(sequence, attempt=attempt), letter)
+    return mailbox.acknowledge(mailbox.pending())
+
+
+def test_a_redelivery_that_has_ended_already_is_answered_and_not_handled_again(course, mailbox):
+    assert [redelivered(course, mailbox, 77, attempt) for attempt in (2, 2, 3)] == [1, 0, 1]
+    assert course.settlement.report()["letters"] == [(77, 2, None), (77, 3, None)]
+    course.settlement.confirmed()
+    assert redelivered(course, mailbox, 77, 3) == 0
+    assert course.settlement.report()["letters"] == [(77, 3, None)]
+    course.settlement.refused({}, [0])
+    assert redelivered(course, mailbox, 77, 3) == 1
+
+
+def test_a_letter_of_another_event_is_handled_whatever_its_number(course, mailbox):
+    assert [redelivered(course, mailbox, 77, 2, sequence) for sequence in (1, 2)] == [1, 1]
+
+
+def test_of_redeliveries_that_have_ended_the_last_ones_are_known(course, mailbox, monkeypatch):
+    monkeypatch.setattr("mesh.settlement.OUTCOMES_KEPT", 2)
+    assert [redelivered(course, mailbox, letter, 2) for letter in (1, 2, 3, 3, 2, 1)] == [1, 1, 1, 0, 0, 1]
