@@ -87,13 +87,14 @@ class Following:
     def registered(self, streams: Iterable[Stream], now: float) -> list[tuple[Key, int]]:
         """The node's list of streams. Returns those that are new here, with the sequence before the first owed.
 
-        A stream that ends before what has arrived here begins anew: the node's disk is an older copy.
+        A stream that ends before what has arrived here begins anew: the node's disk is an older copy. So does one that
+        is owed from further on only: another program had the name meanwhile, and has handled what is before.
         """
         begun = []
         for origin, topic, next_, head in streams:
             key = (origin, topic)
             known = self._trackers.get(key)
-            if known is None or head < known.head:
+            if known is None or head < known.head or next_ - 1 > known.head:
                 self._trackers[key] = StreamTracker(next_ - 1)
                 begun.append((key, next_ - 1))
             self.learn(key, head, now)

@@ -49,6 +49,13 @@ def test_a_stream_of_which_the_node_has_as_much_as_arrived_here_goes_on():
     assert not followed.behind
 
 
+def test_a_stream_that_another_program_of_the_name_has_brought_further_goes_on_there():
+    followed = following(("n.1", "A", 1, 0))
+    followed.offer(batch(1, 3), 0, 0.0)
+    assert followed.registered([("n.1", "A", 8, 9)], 1.0) == [(KEY, 7)]
+    assert followed.ask(0, 1.0) == [(KEY, Range(8, 9))]
+
+
 def test_a_registered_stream_begins_where_the_node_says():
     followed = Following(1000)
     assert followed.registered([("n.1", "A", 6, 5)], 0.0) == [(KEY, 5)]
