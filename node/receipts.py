@@ -17,10 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mesh.dedup import Sighting
+from mesh.errors import MalformedFrame
 from mesh.event import EventId
-from mesh.frame import Frame, content_hash
-from mesh.records import hashes, records
-from mesh.topic import check_topic
+from mesh.frame import Frame
+from mesh.records import hashes, with_hashes
 from node.changes import LogRow
 from node.contents import contents
 from node.relay import Publisher
@@ -90,7 +90,15 @@ class Receipts:
             self._sort_out(frame, former, turn.now.mono_us)
 
     def _sort_out(self, frame: Frame, former: list[LogRow], now_us: int) -> None:
-        """Some events of the frame were duplicates then: tell them from the others by their content."""
+        """Some events of the frame were duplicates then: tell them from the others by their content.
+
+        Or all of it was rejected, and is again.
+        """
+        try:
+            _, own = with_hashes(frame)
+        except MalformedFrame as error:
+            self.rejected(frame.publisher, frame.number, frame.count, "hash", str(error))
+            return
         numbers = range(frame.number, frame.number + frame.count)
         at = bisect_left(former, frame.number, key=_number)
         row = former[at] if at < len(former) and former[at].number in numbers else None
@@ -98,8 +106,6 @@ class Receipts:
         kept = hashes(logged) if logged else []
         sequences = {hash_: row.sequence + index for index, hash_ in enumerate(kept)} if row else {}
         window = self._state.relay.window
-        topic_wire = check_topic(frame.topic)
-        own = [content_hash(topic_wire, record.body) for record in records(frame)]
         for number, hash_, fact in zip(numbers, own, contents(frame, own), strict=True):
             sequence = sequences.pop(hash_, None)
             if sequence is not None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.dedup import Sighting
+from mesh.frame import encode
 from mesh.requests import Json
 from node.changes import Changes
 from node.receipts import Receipts
@@ -130,3 +131,13 @@ def test_an_event_whose_row_was_deleted_is_still_receipted(bench: Bench) -> None
     told: Json = said(bench, author, *frames)
     assert sorted(told) == [1, 2, 3]
     assert told[3] == f"{bench.origin}/A/3"
+
+
+def test_a_rejected_frame_that_is_sent_again_is_rejected_again(bench: Bench) -> None:
+    author = Author()
+    bench.greet(author)
+    frame = author.at(1, "A", "x")
+    wrong = encode(frame._replace(events=frame.events[:8] + b"w" * 16 + frame.events[24:]))
+    first, again = (directed(bench.turn(wrong), author.id) for _ in range(2))
+    assert first[0]["rejected"]
+    assert again == first
