@@ -3,13 +3,15 @@
     hello ─▶ known ──(the XPUB reports `!SESSION` subscribed)──▶ attached ──(unsubscribed, or goodbye)──▶ forgotten
 
 A session lives as long as its subscription of `!SESSION` on `out`: the socket layer tells at once when a process
-dies, and nothing has to be guessed from silence. What a session subscribes goes through `node.registrations`, what it
-reports through `node.reports`.
+dies, and nothing has to be guessed from silence. A program that attaches anew over a broken network subscribes it a
+second time before the end of its first connection is found out; the last one counts. What a session subscribes goes
+through `node.registrations`, what it reports through `node.reports`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -76,6 +78,7 @@ class Sessions:
         self._endpoints = endpoints
         self.sessions: dict[bytes, Session] = {}
         self._heard: dict[bytes, int] = {}
+        self._connections: Counter[bytes] = Counter()
         self.verbs: dict[str, Verb] = {
             "where": self._where,
             "hello": self._hello,
@@ -98,8 +101,12 @@ class Sessions:
             session = _session_id(prefix[1:-1].decode("ascii", "replace"))
             if on:
                 self._heard[session] = turn.now.mono_us
+                self._connections[session] += 1
                 self._attach(session, turn)
+            elif self._connections[session] > 1:
+                self._connections[session] -= 1
             else:
+                del self._connections[session]
                 self._heard.pop(session, None)
                 self._leave(session, turn, in_order=False)
         elif prefix.startswith(MARKER):

@@ -55,6 +55,18 @@ def test_a_listener_that_is_not_known_is_asked_to_say_hello_once_a_second(bench:
     assert directed(bench.turn(later_s=0.5), program.session) == []
 
 
+def test_a_program_that_attached_anew_stays_when_its_earlier_connection_is_found_to_be_dead(
+    bench: Bench, program: Program
+) -> None:
+    program.attach()
+    program.subscribe("c", "A", durable=True)
+    program.leave()
+    assert bench.sessions.attached() == {program.session}
+    assert bench.state.consumers["c"].attached
+    program.leave()
+    assert not bench.sessions.attached()
+
+
 @pytest.mark.parametrize("session", ["", "12", "zz" * 8, "0" * 18, 5, None])
 def test_a_session_that_is_no_session_is_malformed(bench: Bench, session: object) -> None:
     assert bench.ask("hello", session=session, name="x", pid=1, first=1)["code"] == "malformed"
