@@ -127,6 +127,7 @@ class Courses:
     def sweep(self, now: float) -> None:
         """Let go of the ending subscriptions that have nothing more to say."""
         for course in [course for course in self._courses.values() if course.ending and course.quiet]:
+            self._deafen(course)
             if self._link is not None and course.state in ("registering", "registered"):
                 self._leaving[course.sub] = course
                 self._link.request("unsubscribe", {"sub": course.sub}, partial(self._left, course), now)

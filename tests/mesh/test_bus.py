@@ -507,6 +507,26 @@ def test_a_redelivery_that_ended_while_the_node_was_away_is_not_handled_again(no
     assert attempts == [1, 2, 1]
 
 
+def test_a_subscription_that_ended_while_the_node_was_away_reports_and_hears_nothing_more(node, bus):
+    begun, release = threading.Event(), threading.Event()
+
+    def handler(event):
+        begun.set()
+        release.wait(10.0)
+
+    sub = bus.subscribe("A", handler)
+    bus.publish("A", {"n": 1})
+    assert begun.wait(10.0)
+    node.stop()
+    sub.close(timeout=0.05)
+    release.set()
+    node.start()
+    eventually(lambda: node.settled("A") == 1)
+    eventually(lambda: node.asked("unsubscribe"))
+    prefix = sub._course.options.pattern.prefix
+    eventually(lambda: prefix not in node._prefixes)
+
+
 # ---- coroutine handlers
 
 
