@@ -23,8 +23,9 @@ from typing import Any
 import orjson
 from blake3 import blake3
 
+from node.facts import STATUSES, Fact, Stamp
 from node.link import ADDRESSES_MAX
-from node.members import STATUSES, Fact, Member, Members, Stamp
+from node.members import Member, Members
 from node.rivals import COUNT_MAX, began_us
 from node.turn import LinkKey
 

@@ -1,17 +1,11 @@
 """Members: who is in the cluster, as far as this node has heard or seen. A table and its rules, no I/O.
 
-    fact     what is said of a member, by itself or about it; the later one wins, whoever brings it and in what order
+    fact     what is said of a member, by itself or about it; the later one wins, whoever brings it (`node.facts`)
     seen     what this node knows by a link of its own: only that makes a member alive
 
               known ──link──▶ alive ──silence──▶ suspect ──silence──▶ dead ──▶ forgotten (a tombstone for a while)
     heard of ◀──it spoke to another── │ ◀───────────┘
                                       └──goodbye──▶ left ─────────────────────▶ forgotten
-
-Facts about a member are ordered by (incarnation, status, sequence, life), never by a clock. The incarnation is a count
-that the member alone raises: at every start, and when it hears that it is said to be dead or gone though it is not.
-Within one incarnation `here` < `dead` < `left`: a bad word holds against old good ones until the member itself
-contradicts (SWIM: Das, Gupta and Motivala, 2002). Whatever comes, in any order and however often, the table ends up the
-same.
 
 Rows are kept by origin, not by name: a node that lost its disk is another member with the name of the former one. When
 it is linked and its former self is not, the former one is dead and shown no more. Two that both live are rivals: who
@@ -34,9 +28,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from node.link import Role
+from node.facts import STATUSES, Fact, Stamp
 from node.rivals import ASKS_WITHIN_S, Claim, prevails
 from node.suspicion import Knobs, verdict
 
@@ -47,34 +41,7 @@ _AHEAD_MAX = 1 << 20
 """Starts and contradictions that a database may have forgotten. Who says that this node is further ahead speaks of none
 of its lives; and an incarnation that came from there would stay, and leave no room to count on."""
 
-Status = Literal["here", "dead", "left"]
 State = Literal["known", "alive", "suspect", "dead", "left"]
-STATUSES: tuple[Status, ...] = ("here", "dead", "left")
-"""In the order in which one beats the other within an incarnation."""
-Stamp = tuple[int, int, int, str]
-"""incarnation, place of the status in `STATUSES`, sequence, life"""
-
-
-class Fact(NamedTuple):
-    """What is said of a member. `sequence` counts what it has said of itself within its incarnation.
-
-    `life` names its process: two that run on copies of one data directory differ in nothing else.
-    """
-
-    name: str
-    origin: str
-    incarnation: int = 0
-    sequence: int = 0
-    status: Status = "here"
-    role: Role = "peer"
-    addresses: tuple[str, ...] = ()
-    version: str = ""
-    life: str = ""
-
-    @property
-    def stamp(self) -> Stamp:
-        """What orders facts about one origin."""
-        return self.incarnation, STATUSES.index(self.status), self.sequence, self.life
 
 
 @dataclass(slots=True)

@@ -26,10 +26,11 @@ from node.changes import MemberRow
 from node.clock import Now
 from node.dialling import Dialling
 from node.divergence import Divergence
+from node.facts import Fact
 from node.gossip import Gossip
 from node.link import NAMED, Heard, Link
 from node.links import Links
-from node.members import Fact, Member, Members
+from node.members import Member, Members
 from node.rivals import ASKS_WITHIN_S, Greeting, claim_of, count
 from node.state import State
 from node.suspicion import Knobs

@@ -7,8 +7,9 @@ import itertools
 import pytest
 
 from node.dialling import Dialling
+from node.facts import Fact
 from node.link import Link, LinkState, Role
-from node.members import Fact, Members
+from node.members import Members
 from node.suspicion import knobs
 
 S = 1_000_000

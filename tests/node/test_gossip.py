@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.facts import Fact
 from node.gossip import Gossip
-from node.members import Fact, Members
+from node.members import Members
 from node.suspicion import knobs
 from tests.node.test_members import facts
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.members import STATUSES, Fact, Members
+from node.facts import STATUSES, Fact
+from node.members import Members
 from node.rivals import ASKS_WITHIN_S
 from node.suspicion import knobs
 

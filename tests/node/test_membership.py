@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mesh.frame import decode
+from node.facts import Fact
 from node.link import KEY_REFUSED
-from node.members import Fact
 from node.peer_rows import peer_rows
 from node.rivals import ASKS_WITHIN_S
 from tests.node.wire import Wire

@@ -8,7 +8,7 @@ import pytest
 
 from mesh.frame import REPLAYED
 from mesh.streams import Range
-from node.members import Fact
+from node.facts import Fact
 from node.repair import ANSWER_S, HEARSAY_S, PATIENCE_S
 from tests.node.workbench import Author, Bench, Json, Program, control, forwarded, live, sent, values
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.streams import Range
-from node.members import Fact
+from node.facts import Fact
 from node.neighbours import NAMED_S
 from tests.node.workbench import Author, Bench, Program, control, forwarded
 
