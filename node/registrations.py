@@ -29,6 +29,10 @@ from node.turn import LinkKey, Request, Turn
 INTEREST_WAIT_S = 3.0
 """How long a registration waits for linked peers to answer; one that does not answer by then is not waited for."""
 
+MARKER_WAIT_S = 60.0
+"""How long a registration waits for its marker. Its program attaches anew after half as long without an answer, so what
+is still there was asked over an earlier connection, and is wanted by nobody."""
+
 DURATION_S_MAX = 10 * 365 * 86400.0
 """Ten years: longer than any handler or backoff is meant, short enough to be a moment in the database."""
 _SUBS_END = 1 << 32
@@ -119,10 +123,13 @@ class Registrations:
         """One subscription of a program, or all of them (None), has ended before it was registered: it is answered."""
         for each in list(self._pending):
             if each.following.attachment == (session, sub) or (sub is None and each.session == session):
-                self._pending.remove(each)
-                self._state.interest.unwant(each.following.pattern.text)
-                turn.refuse(each.request, "ended", "the subscription ended before it was registered")
+                self._end(each, turn)
         self._note_resuming()
+
+    def _end(self, pending: _Pending, turn: Turn) -> None:
+        self._pending.remove(pending)
+        self._state.interest.unwant(pending.following.pattern.text)
+        turn.refuse(pending.request, "ended", "the subscription ended before it was registered")
 
     def complete(self, turn: Turn) -> None:
         """Complete every registration whose barrier is reached.
@@ -139,6 +146,8 @@ class Registrations:
             if known and each.marker in self.markers and settled:
                 self._pending.remove(each)
                 self._complete(each, turn)
+            elif turn.now.mono_us >= each.deadline_us + MARKER_WAIT_S * 1e6 and each.marker not in self.markers:
+                self._end(each, turn)
         self._note_resuming()
 
     def _known(self, pending: _Pending, up: set[LinkKey]) -> bool:

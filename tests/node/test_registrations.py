@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.requests import session_topic, unpack_control
+from node.registrations import INTEREST_WAIT_S, MARKER_WAIT_S
 from tests.node.workbench import Author, Bench, Program, answer, control, failure, forwarded, live, sent, values
 
 
@@ -277,6 +278,18 @@ def test_what_a_session_asked_before_it_attached_anew_does_not_hold_its_name(ben
     assert [unpack_control(parts[0])["ok"] for _, parts in turn.replies] == [False, True]
     program.leave()
     assert not bench.sessions.registrations.waiting
+
+
+def test_a_registration_whose_marker_never_comes_gives_its_name_free(bench: Bench, program: Program) -> None:
+    bench.turn(requests=[program.subscribing("c", "A", durable=True)[1]])
+    bench.turn(later_s=INTEREST_WAIT_S + MARKER_WAIT_S - 1)
+    assert bench.sessions.registrations.waiting
+    assert answer(bench.turn(later_s=2))["code"] == "ended"
+    assert bench.state.interest.patterns == ()
+    other = Program(bench, "other")
+    other.attach()
+    sub, request = other.subscribing("c", "A", durable=True)
+    assert answer(bench.turn(requests=[request], subscriptions=[other.marker(sub)]))["ok"]
 
 
 def test_a_subscription_that_ends_before_it_is_registered_is_answered(bench: Bench, program: Program) -> None:
