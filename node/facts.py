@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from node.link import Role
+from node.link import Identity, Role
 
 Status = Literal["here", "dead", "left"]
 STATUSES: tuple[Status, ...] = ("here", "dead", "left")
@@ -43,3 +43,8 @@ class Fact(NamedTuple):
     def stamp(self) -> Stamp:
         """What orders facts about one origin."""
         return self.incarnation, STATUSES.index(self.status), self.sequence, self.life
+
+
+def fact_of(me: Identity) -> Fact:
+    """What a node says of itself while it runs."""
+    return Fact(me.name, me.origin, me.incarnation, me.sequence, "here", me.role, me.addresses, me.version, me.life)

@@ -26,7 +26,7 @@ from node.changes import MemberRow
 from node.clock import Now
 from node.dialling import Dialling
 from node.divergence import Divergence
-from node.facts import Fact
+from node.facts import Fact, fact_of
 from node.gossip import Gossip
 from node.link import NAMED, Heard, Link
 from node.links import Links
@@ -53,7 +53,7 @@ class Membership:
         self._state = state
         self._links = links
         self._draw = draw
-        self.members = Members(_fact_of(links), limits)
+        self.members = Members(fact_of(links.me), limits)
         self._said = self.members.me
         self._gossip = Gossip(self.members, self._usable, links.began_us)
         self._dialling = Dialling(links.me.role, self.seeds, limits, draw)
@@ -142,7 +142,7 @@ class Membership:
         """A later word of this node: it is there, whoever may have lost sight of it."""
         me = self._links.me
         self._links.me = me._replace(sequence=me.sequence + 1)
-        self.members.me = _fact_of(self._links)
+        self.members.me = fact_of(self._links.me)
         self._repeat_us = turn.now.mono_us + self.limits.repeat_us
 
     def _rival(self, fields: dict[str, Any], told_by: str, turn: Turn) -> None:
@@ -150,8 +150,9 @@ class Membership:
         if self._was_itself(origin, turn.now.mono_us):
             return
         said = f"{origin} at {listen or 'an address unknown'}" + (f", says {told_by}" if told_by else "")
+        lasts_us = max(2 * self.limits.dead_after_us, int(ASKS_WITHIN_S * 1e6))
         if origin in self._rivals or len(self._rivals) < _RIVALS_MAX:
-            self._rivals[origin] = turn.now.mono_us + max(2 * self.limits.dead_after_us, int(ASKS_WITHIN_S * 1e6)), said
+            self._rivals[origin] = turn.now.mono_us + lasts_us, said
 
     def _was_itself(self, origin: str, now_us: int) -> bool:
         """Whether an origin was this node's own until lately, as far as can be known."""
@@ -232,7 +233,7 @@ class Membership:
     def _refute(self, incarnation: int) -> None:
         """The incarnation is on disk: contradict."""
         self._links.me = self._links.me._replace(incarnation=incarnation)
-        self.members.me = _fact_of(self._links)
+        self.members.me = fact_of(self._links.me)
 
     def _keep_members(self, turn: Turn) -> None:
         """Whoever changed since is looked at, and not everybody: in a large mesh somebody does in most turns."""
@@ -285,11 +286,6 @@ class Membership:
             return ""
         by = f"; this one is refused by {', '.join(refused)}" if refused else ""
         return f"two nodes are called {name!r}: this one, {self._state.origin}, and {'; '.join(others)}; rename one{by}"
-
-
-def _fact_of(links: Links) -> Fact:
-    me = links.me
-    return Fact(me.name, me.origin, me.incarnation, me.sequence, "here", me.role, me.addresses, me.version, me.life)
 
 
 def _as_kept(fact: Fact) -> MemberRow:
