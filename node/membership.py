@@ -258,7 +258,8 @@ class Membership:
         row, name = self.members.rows.get(origin), origin.rpartition(".")[0]
         if row is None:
             return True
-        return row.fact.status != "here" and any(each.fact.origin != origin for each in self.members.rivals(name))
+        anew = name == self._state.name or any(each.fact.origin != origin for each in self.members.rivals(name))
+        return row.fact.status != "here" and anew
 
     # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────
 

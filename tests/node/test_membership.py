@@ -433,3 +433,20 @@ def test_a_link_that_changes_its_connection_forgets_no_interest_and_loses_no_eve
     received = [event for row in b.state.log.rows_since(0) for event in values(decode(row.frame))]
     assert wire.used("a") == [("c2", True)]
     assert received == list(range(40))
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "others", "lost"),
+    [
+        ("b", "dead", False, False),  # it may be back
+        ("b", "dead", True, True),  # its machine has begun anew
+        ("m", "dead", False, True),  # as this one has
+        ("m", "here", False, False),  # another node of this name, which lives
+    ],
+)
+def test_an_origin_is_lost_for_good_when_it_is_gone_and_its_name_has_another(
+    bench: Bench, name: str, status: str, others: bool, lost: bool
+) -> None:
+    link = bench.peer("c")
+    gossip(bench, link, row(name, origin=f"{name}.0", status=status), *[row(name)] * others)
+    assert bench.membership.lost_for_good(f"{name}.0") is lost
