@@ -31,8 +31,9 @@ _FAULTS_S = 1.0
 """Faults come from the first second on: while nodes meet and programs register."""
 SETTLE_S = 120.0
 _SETTLE_STEP_S = 5.0
-_SPARES_S = 15.0
-"""Second connections to a peer are closed after ten seconds."""
+_REST_S = 30.0
+"""Second connections to a peer are closed after ten seconds; a generation heard of by comparison alone is placed
+at the second one, ten seconds after the first, and the next node hears of it then."""
 _IDLE_LOOKS, _IDLE_EVERY_S = 4, 2.1
 _AFTER_S = 5.0
 _FORGOTTEN = 1.1
@@ -200,7 +201,7 @@ class Simulation:
             self.world.run(self.world.now_us + int(_SETTLE_STEP_S * 1e6))
             if self.oracle.at_rest():
                 break
-        self.world.run(self.world.now_us + int(_SPARES_S * 1e6))
+        self.world.run(self.world.now_us + int(_REST_S * 1e6))
 
     def _idle(self) -> None:
         """Nobody publishes: no table may grow."""
