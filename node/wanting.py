@@ -19,7 +19,6 @@ from typing import NamedTuple
 import orjson
 
 from mesh.topic import PatternSet
-from node.changes import Books
 from node.state import State
 from node.turn import LinkKey, Turn, rekey
 
@@ -65,12 +64,14 @@ class Wanting:
 
     def has_namesake(self, origin: str) -> bool:
         """Whether the origin is unknown here and another one of its name is not: it came after that one, or before."""
+        return origin not in self._wanted and bool(self._of_namesakes(origin))
+
+    def _of_namesakes(self, origin: str) -> list[PatternSet]:
         name = origin.rpartition(".")[0]
-        return origin not in self._wanted and any(each.rpartition(".")[0] == name for each in self._wanted)
+        return [patterns for each, patterns in self._wanted.items() if each.rpartition(".")[0] == name]
 
     def _of_predecessors(self, origin: str) -> PatternSet:
-        name = origin.rpartition(".")[0]
-        former = [patterns for each, patterns in self._wanted.items() if each.rpartition(".")[0] == name]
+        former = self._of_namesakes(origin)
         if not former:
             return _NOTHING
         self._wanted[origin] = PatternSet(text for patterns in former for text in patterns.texts)
@@ -151,10 +152,10 @@ class Wanting:
         That of a consumer which this turn makes durable, too: who was told that it is registered is owed everything
         from then on, also by a node that is killed the moment after.
         """
-        durable = self._durable(turn.changes.books.values())
-        if durable == self._kept_for:
+        becoming = frozenset(books.pattern for books in turn.changes.books.values() if books.durable)
+        if self._kept_for is not None and self._kept_for.issuperset(becoming):
             return
-        self._kept_for = durable
+        self._kept_for = durable = self._durable() | becoming
         turn.once_failed.append(self._keep_again)
         for origin, patterns in self._wanted.items():
             if durable.intersection(patterns.texts) != self._kept.get(origin, frozenset()):
@@ -168,11 +169,10 @@ class Wanting:
         turn.changes.meta[_KEY + origin] = orjson.dumps(sorted(patterns)).decode()
         turn.once_committed.append(lambda: self._kept.update({origin: patterns}))
 
-    def _durable(self, registering: Iterable[Books] = ()) -> Patterns:
+    def _durable(self) -> Patterns:
         consumers = self._state.consumers.values()
         durable = (each.pattern.text for one in consumers for each in one.followings if each.durable)
-        becoming = (books.pattern for books in registering if books.durable)
-        return frozenset((*durable, *becoming, *self._state.replicated.texts))
+        return frozenset((*durable, *self._state.replicated.texts))
 
 
 def _read(meta: dict[str, str]) -> dict[str, Patterns]:

@@ -262,15 +262,27 @@ def test_a_letter_that_is_discarded_when_it_falls_due_does_not_go_out(
     assert balanced(bench)["expired"] == 1
 
 
-def test_a_letter_whose_outcome_is_the_last_word_of_a_program_does_not_go_to_the_next_one(
-    bench: Bench, author: Author, program: Program
-) -> None:
+def failed_and_sent(bench: Bench, author: Author, program: Program) -> int:
+    """An event failed and is out again. The subscription's number."""
     sub, _ = program.subscribe("c", "A")
     fail(bench, author, program, sub)
     bench.turn(later_s=1)
+    return sub
+
+
+def second(bench: Bench) -> tuple[Program, int]:
+    """Another program of the same consumer, and its subscription's number."""
     other = Program(bench, "other")
     other.attach()
-    other.subscribe("c", "A")
+    sub, _ = other.subscribe("c", "A")
+    return other, sub
+
+
+def test_a_letter_whose_outcome_is_the_last_word_of_a_program_does_not_go_to_the_next_one(
+    bench: Bench, author: Author, program: Program
+) -> None:
+    sub = failed_and_sent(bench, author, program)
+    other, _ = second(bench)
     outcome = program.reporting(sub, letters=[[1, 2, None]])
     turn = bench.turn(requests=[outcome, program.request("goodbye")])
     assert redelivered(turn, other) == []
@@ -280,12 +292,8 @@ def test_a_letter_whose_outcome_is_the_last_word_of_a_program_does_not_go_to_the
 def test_a_letter_over_which_a_program_died_goes_to_the_next_one_as_a_further_attempt(
     bench: Bench, author: Author, program: Program
 ) -> None:
-    sub, _ = program.subscribe("c", "A")
-    fail(bench, author, program, sub)
-    bench.turn(later_s=1)
-    other = Program(bench, "other")
-    other.attach()
-    next_, _ = other.subscribe("c", "A")
+    sub = failed_and_sent(bench, author, program)
+    other, next_ = second(bench)
     bench.marks[program.session] = [Mark(LETTER, sub, 1)]
     turns = [program.leave(), *(bench.turn(later_s=1) for _ in range(5))]
     assert [each for turn in turns for each in redelivered(turn, other)] == [(next_, 1, 3)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket as plain
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -12,7 +11,7 @@ import zmq
 
 from node.sockets import Sockets
 from node.turn import CONTROL
-from tests.conditions import eventually
+from tests.conditions import DEADLINE_S, eventually
 from tests.node.socket_clients import MIB, Context, Heard, stalled, turn
 
 
@@ -48,7 +47,9 @@ def test_that_a_connection_is_gone_is_told_when_all_that_came_over_it_has_been_r
     address, count = far.listen, 900
     far.send(turn(links=[(at_far.links[0][0], b"%03d" % number) for number in range(count)]))
     far.close(2000)
-    time.sleep(0.3)  # all of it is here before the first look
+    ended = zmq.Poller()
+    ended.register(near._watched.descriptor, zmq.POLLIN)
+    assert ended.poll(1000 * DEADLINE_S)  # all of it is here before the first look
     came: list[bytes] = []
     while True:
         inbox = near.wait(1000)

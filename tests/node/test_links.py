@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mesh.errors import MalformedFrame
 from node.links import Links
 from node.turn import Turn
-from tests.node.wire import LinksAlone, check_agreed, only_link, pair
+from tests.node.wire import LinksAlone, Wire, check_agreed, only_link, pair
 from tests.node.workbench import START, after, control, sent
 
 FRAME = b"A\x00 whatever: frames are not looked at here"
@@ -246,14 +246,19 @@ def test_a_link_that_is_asked_who_it_is_greets_again() -> None:
     check_agreed(wire, a, b)
 
 
+def leaves(wire: Wire, node: LinksAlone) -> None:
+    """A node says goodbye."""
+    turn = Turn(node.now)
+    node.links.goodbye(turn)
+    wire.send(node, turn)
+    wire.settle()
+
+
 def test_a_peer_that_says_goodbye_has_left_and_is_not_called_again() -> None:
     a, b, wire = pair()
     wire.dial("a", "tcp://b")
     wire.settle()
-    turn = Turn(b.now)
-    b.links.goodbye(turn)
-    wire.send(b, turn)
-    wire.settle()
+    leaves(wire, b)
     (link,) = a.links.links.values()
     assert (link.state, link.reason, link.left) == ("down", "left", True)
     assert [each["t"] for each in sent(a.turn(later_s=30), "tcp://b")] == []
@@ -283,10 +288,7 @@ def test_a_peer_that_said_goodbye_and_is_back_is_asked_again_though_it_refused_t
     a, b, wire = pair()
     wire.dial("a", "tcp://b")
     wire.settle()
-    turn = Turn(b.now)
-    b.links.goodbye(turn)
-    wire.send(b, turn)
-    wire.settle()
+    leaves(wire, b)
     b = LinksAlone("b", patterns=("B",))
     wire.replace(b)
     elder = {"t": "hello", "protocol": 1, "name": "a", "origin": "a.0", "age_s": 1000}
