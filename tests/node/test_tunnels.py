@@ -165,10 +165,10 @@ def test_a_node_stops_at_once_though_its_proxy_hangs(open_sockets: Opener) -> No
         near = open_sockets(socks5=f"127.0.0.1:{listener.getsockname()[1]}")
         near.dial("tcp://10.0.0.7:7270")
         client, _ = listener.accept()
-        near.close(500)
         with client:
             client.settimeout(5)
             assert client.recv(4) == b"\x05\x01\x00"
+            near.close(500)
             assert client.recv(1) == b""
         assert "meshbus-tunnels" not in {thread.name for thread in threads()}
 
