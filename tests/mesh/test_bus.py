@@ -2,7 +2,6 @@
 
 import asyncio
 import enum
-import os
 import threading
 import time
 from datetime import datetime
@@ -11,6 +10,7 @@ import pytest
 
 import mesh
 from mesh.frame import encode
+from tests import forking
 from tests.mesh.fake_node import ORIGIN, eventually
 from tests.mesh.handled import Handled
 
@@ -675,16 +675,9 @@ def test_a_handler_may_close_its_subscription_and_its_bus(node):
 
 
 def test_in_a_forked_child_the_bus_says_whose_it_is(node, bus):
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
+    def act():
+        with pytest.raises(mesh.BusClosed, match="belongs to the parent process"):
             bus.publish("A")
-        except mesh.BusClosed as error:
-            os.write(writer, str(error).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert b"belongs to the parent process" in os.read(reader, 1000)
-    os.close(reader)
-    os.close(writer)
+
+    assert forking.end(forking.begin(act)) == 0
     assert bus.publish("A").wait(10.0).status == "accepted"

@@ -1,7 +1,5 @@
 """One attachment's sockets against bare ones at the other end."""
 
-import os
-
 import orjson
 import pytest
 import zmq
@@ -10,6 +8,7 @@ import mesh.link
 from mesh.link import FRAMES_QUEUED_MAX, Link, context
 from mesh.location import Endpoints
 from mesh.requests import HEADS_TOPIC, pack_beacon, pack_directed, session_topic
+from tests import forking
 from tests.conditions import eventually
 
 SESSION = b"12345678"
@@ -132,14 +131,10 @@ def test_messages_come_with_their_parts_and_no_more_at_once_than_asked_for(node,
 
 
 def test_a_child_process_has_a_context_of_its_own():
-    reader, writer = os.pipe()
     mine = context()
-    child = os.fork()
-    if child == 0:
-        os.write(writer, b"other" if context() is not mine else b"same")
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(reader, 10) == b"other"
+
+    def act():
+        assert context() is not mine
+
+    assert forking.end(forking.begin(act)) == 0
     assert mesh.link.context() is mine
-    os.close(reader)
-    os.close(writer)

@@ -1,7 +1,6 @@
 """Marks: what the node finds when a process died, and what it does not find while the process lives."""
 
 import asyncio
-import os
 import struct
 import threading
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mesh.marks import EVENT, LETTER, SLOTS, Mark, Marks, marks_path, take_marks
+from tests import forking
 from tests.mesh.fake_node import eventually
 
 SESSION = b"12345678"
@@ -92,14 +92,14 @@ def test_a_file_that_cannot_be_made_costs_the_marks_and_nothing_else(marks, path
 
 def test_a_child_process_leaves_the_file_of_its_parent_alone(marks, path):
     slot = marks.begin(EVENT, 1, 100)
-    child = os.fork()
-    if child == 0:
+
+    def act():
         marks.forked()
         marks.end(slot)
         marks.begin(EVENT, 1, 200)
         marks.detached()
-        os._exit(0)
-    os.waitpid(child, 0)
+
+    assert forking.end(forking.begin(act)) == 0
     assert take_marks(path) == [Mark(EVENT, 1, 100)]
 
 

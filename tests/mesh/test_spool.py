@@ -20,6 +20,7 @@ from mesh.records import records
 from mesh.spool import Spool
 from mesh.spool_records import HEADER_BYTES, pack_event, read_records
 from mesh.topic import check_topic
+from tests import forking
 
 
 @pytest.fixture
@@ -232,18 +233,20 @@ def test_tidying_that_fails_costs_nothing_but_room(path, monkeypatch, caplog):
 def test_a_child_process_does_not_keep_the_lock(path):
     spool = Spool(path)
     told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
+
+    def act():
         spool.forked()
         os.write(tell, b"x")
         signal.pause()
+
+    child = forking.begin(act)
     try:
         assert os.read(told, 1) == b"x"
         dies(spool)
         Spool(path).close()
     finally:
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        forking.end(child)
         os.close(told)
         os.close(tell)
 
