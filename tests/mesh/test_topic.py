@@ -152,7 +152,7 @@ def test_the_prefix_filter_lets_everything_through_that_the_pattern_takes_in(glo
         assert check_topic(topic).startswith(pattern.prefix)
 
 
-@pytest.mark.timeout(10, method="signal")  # a running regular expression lets no other thread in
+@pytest.mark.timeout(10)
 @pytest.mark.parametrize("glob", ["*a" * 99 + "*b", "a*" * 99 + "b", "*" * 199 + "b", "*aa" * 60 + "*b"])
 def test_no_pattern_takes_long_to_answer(glob):
     assert not check_pattern(glob).matches("a" * 200)
