@@ -8,12 +8,13 @@ SKEW_MS_MAX = 1000.0
 """A peer whose clock differs by more is an issue: people compare times of different machines."""
 
 
-def has_issue(row: dict[str, Any]) -> bool:
+def has_issue(row: dict[str, Any], viewer: str = "peer") -> bool:
     """Whether a row of `peers` is not well: not alive, no link, events dropped, or a clock far from this one's.
 
-    A leaf that is linked with other peers alone is none of this node's business.
+    `viewer` is the role of the node whose row it is. A leaf that is linked with other peers alone is none of this
+    node's business, nor are, for a leaf, the peers that it does not dial because it has links enough.
     """
-    if row["state"] == "known" and row["role"] == "leaf":
+    if row["state"] == "known" and (row["role"] == "leaf" or (viewer == "leaf" and not row["via"])):
         return False
     return row["state"] != "alive" or row["link"] != "up" or bool(row["dropped"]) or clock_is_off(row)
 

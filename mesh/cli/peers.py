@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,20 +65,27 @@ def peers(
             raise InvalidOption("--all stands alone; leave out --watch and --issues-only")
         _show_all(ask)
         return
-    chosen: Callable[[Row], bool] = has_issue if issues_only else lambda row: True
     if watch:
-        _watch(ask, chosen, interval)
+        _watch(ask, issues_only, interval)
         return
-    every = ask.request("peers")["rows"]
-    rows = [row for row in every if chosen(row)]
+    rows, known = _rows(ask, issues_only)
     if ask.json:
         print_json(rows)
     else:
         from mesh.cli import peers_view, screen
 
-        screen.show(peers_view.peers(rows, len(every)))
+        screen.show(peers_view.peers(rows, known))
     if issues_only and rows:
         raise typer.Exit(1)
+
+
+def _rows(ask: Asked, issues_only: bool) -> tuple[list[Row], int]:
+    """The rows to be shown, and how many peers there are."""
+    every = ask.request("peers")["rows"]
+    if not issues_only:
+        return every, len(every)
+    viewer = ask.request("status")["node"]["role"]
+    return [row for row in every if has_issue(row, viewer)], len(every)
 
 
 def _show_all(ask: Asked) -> None:
@@ -101,16 +107,15 @@ def _show_all(ask: Asked) -> None:
         raise typer.Exit(1)
 
 
-def _watch(ask: Asked, chosen: Callable[[Row], bool], interval: float) -> None:
+def _watch(ask: Asked, issues_only: bool, interval: float) -> None:
     if ask.json:
         from mesh.cli.repeat import repeat
 
-        repeat(interval, lambda: print_row([row for row in ask.request("peers")["rows"] if chosen(row)]))
+        repeat(interval, lambda: print_row(_rows(ask, issues_only)[0]))
         return
     from mesh.cli import peers_view, screen
 
     def look() -> RenderableType:
-        rows = ask.request("peers")["rows"]
-        return peers_view.peers([row for row in rows if chosen(row)], len(rows))
+        return peers_view.peers(*_rows(ask, issues_only))
 
     screen.watch(interval, look)

@@ -9,6 +9,7 @@ import pytest
 from mesh.cli.issues import has_issue
 
 WELL = {"state": "alive", "link": "up", "dropped": 0, "clock_skew_ms": 3.0}
+UNLINKED = {"state": "known", "role": "peer", "link": "down", "via": ""}
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,18 @@ WELL = {"state": "alive", "link": "up", "dropped": 0, "clock_skew_ms": 3.0}
 )
 def test_an_issue_is_whatever_deserves_a_look(change: dict[str, Any], issue: bool) -> None:
     assert has_issue({**WELL, **change}) is issue
+
+
+@pytest.mark.parametrize(
+    ("viewer", "change", "issue"),
+    [
+        ("leaf", {}, False),
+        ("leaf", {"link": "connecting", "via": "dialled"}, True),
+        ("leaf", {"state": "dead"}, True),
+        ("peer", {}, True),
+    ],
+)
+def test_a_peer_that_a_leaf_has_no_need_to_dial_is_no_issue_for_it(
+    viewer: str, change: dict[str, Any], issue: bool
+) -> None:
+    assert has_issue({**WELL, **UNLINKED, **change}, viewer) is issue

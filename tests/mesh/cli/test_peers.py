@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mesh.cli import peers_view, screen
+from node.embedded import EmbeddedNode
 from node.testing import LocalMesh
 from tests.conditions import eventually
 from tests.mesh.cli.shell import Shell, Terminal
@@ -73,6 +75,17 @@ def test_a_peer_that_left_is_an_issue_and_its_reason_stands_below_the_table(pair
     said = pair("peers", "--issues-only")
     assert said.code == 1
     assert said.out.splitlines()[1].split()[0] == "n1"
+
+
+def test_a_leaf_that_has_links_enough_has_no_issue_with_the_peers_it_does_not_dial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalMesh(4) as mesh, EmbeddedNode(tmp_path, "leaf", "", [mesh.nodes[0].listen], leaf=True):
+        shell = Shell(tmp_path, capsys, monkeypatch)
+        enough = ["down", "up", "up", "up"]
+        eventually(lambda: sorted(row["link"] for row in shell("peers", "--json").json) == enough, what="three links")
+        said = shell("peers", "--issues-only")
+        assert (said.code, said.out) == (0, "no issues; peers: 4\n")
 
 
 def test_a_node_without_peers_says_how_to_get_some(shell: Shell) -> None:
