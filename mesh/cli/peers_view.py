@@ -45,15 +45,17 @@ def peers(rows: list[Row], known: int) -> RenderableType:
 
 
 def matrix(answers: dict[str, list[Row]], silent: list[str]) -> RenderableType:
-    """Who sees whom, one row per node."""
+    """Who sees whom, one row per node. Only those that the node asked is linked with were asked in their turn."""
     names = views.names(answers, silent)
     width = max(len(one_line(name)) for name in names)
     columns = [f"{number:>{len(str(len(names)))}}" for number in range(1, len(names) + 1)]
     lines = [f"{'':{width + len(columns[0]) + 1}}  {' '.join(columns)}"]
     for number, name in zip(columns, names, strict=True):
-        marks = [views.mark(name, each, answers[name]) if name in answers else " " for each in names]
-        seen = " ".join(f"{each:>{len(number)}}" for each in marks)
-        lines.append(f"{number} {one_line(name):{width}}  {seen if name in answers else 'no answer'}")
+        seen = "no answer" if name in silent else "not asked, no link from here"
+        if name in answers:
+            marks = [views.mark(name, each, answers[name]) for each in names]
+            seen = " ".join(f"{mark:>{len(number)}}" for mark in marks)
+        lines.append(f"{number} {one_line(name):{width}}  {seen}")
     lines.append(f"{LINKED} linked  {DOUBTED} no link  {DEAD} dead  {LEFT} left  {UNKNOWN} unknown  {ITSELF} itself")
     return Text("\n".join(lines))
 

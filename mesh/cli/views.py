@@ -5,6 +5,7 @@ a         .  +  +  x          . itself   + linked   ~ no link, but not given up 
 b         +  .  +  x
 c         +  +  .  x          a partition shows as blocks, a dead node as a column, a deaf one as a row
 d     no answer
+e     not asked, no link from here
 """
 
 from __future__ import annotations

@@ -137,6 +137,16 @@ def test_all_shows_who_sees_whom_and_exits_0_when_nobody_is_missing(pair: Shell)
     ]
 
 
+def test_all_tells_who_did_not_answer_from_whom_nobody_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"name": "b", "state": "alive", "link": "up"}, {"name": "c", "state": "known", "link": "down"}]
+    screen.show(peers_view.matrix({"a": rows}, ["b"]))
+    assert capsys.readouterr().out.splitlines()[1:4] == [
+        "1 a  . + ~",
+        "2 b  no answer",
+        "3 c  not asked, no link from here",
+    ]
+
+
 def test_all_as_json_holds_the_views_and_who_is_missing(pair: Shell) -> None:
     said = pair("peers", "--all", "--json")
     assert {viewer: [row["name"] for row in rows] for viewer, rows in said.json["views"].items()} == {
