@@ -50,6 +50,12 @@ def test_peers_for_people_is_a_table_of_80_columns(pair: Shell) -> None:
     assert max(len(header), len(row)) <= 80
 
 
+def test_every_column_is_explained_in_the_help(pair: Shell) -> None:
+    columns = pair("peers").out.splitlines()[0].split()
+    explained = set(pair("peers", "--help").out.replace(",", " ").split("Options:")[0].split())
+    assert [column for column in columns if column not in explained] == []
+
+
 @pytest.mark.parametrize("width", [1, 20, 40, 60])
 def test_the_name_of_a_peer_is_never_broken(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
