@@ -30,6 +30,7 @@ def peer_rows(node: Node, now: Now) -> list[Row]:
     for link in links:
         mine.setdefault(link.origin or link.address, []).append(link)
     present = {row.fact.name for row in members.rows.values() if row.fact.status == "here" or row.linked}
+    present.add(node.state.name)
     rows = [
         _member_row(node, row, _best(mine.get(origin) or _tried(row, mine)), now)
         for origin, row in members.rows.items()

@@ -225,6 +225,12 @@ def test_a_former_origin_of_the_node_itself_is_no_rival_until_all_must_know_that
     assert f"{former} at tcp://h:1, says c" in bench.membership.conflict
 
 
+def test_a_former_origin_of_the_node_itself_that_is_gone_is_not_shown_as_a_peer(bench: Bench) -> None:
+    link = bench.peer("b")
+    gossip(bench, link, row("m", origin="m.0badc0de", status="left"))
+    assert states(bench) == {"b": "alive"}
+
+
 def test_two_of_a_name_that_meet_at_a_third_nodes_table_both_learn_of_it(bench: Bench) -> None:
     link = bench.peer("b")
     gossip(bench, link, row("m", origin="m.2"))
