@@ -67,13 +67,20 @@ def _member_row(node: Node, member: Member, link: Link | None, now: Now) -> Row:
         "name": fact.name,
         "state": state,
         "role": fact.role,
-        "address": link.address if link and link.address else next(iter(fact.addresses), ""),
+        "address": _address(member, link),
         "last_seen_s": None if heard_us is None else (now.mono_us - heard_us) / 1e6,
         "version": fact.version,
         "reason": reason,
         "origin": fact.origin,
         "incarnation": fact.incarnation,
     }
+
+
+def _address(member: Member, link: Link | None) -> str:
+    """Where the member was dialled; of one that dialled, the best address that it says, else where it listens."""
+    if link is not None and link.dialled:
+        return link.address
+    return next(iter(member.fact.addresses), link.address if link is not None else "")
 
 
 def _reason(node: Node, member: Member, link: Link | None) -> str:

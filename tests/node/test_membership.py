@@ -88,6 +88,18 @@ def test_why_a_member_of_whom_one_only_heard_cannot_be_dialled_is_said(bench: Be
     assert (shown["link"], shown["reason"]) == ("connecting", "the proxy does not answer")
 
 
+def test_a_member_that_dialled_is_shown_where_it_may_be_dialled_and_one_that_was_dialled_where_it_was(
+    bench: Bench,
+) -> None:
+    addresses = ["tcp://10.0.0.7:7270", "tcp://192.168.0.7:7270"]
+    hello = {"t": "hello", "protocol": 1, "name": "c", "origin": "c.1", "listen": "tcp://0.0.0.0:7270"}
+    bench.turn(links=[(b"c1", control({**hello, "addresses": addresses}))])
+    bench.turn(links=[(b"c2", control({**hello, "name": "d", "origin": "d.1"}))])
+    bench.peer("b", address="tcp://b.lan:7270")
+    shown = {row["name"]: row["address"] for row in peer_rows(bench.node, bench.now)}
+    assert shown == {"b": "tcp://b.lan:7270", "c": "tcp://10.0.0.7:7270", "d": "tcp://0.0.0.0:7270"}
+
+
 def test_a_node_that_slept_accuses_nobody_and_keeps_its_links(bench: Bench) -> None:
     bench.peer("b")
     bench.turn(later_s=60.0)
