@@ -164,12 +164,18 @@ class Greetings:
         self, key: LinkKey, link: Link | None, message: Greeting, holder: Link, found: Verdict, turn: Turn
     ) -> list[Heard]:
         """A second living node of a name is not let in, and the first is told of it."""
+        twin = found is Verdict.TWIN
+        asks = [] if twin else [Heard("asks", self._asker(key, message, turn), {})]
         told = {field: str(message.get(field, "")) for field in ("origin", "listen")}
         turn.control(holder.key, {"t": "rival", **told})
-        twin = found is Verdict.TWIN
         refusal = same_origin(holder.origin) if twin else same_name(holder.name, told["origin"], holder.origin)
-        asks = [] if twin else [Heard("asks", link or Link(key, ""), message)]
         return [*self._refuse(key, link, refusal, message, turn), *asks]
+
+    def _asker(self, key: LinkKey, message: Greeting, turn: Turn) -> Link:
+        """Who greets over a connection that becomes no link."""
+        asker = Link(key, str(message.get("listen", "")))
+        asker.greeted(message, turn.now.mono_us)
+        return asker
 
     def _yield(self, holder: Link, message: Greeting, turn: Turn) -> list[Heard]:
         """Who holds a name gives way to an elder one: none of its connections is used any more, the spares first."""

@@ -144,7 +144,7 @@ class Heard(NamedTuple):
     """A control message that concerns others than the link itself: one of `TALK`, or what happened to a link.
 
     That is `up`, `down`, `moved`: the link goes on over the connection `link`, and `from` in its fields is the key of
-    the one before; `asks`: a node is refused for its name, and the fields are its greeting.
+    the one before; `asks`: a node is refused for its name, and `link` says of it what its greeting does.
     """
 
     kind: str

@@ -31,7 +31,7 @@ from node.gossip import Gossip
 from node.link import NAMED, Heard, Link
 from node.links import Links
 from node.members import Member, Members
-from node.rivals import ASKS_WITHIN_S, Greeting, claim_of, count
+from node.rivals import ASKS_WITHIN_S
 from node.state import State
 from node.suspicion import Knobs
 from node.turn import Turn
@@ -100,15 +100,12 @@ class Membership:
         elif kind == "rival":
             self._rival(fields, link.name, turn)
         elif kind == "asks":
-            self._asked(link, fields, turn)
+            self._asked(link, turn)
         elif kind == "twin":
             self.divergence.suspect(str(fields.get("reason", ""))[:300], turn)
 
     def _linked(self, link: Link, turn: Turn) -> None:
-        addresses = self._usable(link.addresses or [link.address])
-        said = link.name, link.origin, link.incarnation, link.sequence
-        fact = Fact(*said, "here", link.role, addresses, link.version, link.life)
-        self.members.linked(fact, turn.now.mono_us, link.began_us)
+        self.members.linked(self._fact(link), turn.now.mono_us, link.began_us)
         self._gossip.begin(link.key)
         known = self.divergence.known(link.origin)
         if known is not None:
@@ -128,15 +125,17 @@ class Membership:
         if self._links.me.role == "leaf":
             self._say_here(turn)
 
-    def _asked(self, link: Link, greeting: Greeting, turn: Turn) -> None:
-        """A member is refused for its name. No link tells it that it is held for dead, so it is told here."""
-        claim, row = claim_of(greeting, turn.now.mono_us), self.members.rows.get(greeting["origin"])
-        if row is not None:
-            said = row.fact._replace(incarnation=claim.incarnation, status="here", life=claim.life)
-            said = said._replace(sequence=count(greeting, "sequence"))
-            self.members.asked(said, turn.now.mono_us, claim.began_us)
-            if row.fact.status != "here":
-                turn.control(link.key, self._gossip.about(row, turn.now.mono_us))
+    def _fact(self, link: Link) -> Fact:
+        """What the far end of a connection says of itself."""
+        said = link.name, link.origin, link.incarnation, link.sequence
+        return Fact(*said, "here", link.role, self._usable(link.addresses or [link.address]), link.version, link.life)
+
+    def _asked(self, link: Link, turn: Turn) -> None:
+        """A node is refused for its name. No link tells it that it is held for dead, so it is told here."""
+        self.members.asked(self._fact(link), turn.now.mono_us, link.began_us)
+        row = self.members.rows.get(link.origin)
+        if row is not None and row.fact.status != "here":
+            turn.control(link.key, self._gossip.about(row, turn.now.mono_us))
 
     def _say_here(self, turn: Turn) -> None:
         """A later word of this node: it is there, whoever may have lost sight of it."""

@@ -298,6 +298,25 @@ def test_a_rival_is_shown_while_it_asks_and_when_it_has_stopped_nobody_speaks_of
     assert p.membership.members.rows[younger.origin].fact.status == "dead"
 
 
+def test_a_rival_that_was_never_let_in_is_shown_to_all_while_it_asks(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    p, q, elder, younger = *(Bench(tmp_path, name) for name in "pqa"), Second(tmp_path / "b", "a")
+    elder.links._greetings.began_us -= 60_000_000
+    wire = Wire(p, q)
+    wire.machines |= {"elder": elder, "younger": younger}
+    for label, address in (("q", "tcp://p"), ("elder", "tcp://p"), ("elder", "tcp://q"), ("younger", "tcp://p")):
+        wire.dial(label, address)
+        wire.settle()
+    asks = ("known", f"two nodes are called 'a': {younger.origin} and {elder.origin}; rename one")
+    wire.run(30)
+    assert (shown(p)[younger.origin], shown(q)[younger.origin]) == (asks, asks)
+    assert shown(p)[elder.origin] == shown(q)[elder.origin] == ("alive", "")
+    del wire.machines["younger"]
+    wire.cut(wire.connections[3])
+    wire.run(ASKS_WITHIN_S + 15)
+    assert younger.origin not in {**shown(p), **shown(q)}
+
+
 def test_a_rival_that_pauses_between_its_attempts_is_spoken_of_all_the_time(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     p, elder, younger = Bench(tmp_path, "p"), Bench(tmp_path, "a"), Second(tmp_path / "b", "a")

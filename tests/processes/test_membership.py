@@ -127,10 +127,11 @@ def test_a_second_node_of_a_name_is_refused_loudly_and_let_in_when_the_first_is_
     assert {row["link"] for row in ask(second, "peers")["rows"]} == {"down"}
     with mesh.connect(second.data_dir) as bus:
         assert bus.publish("STILL_HERE", {}).wait(10.0).status == "accepted"
-    linked(a, b, c)
+    for node in (a, b):
+        eventually(lambda node=node: links_to(node, "c") == {c.origin: "up", second.origin: "down"})
 
     c.kill()
-    eventually(lambda: peer(a, "c").get("origin") == second.origin and peer(a, "c")["link"] == "up")
+    eventually(lambda: links_to(a, "c").get(second.origin) == "up")
     eventually(lambda: ask(second, "status")["node"]["conflict"] is None)
 
 
