@@ -15,7 +15,7 @@ from typing import Any
 
 from node.clock import Now
 from node.core import Node
-from node.link import KEY_REFUSED, Link
+from node.link import KEY_REFUSED, NAMED, Link
 from node.members import Member
 
 Row = dict[str, Any]
@@ -40,7 +40,9 @@ def peer_rows(node: Node, now: Now) -> list[Row]:
     rows += [
         _link_row(link)
         for link in links
-        if link.dialled and link.origin not in members.rows and (link.refused or link.address not in served)
+        if link.dialled
+        and link.origin not in members.rows
+        and (link.refused not in ("", *NAMED) or link.address not in served)
     ]
     return sorted(rows, key=lambda row: (row["name"], row["address"]))
 

@@ -298,6 +298,18 @@ def test_a_rival_is_shown_while_it_asks_and_when_it_has_stopped_nobody_speaks_of
     assert p.membership.members.rows[younger.origin].fact.status == "dead"
 
 
+def test_a_member_that_refuses_this_node_for_its_name_has_no_second_row_for_its_address(bench: Bench) -> None:
+    gossip(bench, bench.peer("b"), row("m", origin="m.2"))
+    bench.links.dial(["tcp://m:1"])
+    refusal = {"t": "refuse", "code": "name", "reason": "two nodes", "by": "m", "keeps": "m.2"}
+    bench.turn(link_events=[("tcp://m:1", "connected", "")])
+    bench.turn(links=[("tcp://m:1", control(refusal))])
+    assert [(row["name"], row["address"]) for row in peer_rows(bench.node, bench.now)] == [
+        ("b", "tcp://b:7270"),
+        ("m", "tcp://m:1"),
+    ]
+
+
 def test_a_rival_that_was_never_let_in_is_shown_to_all_while_it_asks(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     p, q, elder, younger = *(Bench(tmp_path, name) for name in "pqa"), Second(tmp_path / "b", "a")
