@@ -166,9 +166,8 @@ class Greetings:
         """A second living node of a name is not let in, and the first is told of it."""
         twin = found is Verdict.TWIN
         asks = [] if twin else [Heard("asks", self._asker(key, message, turn), {})]
-        told = {field: str(message.get(field, "")) for field in ("origin", "listen")}
-        turn.control(holder.key, {"t": "rival", **told})
-        refusal = same_origin(holder.origin) if twin else same_name(holder.name, told["origin"], holder.origin)
+        turn.control(holder.key, {"t": "rival", **_rival(message)})
+        refusal = same_origin(holder.origin) if twin else same_name(holder.name, message["origin"], holder.origin)
         return [*self._refuse(key, link, refusal, message, turn), *asks]
 
     def _asker(self, key: LinkKey, message: Greeting, turn: Turn) -> Link:
@@ -188,7 +187,7 @@ class Greetings:
         """What a greeting in this node's own name means for others."""
         if refusal.code not in NAMED or message["name"] != self.me.name:
             return []
-        return [Heard("rival", Link(b"", str(message.get("listen", ""))), dict(message))]
+        return [Heard("rival", Link(b"", ""), _rival(message))]
 
     def _refuse(self, key: LinkKey, link: Link | None, refusal: Refusal, greeted: Greeting, turn: Turn) -> list[Heard]:
         """Say no to who `greeted`; the words name the process that they are for."""
@@ -213,3 +212,9 @@ class Greetings:
     def _end(self, link: Link, refusal: Refusal, turn: Turn) -> list[Heard]:
         link.refused, link.acted_us = refusal.code, turn.now.mono_us
         return self._connections.lower(link, refusal.reason, "refused", turn)
+
+
+def _rival(greeting: Greeting) -> dict[str, str]:
+    """Who greets in a name that is taken: its origin, and the best address by which it is found."""
+    best = next(iter(greeting.get("addresses", ())), greeting.get("listen", ""))
+    return {"origin": greeting["origin"], "listen": str(best)[:_TEXT_MAX]}

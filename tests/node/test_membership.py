@@ -310,6 +310,17 @@ def test_a_member_that_refuses_this_node_for_its_name_has_no_second_row_for_its_
     ]
 
 
+def test_a_rival_that_listens_everywhere_is_named_with_an_address_by_which_it_is_found(bench: Bench) -> None:
+    link = bench.peer("b")
+    said = {"protocol": 1, "listen": "tcp://0.0.0.0:7270", "addresses": ["tcp://10.0.0.9:7270"]}
+    turn = bench.turn(links=[(b"c1", control({"t": "hello", "name": "b", "origin": "b.2", **said}))])
+    told = [each for each in sent(turn, link) if each["t"] == "rival"]
+    assert told == [{"t": "rival", "origin": "b.2", "listen": "tcp://10.0.0.9:7270"}]
+    bench.turn(links=[(b"c2", control({"t": "hello", "name": "m", "origin": "m.2", **said}))])
+    bench.turn(later_s=1.0)
+    assert "m.2 at tcp://10.0.0.9:7270" in bench.membership.conflict
+
+
 def test_a_rival_that_was_never_let_in_is_shown_to_all_while_it_asks(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     p, q, elder, younger = *(Bench(tmp_path, name) for name in "pqa"), Second(tmp_path / "b", "a")
