@@ -119,7 +119,12 @@ class NodeSettings(BaseSettings):
         """A variable holds a JSON list, or its items with commas between them."""
         if not isinstance(items, str):
             return items
-        return json.loads(items) if items.startswith("[") else [item.strip() for item in items.split(",") if item]
+        if not items.startswith("["):
+            return [item.strip() for item in items.split(",") if item]
+        try:
+            return json.loads(items)
+        except json.JSONDecodeError:
+            raise ValueError(f'{items!r} is no list; write ["A", "B"], or A,B') from None
 
     @field_validator("peers", "advertise")
     @classmethod
@@ -220,8 +225,9 @@ def load_settings(file: Path | None = None, flags: dict[str, Any] | None = None)
         settings: NodeSettings = source(**(flags or {}))
     except ValidationError as error:
         raise ConfigurationError(_say(error, file)) from None
-    except SettingsError as error:
-        raise ConfigurationError(f'environment: {error}; a table is written as JSON, {{"PATTERN": 0}}') from None
+    except SettingsError:  # of the variable of the only table
+        said = f'{ENV_PREFIX}DEDUP_WINDOWS holds no table; write it as JSON, {{"PATTERN": 0}}'
+        raise ConfigurationError(f"configuration of dedup_windows: {said}") from None
     return settings
 
 

@@ -181,6 +181,19 @@ def test_a_wrong_variable_is_one_clear_line_that_names_the_key(
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "example"),
+    [("PEERS", '["tcp://a:1"', '["A", "B"], or A,B'), ("DEDUP_WINDOWS", "gpu.*=0", '{"PATTERN": 0}')],
+)
+def test_a_variable_that_is_no_json_is_answered_with_how_to_write_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, example: str
+) -> None:
+    monkeypatch.setenv(f"MESH_NODE_{name}", value)
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+    assert str(refusal.value).endswith(example)
+
+
 def test_an_unknown_flag_is_an_error() -> None:
     with pytest.raises(MeshError, match="nmae"):
         load_settings(None, {"nmae": "a"})
