@@ -5,6 +5,7 @@
     alive               ─▶ suspect   suspected: b (the connection was closed)
     alive, suspect      ─▶ dead      taken for dead: b (silent for 10 s)
     alive, suspect      ─▶ left      left: b
+    an address where no node has answered for ten looks     no node at tcp://10.0.0.7:7270 (nobody answers there)
 
 Looked at once in a while and never per heartbeat, so a peer that flickers costs a line a look. What befalls many at
 once is one line.
@@ -18,12 +19,16 @@ from typing import Any
 _NAMED_MAX = 8
 """Names in one line; of more, how many they are."""
 
+_PATIENCE_LOOKS = 10
+"""For how many looks an address may be silent: nodes that are started together do not come up at once."""
+
 _NEWS = {
     "alive": "linked with {}",
     "back": "back: {}",
     "suspect": "suspected: {}",
     "dead": "taken for dead: {}",
     "left": "left: {}",
+    "nobody": "no node at {}",
 }
 
 
@@ -32,17 +37,24 @@ class Sightings:
 
     def __init__(self) -> None:
         self._states: dict[str, str] = {}
+        self._silent: dict[tuple[str, str], int] = {}
 
     def news(self, rows: Iterable[dict[str, Any]]) -> list[str]:
         """What has changed since the last look, a line for each kind; `rows` as in `mesh peers`."""
+        rows = list(rows)
         found: dict[str, list[str]] = {}
         states = {row["origin"]: row for row in rows if row["origin"]}
         for origin, row in states.items():
             kind = _change(self._states.get(origin, "known"), row["state"])
             if kind:
-                reason = f" ({row['reason']})" if row["reason"] and kind in ("suspect", "dead") else ""
-                found.setdefault(kind, []).append(row["name"] + reason)
+                reason = row["reason"] if kind in ("suspect", "dead") else ""
+                found.setdefault(kind, []).append(_with(row["name"], reason))
         self._states = {origin: row["state"] for origin, row in states.items()}
+        silent = [(row["address"], row["reason"]) for row in rows if not row["origin"]]
+        self._silent = {each: self._silent.get(each, 0) + 1 for each in silent}
+        nobody = [_with(*each) for each, looks in self._silent.items() if looks == _PATIENCE_LOOKS]
+        if nobody:
+            found["nobody"] = nobody
         return [_NEWS[kind].format(_joined(found[kind])) for kind in _NEWS if kind in found]
 
 
@@ -53,6 +65,10 @@ def _change(before: str, now: str) -> str:
     if before == "known":  # of whom one only heard
         return now if now == "alive" else ""
     return "back" if now == "alive" else now
+
+
+def _with(what: str, reason: str) -> str:
+    return f"{what} ({reason})" if reason else what
 
 
 def _joined(names: list[str]) -> str:

@@ -45,5 +45,19 @@ def test_many_at_once_are_one_line_with_a_bound() -> None:
     ]
 
 
-def test_an_address_where_nobody_has_answered_is_nobody() -> None:
-    assert Sightings().news([{**row("", "suspect"), "origin": ""}]) == []
+def address(at: str, reason: str) -> dict[str, Any]:
+    return {"name": "", "origin": "", "state": "suspect", "address": at, "reason": reason}
+
+
+def test_an_address_where_nobody_answers_is_said_once_and_not_before_it_had_time_to() -> None:
+    sightings = Sightings()
+    wrong = address("tcp://b:1", "nobody answers there")
+    assert [sightings.news([wrong]) for _ in range(30)].count(["no node at tcp://b:1 (nobody answers there)"]) == 1
+    assert [sightings.news([address("tcp://b:1", "")]) for _ in range(10)][9:] == [["no node at tcp://b:1"]]
+
+
+def test_an_address_that_answers_in_time_is_not_spoken_of() -> None:
+    sightings = Sightings()
+    early, late = address("tcp://b:1", "nobody answers there"), address("tcp://c:1", "its name is not found")
+    said = [sightings.news([early, late] if look < 9 else [row("b", "alive"), late]) for look in range(10)]
+    assert said == [*([[]] * 9), ["linked with b", "no node at tcp://c:1 (its name is not found)"]]
