@@ -26,9 +26,7 @@ must not end the machinery that runs it.
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
-import traceback
 from collections.abc import Coroutine, Iterable
 from time import monotonic
 from typing import Any
@@ -47,6 +45,7 @@ from mesh.jobs import (
     Verdict,
 )
 from mesh.limits import BATCH_EVENTS_MAX
+from mesh.stacks import stack_of
 
 TELL_EVERY_S = 0.005
 """Successes are told together, but not later than this; those of durable consumers at once."""
@@ -120,7 +119,7 @@ class Workers:
     def _give_up(self, thread: int, piece: Piece, index: int, started: float) -> None:
         del self._running[thread]
         job = piece.job(index, started)
-        self._say(piece, index, job, timeout_failure(job, self._timeout_s, _stack_of(thread)))
+        self._say(piece, index, job, timeout_failure(job, self._timeout_s, stack_of(thread)))
         with self._filled:
             self._threads -= 1
             self._inbox.put_back(piece.part(index + 1, piece.stop))
@@ -271,8 +270,3 @@ def _gone(turn: Turn, under_way: tuple[int, float, Job | None]) -> bool:
 def _forgotten(coroutine: Coroutine[Any, Any, Any]) -> TypeError:
     coroutine.close()
     return TypeError("the handler returned a coroutine; subscribe the coroutine function itself")
-
-
-def _stack_of(thread: int) -> str:
-    frame = sys._current_frames().get(thread)
-    return "".join(traceback.format_stack(frame)) if frame else ""
