@@ -5,9 +5,13 @@
      deleted a few hundred batches a turn    ▲
                                              first position
 
-A turn never deletes much more than it appends twice over, so trimming keeps up with any rate and no turn is long. What
-is deleted is still counted: a stream keeps its base and head, so the audit knows the deleted range, and a consumer that
-was owed a part of it is told so, range by range (`node.replay` answers "gone"; the consumer's report books it as lost).
+A turn never deletes much more than it appends twice over, so trimming keeps up with any rate and no turn is long. It
+deletes before it appends, and what it is about to append counts: a turn after a standstill has megabytes, which take
+the room of what they displace instead of making the file longer for ever.
+
+What is deleted is still counted: a stream keeps its base and head, so the audit knows the deleted range, and a consumer
+that was owed a part of it is told so, range by range (`node.replay` answers "gone"; the consumer's report books it as
+lost).
 
 The database file shrinks too: pages that stay free are given back a few at a time (incremental vacuum).
 """
@@ -111,12 +115,13 @@ class Retention:
 
     def trim(self, turn: Turn) -> None:
         """Look at the sizes now and then; delete a step's worth of what is over."""
-        self._unchecked_bytes += sum(len(row.frame) for row in turn.changes.log)
+        coming_bytes = sum(len(row.frame) for row in turn.changes.log)
+        self._unchecked_bytes += coming_bytes
         if turn.now.mono_us < self._next_check_us and self._unchecked_bytes < CHECK_BYTES:
             return
         self._unchecked_bytes = 0
         self._next_check_us = turn.now.later(CHECK_S)
-        self._trim_log(turn)
+        self._trim_log(turn, coming_bytes)
         if turn.now.mono_us >= self._next_letters_us:
             self._next_letters_us = turn.now.later(LETTERS_CHECK_S)
             self._trim_letters(turn)
@@ -132,18 +137,19 @@ class Retention:
         self._state.store.fold()
         self._relief_batches = max(1, self._relief_batches // 4)
         for _ in range(RELIEF_STEPS):
-            changes = Changes(trim_before=self._cut(self._relief_batches, now))
+            changes = Changes(trim_before=self._cut(self._relief_batches, 0, now))
             if not changes:
                 break
             self._state.store.commit(changes)
         self._relief_batches = STEP_BATCHES
 
-    def _cut(self, step: int, now: Now) -> int:
+    def _cut(self, step: int, coming_bytes: int, now: Now) -> int:
         """The position before which the log is to be deleted, at most `step` batches; 0 for nothing.
 
-        Mostly the oldest batch of all is within the limits: only when it is not are more of them read.
+        `coming_bytes` are not there yet, and are to find their room. Mostly the oldest batch of all is within the
+        limits: only when it is not are more of them read.
         """
-        usage = Usage(self._state.next_position, self._state.store.used_bytes())
+        usage = Usage(self._state.next_position, self._state.store.used_bytes() + coming_bytes)
 
         def cut(batches: int) -> int:
             return first_kept(
@@ -152,9 +158,9 @@ class Retention:
 
         return cut(1) and cut(step)
 
-    def _trim_log(self, turn: Turn) -> None:
+    def _trim_log(self, turn: Turn, coming_bytes: int) -> None:
         state = self._state
-        cut = self._cut(STEP_BATCHES + 2 * len(turn.changes.log), turn.now)
+        cut = self._cut(STEP_BATCHES + 2 * len(turn.changes.log), coming_bytes, turn.now)
         self.again_s = None
         if cut:
             turn.changes.trim_before = cut

@@ -235,6 +235,8 @@ class Store:
         """Write one turn's changes in one transaction. When this returns they are on disk; when it raises, none is."""
         self._unfolded += 1
         with self._transaction():
+            if changes.trim_before:  # first: what is written takes the room
+                self._db.execute(WRITE["trim"], (changes.trim_before,))
             self._claim(changes)
             for statement, field, shaped in ROWS:
                 found = getattr(changes, field)

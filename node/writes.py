@@ -84,6 +84,6 @@ ROWS: tuple[tuple[str, str, Callable[[Any], Iterable[tuple[Any, ...]]]], ...] = 
     ("members", "members", iter),
     ("members_forgotten", "members_forgotten", iter),
     ("meta", "meta", dict.items),
-    ("trim", "trim_before", _single),
 )
-"""What a commit writes, in this order: the statement, the field of `Changes`, and how its rows are made of that."""
+"""What a commit writes after it has trimmed, in this order: the statement, the field of `Changes`, and how its rows are
+made of that."""
