@@ -41,10 +41,11 @@ WORKERS_PER_PROCESSOR = 2
 TEST_S = 120.0
 """How long a test may take that says nothing else."""
 
-STDERR = pytest.StashKey[int]()
-
 TURN_S = 1200.0
 """How long a test may wait for its turn: all the others end within their own times."""
+
+STDERR = pytest.StashKey[int]()
+"""Where the stacks go: a descriptor of standard error that is not captured."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -66,7 +67,7 @@ def locked(name: str, how: int) -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep a way to standard error that is not captured while a test runs."""
+    """Nothing is captured yet: keep the way to standard error."""
     config.stash[STDERR] = os.dup(2)
 
 
