@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from node.clock import Now
 from node.link import Heard, Link, LinkState, same_life
+from node.rivals import Claim
 from node.turn import LinkKey, Turn
 
 _SPARED = "another connection is used"
@@ -100,11 +101,16 @@ class Connections:
         found = [each for each in self.links.values() if each.name == link.name and same_life(each, link)]
         return sorted(found, key=lambda each: each.state == "up")
 
-    def end_former_lives(self, link: Link, turn: Turn) -> list[Heard]:
-        """A peer in a new life has nothing behind its former connections any more."""
-        former = [each for each in self.links.values() if each.name == link.name and not same_life(each, link)]
-        former = sorted((each for each in former if each.state in ("up", "spare")), key=lambda each: each.state == "up")
-        return [heard for each in former for heard in self.lower(each, "the peer restarted", "down", turn)]
+    def end_former_lives(self, link: Link, former: Claim, turn: Turn) -> list[Heard]:
+        """A peer in a new life has nothing behind its former connections any more.
+
+        Nor is what it said in its `former` life over this one true, if that was read behind the next connection.
+        """
+        restarted = (former.origin, former.life) != (link.origin, link.life)
+        alike = [each for each in self.links.values() if each.name == link.name]
+        gone = [each for each in alike if (restarted if each is link else not same_life(each, link))]
+        gone = sorted((each for each in gone if each.state in ("up", "spare")), key=lambda each: each.state == "up")
+        return [heard for each in gone for heard in self.lower(each, "the peer restarted", "down", turn)]
 
     def _spare(self, link: Link, now: Now) -> None:
         link.state, link.reason, link.acted_us = "spare", _SPARED, now.mono_us

@@ -133,9 +133,10 @@ class Greetings:
                 full = Refusal("full", "this node holds as many links as it may")
                 return self._refuse(key, link, full, message, turn)
             link = self._accept(key, message)
+        former = link.claim
         link.greeted(message, turn.now.mono_us)
         link.spoke(turn.now)
-        heard = self._connections.end_former_lives(link, turn)
+        heard = self._connections.end_former_lives(link, former, turn)
         if message.get("answer"):
             return heard + self._connections.answered(link, bool(message.get("spare")), turn)
         heard += self._connections.choose(link, turn.now) or self._connections.moved(link, link)

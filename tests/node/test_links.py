@@ -197,6 +197,25 @@ def test_a_greeting_that_comes_after_its_connection_is_gone_brings_no_link_up() 
     assert [kind for kind, _ in a.heard if kind != "interest"] == ["up"]
 
 
+@pytest.mark.parametrize("lost_disk", [False, True])
+def test_a_greeting_of_a_former_life_that_is_read_after_the_next_connection_stands_is_followed_by_the_next_life(
+    lost_disk: bool,
+) -> None:
+    a, _, wire = pair()
+    first = wire.dial("a", "tcp://b")
+    wire.deliver(first, to_acceptor=True)
+    late = list(first.to_dialler)
+    again = LinksAlone("b", "2" if lost_disk else "1", life="again", incarnation=0 if lost_disk else 1)
+    wire.replace(again)
+    wire.connect("a", "tcp://b")
+    wire.tell(a, links=[("tcp://b", data) for data in late])
+    assert only_link(a) == ("up", "b", "b.1")
+    wire.run(8)
+    assert only_link(a) == ("up", "b", again.links.me.origin)
+    assert a.links.links["tcp://b"].life == "again"
+    assert [kind for kind, _ in a.heard if kind in ("up", "down")] == ["up", "down", "up"]
+
+
 def test_a_greeting_that_comes_after_its_connection_was_let_go_of_makes_no_link() -> None:
     a, _, wire = pair()
     first = wire.dial("a", "tcp://b")
