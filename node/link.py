@@ -20,7 +20,10 @@ LINK_PROTOCOL = LINK_PROTOCOL_MIN = 1
 
 
 class Talk(Enum):
-    """What a control message says: something that stands by itself, or a change to what was said before."""
+    """What a control message says: something that stands by itself, or a change to what the same life said before.
+
+    A change names the life, as far as its sender does so.
+    """
 
     WHOLE = 0
     CHANGES = 1

@@ -168,14 +168,20 @@ class Links:
             return self._pinged(link, message, turn)
         if kind == "pong":
             self._measure(link, message, turn.now)
-        through = self._speaks_for(link, str(kind)) if kind in TALK else None
+        through = self._speaks_for(link, str(kind), message) if kind in TALK else None
         return [Heard(str(kind), through, message)] if through is not None else []
 
-    def _speaks_for(self, link: Link, kind: str) -> Link | None:
-        """For which link a kind of talk over a connection counts. Who refuses a name may say how its node is held."""
+    def _speaks_for(self, link: Link, kind: str, message: dict[str, Any]) -> Link | None:
+        """For which link a kind of talk over a connection counts. Who refuses a name may say how its node is held.
+
+        A change to what another life of the peer said, read late, is none to what this one says.
+        """
         if kind == "members" and link.refused in NAMED:
             return link
-        return self._connections.through(link, TALK[kind] is Talk.CHANGES)
+        changes = TALK[kind] is Talk.CHANGES
+        if changes and message.get("life", link.life) != link.life:
+            return None
+        return self._connections.through(link, changes)
 
     def _pinged(self, link: Link, message: dict[str, Any], turn: Turn) -> list[Heard]:
         if link.state == "down" and not link.dialled and not link.left:

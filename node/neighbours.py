@@ -77,7 +77,7 @@ class Neighbours:
         self._lost_for_good = lost_for_good
         self._unheard: dict[str, int] = {}
         self._beginnings = Beginnings(state, routes, wanting, intake)
-        self.spreading = Spreading(state, routes, speaking, wanting, self._beginnings, links.me.incarnation)
+        self.spreading = Spreading(state, routes, speaking, wanting, self._beginnings, links.me)
         self.repair = Repair(state, routes, intake, lost_for_good, counts)
         self.serving = Serving(state)
         self._fetching = Fetching(state, speaking)
@@ -186,7 +186,7 @@ class Neighbours:
             fields = {"names": sorted(reached - self._reached), "lost": sorted(self._reached - reached), "whole": False}
             self._reached = reached
             self._reach_version += 1
-            turn.control_all(self.routes.neighbours, {"t": "reach", "version": self._reach_version, **fields})
+            turn.control_all(self.routes.neighbours, self._reach_says(fields))
         self.spreading.ask_to_carry(self._carrying.choose(self.routes.neighbours, self.spreading.carry, turn.now))
 
     def _carries(self, lost: frozenset[str]) -> bool:
@@ -202,7 +202,10 @@ class Neighbours:
 
     def _say_reached(self, key: LinkKey, turn: Turn) -> None:
         fields = {"names": sorted(self._reached), "lost": [], "whole": True}
-        turn.control(key, {"t": "reach", "version": self._reach_version, **fields})
+        turn.control(key, self._reach_says(fields))
+
+    def _reach_says(self, fields: Fields) -> Fields:
+        return {"t": "reach", "life": self.links.me.life, "version": self._reach_version, **fields}
 
     def _moved(self, link: Link, fields: Fields, turn: Turn) -> None:
         """A link goes on over another connection: what is known of the far end stands, and it is told all again."""

@@ -5,7 +5,7 @@
     leaf ◀──ack v3, heads── node                              answered when all have answered, or after a while
 
     interest      version  after  lists {member: patterns}     the lists that changed since version `after`,
-                  whole                                        or all of them
+                  whole  life                                  or all of them, of the sender in this life of it
                   detoured [member …]                          whose of all its lists are for the receiver alone
                   carry [member …]                             members whose events are asked for as well
                   heads [[origin topic head] …]                where the sender stands in streams it is to be brought
@@ -34,7 +34,7 @@ from typing import Any
 from node.answering import Answering
 from node.beginnings import Beginnings, Row
 from node.interest import Lists
-from node.link import Link
+from node.link import Identity, Link
 from node.postponed import Postponed
 from node.routes import Routes
 from node.speaking import Speaking
@@ -48,7 +48,7 @@ LEAVES_S = 0.1
 
 
 class Spreading:
-    """One node's talk about interest. `life` counts the node's starts."""
+    """One node's talk about interest. `me`: the node in this life of it."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class Spreading:
         speaking: Speaking,
         wanting: Wanting,
         beginnings: Beginnings,
-        life: int,
+        me: Identity,
     ) -> None:
         self._state = state
         self._routes = routes
         self._wanting = wanting
         self._beginnings = beginnings
-        self._telling = Telling(state, speaking, wanting, beginnings, life)
+        self._telling = Telling(state, speaking, wanting, beginnings, me)
         self._answering = Answering(state, routes, speaking, self._telling)
         self._postponed = Postponed()
         self._announced = -1

@@ -4,8 +4,9 @@
     ◀── ack v7              then what was wanted here at v7 is `informed`: every event of it is owed by that peer
 
 Only what has changed for a link is told, and nothing where nothing has. Versions only grow, over all links and lives of
-a node, so that what comes late, over a connection that is gone, is told from what came after it. What is told and in
-which words: `node.spreading`.
+a node, so that what comes late, over a connection that is gone, is told from what came after it. A node that lost its
+disk counts from the start again, so the life is named as well (`node.links`). What is told and in which words:
+`node.spreading`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mesh.topic import PatternSet
 from node.beginnings import Beginnings
 from node.clock import Now
 from node.interest import Lists
+from node.link import Identity
 from node.speaking import Speaking
 from node.state import State
 from node.streams import Stream
@@ -45,17 +47,20 @@ class Told:
 
 
 class Telling:
-    """What one node has told its neighbours. `carry`: who is asked to carry whom. `life` counts the node's starts.
+    """What one node, `me`, has told its neighbours. `carry`: who is asked to carry whom.
 
     `told` by link, `unanswered` are the links that owe an answer to what they were told last.
     """
 
-    def __init__(self, state: State, speaking: Speaking, wanting: Wanting, beginnings: Beginnings, life: int) -> None:
+    def __init__(
+        self, state: State, speaking: Speaking, wanting: Wanting, beginnings: Beginnings, me: Identity
+    ) -> None:
         self._state = state
         self._speaking = speaking
         self._wanting = wanting
         self._beginnings = beginnings
-        self._version = life << VERSION_BITS
+        self._life = me.life
+        self._version = me.incarnation << VERSION_BITS
         self.told: dict[LinkKey, Told] = {}
         self.unanswered: dict[LinkKey, None] = {}
         self.carry: dict[LinkKey, tuple[str, ...]] = {}
@@ -106,8 +111,8 @@ class Telling:
         self._covers(key, told)
         straight = {name: patterns for name, patterns in lists.items() if name not in detoured}
         self._wanting.told(key, told.version, _texts(lists), _texts(straight))
-        fields = {"version": told.version, "after": after, "lists": changed, "whole": whole, "detoured": detoured}
-        turn.control(key, {"t": "interest", **fields, "carry": carry, "heads": heads})
+        fields = {"version": told.version, "after": after, "lists": changed, "whole": whole, "life": self._life}
+        turn.control(key, {"t": "interest", **fields, "detoured": detoured, "carry": carry, "heads": heads})
 
     def _due(self, key: LinkKey) -> tuple[Lists, tuple[str, ...], tuple[str, ...]]:
         """What a link is to be told as things are now: lists, which of them are detoured, whom to carry."""

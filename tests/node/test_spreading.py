@@ -314,7 +314,7 @@ def test_a_change_that_follows_on_one_that_did_not_arrive_is_not_taken(tmp_path:
     assert node.state.interest.of(line.routing_id) == {}
 
 
-@pytest.mark.parametrize("life", ["this life", "the former life"])
+@pytest.mark.parametrize("life", ["this life", "the former life", "a life of which no disk knows"])
 def test_lists_that_come_late_over_a_connection_that_is_gone_do_not_replace_later_ones(
     tmp_path: Path, life: str
 ) -> None:
@@ -323,8 +323,9 @@ def test_lists_that_come_late_over_a_connection_that_is_gone_do_not_replace_late
     town.subscribe("p", "A")
     key, told = line.address, town.nodes["p"].node._neighbours.spreading._telling.told[line.routing_id]
     late = {"t": "interest", "version": told.version, "after": 0, "lists": {"p": ["A"]}, "whole": True}
-    if life == "the former life":
-        town.nodes["p"].restart()
+    late["life"] = town.nodes["p"].life
+    if life != "this life":
+        town.nodes["p"].restart() if life == "the former life" else town.nodes["p"].lose_disk()
         town.wire.replace(town.nodes["p"])
         town.wire.connect("q", "tcp://p")
         town.wire.settle()
@@ -335,6 +336,26 @@ def test_lists_that_come_late_over_a_connection_that_is_gone_do_not_replace_late
     assert town.nodes["q"].state.interest.of(key) == {}
     town.nodes["q"].turn(links=[(key, control(late))])
     assert town.nodes["q"].state.interest.of(key) == {}
+
+
+@pytest.mark.parametrize("lost_disk", [False, True])
+def test_what_a_former_life_said_and_is_read_behind_the_next_connection_gives_way(
+    tmp_path: Path, lost_disk: bool
+) -> None:
+    town = Town(tmp_path, "pq")
+    town.subscribe("p", "A")
+    line = town.wire.dial("q", "tcp://p")
+    town.wire.deliver(line, to_acceptor=True)
+    late = list(line.to_dialler)
+    town.nodes["p"].life = "again"
+    town.nodes["p"].lose_disk() if lost_disk else town.nodes["p"].restart()
+    town.wire.replace(town.nodes["p"])
+    town.wire.connect("q", "tcp://p")
+    town.wire.tell(town.nodes["q"], links=[(line.address, data) for data in late])
+    assert town.nodes["q"].state.interest.of(line.address) == {"p": ("A",)}
+    town.wire.run(8)
+    assert town.nodes["q"].state.interest.of(line.address) == {}
+    assert town.nodes["q"].links.links[line.address].life == town.nodes["p"].life
 
 
 def test_a_leaf_is_asked_to_bring_nothing_but_its_own_events(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from node.interest import Lists
+from node.link import Identity
 from node.telling import RETELL_S, VERSION_BITS, Telling
 from node.turn import Turn
 from tests.node.workbench import START, after
@@ -23,7 +24,8 @@ class Desk:
         speaking: Any = SimpleNamespace(lists_for=lambda link: self.lists, detoured_for=lambda link: ())
         wanting: Any = SimpleNamespace(told=lambda *_: None)
         beginnings: Any = SimpleNamespace(far=lambda: [], stands=lambda *_: [])
-        self.telling = Telling(self.state, speaking, wanting, beginnings, 2)
+        me = Identity("a", "a.1", "1.0", "", incarnation=2, life="the second")
+        self.telling = Telling(self.state, speaking, wanting, beginnings, me)
         turn = Turn(START)
         self.telling.up("b", turn)
         self.first = said(turn)
@@ -46,6 +48,7 @@ def desk() -> Desk:
 def test_a_new_link_is_told_everything_under_a_version_of_this_life(desk: Desk) -> None:
     (first,) = desk.first
     assert (first["version"], first["whole"], first["lists"]) == ((2 << VERSION_BITS) + 1, True, {"a": ["A"]})
+    assert first["life"] == "the second"
     assert list(desk.telling.unanswered) == ["b"]
 
 

@@ -100,6 +100,7 @@ class Bench:
     """
 
     generation = "00000001"
+    life = ""
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class Bench:
         self.store = store
         windows = (lambda topic: self._window_us, self._window_us)
         plan = Plan((), 1.0, 10.0, self.limits, *windows, self._role, replicate=self._replicate)
-        around = Surroundings("1.0", "", ENDPOINTS, self._take_marks, b"announce", self.incarnation)
+        around = Surroundings("1.0", "", ENDPOINTS, self._take_marks, b"announce", self.incarnation, self.life)
         self.state = load_state(store, Identity(self.name, self.generation), plan, lambda: self.draw, self.now)
         self.node = assemble(self.state, plan, around, self.now)
         self.links, self.letters, self.sessions = self.node.links, self.node.letters, self.node.sessions
@@ -148,6 +149,13 @@ class Bench:
         self.store.close()
         self.now = after(self.now, after_s)
         self.incarnation += 1
+        self._open(Store(self.path))
+
+    def lose_disk(self) -> None:
+        """The process dies without a word, its file is gone, and another one starts from nothing."""
+        self.store.close()
+        self.path.unlink()
+        self.generation, self.life = "00000002", "after the disk was lost"
         self._open(Store(self.path))
 
     def turn(
