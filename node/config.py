@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -41,8 +41,18 @@ _ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.*-]+):(\d{1,5}|\*)"
 
 _HTTP = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 
-Seconds = Annotated[float, Field(ge=0, le=86400.0 * 365)]
-Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+def _number(value: object) -> object:
+    """TOML has `true` for a truth and never for 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number; write one")
+    return value
+
+
+Float = Annotated[float, BeforeValidator(_number)]
+Int = Annotated[int, BeforeValidator(_number)]
+Seconds = Annotated[Float, Field(ge=0, le=86400.0 * 365)]
+Count = Annotated[Int, Field(ge=0, lt=1 << 63)]
 """What the database can compare with."""
 
 
@@ -63,16 +73,16 @@ class NodeSettings(BaseSettings):
     http: str = "127.0.0.1:7271"
     durability: Literal["full", "os"] = "full"
     dedup_window_s: Seconds = DEDUP_WINDOW_S
-    dedup_events: Annotated[int, Field(ge=1, le=1 << 26)] = DEDUP_EVENTS_MAX
+    dedup_events: Annotated[Int, Field(ge=1, le=1 << 26)] = DEDUP_EVENTS_MAX
     dedup_windows: dict[str, Seconds] = {}
-    heartbeat_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
-    dead_after_s: Annotated[float, Field(ge=0.2, le=3600)] = 10.0
+    heartbeat_s: Annotated[Float, Field(ge=0.05, le=60)] = 1.0
+    dead_after_s: Annotated[Float, Field(ge=0.2, le=3600)] = 10.0
     log_age_s: Seconds = 7 * 86400.0
     log_events: Count = 0
     log_bytes: Count = 4 << 30
     letters_age_s: Seconds = 30 * 86400.0
     letters_max: Count = 100_000
-    link_queue_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 32)] = 64 << 20
+    link_queue_bytes: Annotated[Int, Field(ge=1 << 20, le=1 << 32)] = 64 << 20
     critical: Annotated[tuple[str, ...], NoDecode] = ()
     replicate: Annotated[tuple[str, ...], NoDecode] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -122,6 +122,8 @@ def test_a_variable_of_several_peers_may_be_a_plain_list(monkeypatch: pytest.Mon
         ("dedup_window_s = -1", ["dedup_window_s", "greater than or equal to 0"]),
         ("dedup_window_s = nan", ["dedup_window_s"]),
         ("heartbeat_s = 'often'", ["heartbeat_s", "number"]),
+        ("heartbeat_s = true", ["heartbeat_s", "true is no number"]),
+        ('dedup_windows = {"A" = false}', ["dedup_windows", "false is no number"]),
         ("heartbeat_s = 6.0", ["dead_after_s", "heartbeat_s", "twice"]),
         ("log_events = 99999999999999999999", ["log_events", "less than"]),
         ("letters_max = 9223372036854775808", ["letters_max", "less than"]),
