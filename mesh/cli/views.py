@@ -41,7 +41,8 @@ def missing(views: dict[str, list[Row]], silent: list[str]) -> list[str]:
     for name in names(views, []):
         marks = {viewer: mark(viewer, name, rows) for viewer, rows in views.items()}
         if name not in views and LINKED not in marks.values() and DEAD in marks.values():
-            found.append(f"{name} (dead at {', '.join(viewer for viewer, each in marks.items() if each == DEAD)})")
+            seen_by = sorted(viewer for viewer, each in marks.items() if each == DEAD)
+            found.append(f"{name} (dead at {', '.join(seen_by)})")
     for viewer, rows in views.items():
         found += [f"{row['address']} (a peer of {viewer}, never reached)" for row in rows if not row["name"]]
     return found

@@ -30,7 +30,7 @@ def test_the_former_self_of_a_linked_member_does_not_hide_it() -> None:
 
 
 def test_missing_are_the_dead_the_silent_and_the_addresses_where_nobody_is() -> None:
-    views = {**PARTED, "b": [*PARTED["b"], row("", "suspect", "connecting", "tcp://h:1")]}
+    views = {"b": [*PARTED["b"], row("", "suspect", "connecting", "tcp://h:1")], "a": PARTED["a"]}
     assert missing(views, ["z"]) == [
         "z (no answer)",
         "c (dead at a, b)",
