@@ -7,7 +7,8 @@
 
 A connection that does not come up within `dead_after` is given up; the member's next address follows after a pause
 that doubles up to half a minute and is jittered, so that a cluster that comes back is not met by all at once. Within
-that time libzmq connects again by itself, every 0.1 to 5 s. A member that left is not dialled any more.
+that time libzmq connects again by itself, every 0.1 to 5 s. A seed among the addresses, which is dialled anyhow, has
+the first turn: the others follow when no link came of it. A member that left is not dialled any more.
 
 Of two that go by one name (`node.rivals`) the elder is dialled although the younger is linked: the younger yields when
 it answers, and not before, for hearsay does not say that it is there.
@@ -154,7 +155,7 @@ class Dialling:
             del self._targets[origin]
 
     def _look_for(self, row: Member, members: Members, round_: _Round) -> None:
-        if _served(row, members, round_) or any(round_.open(each) for each in self._by_seeds(row)):
+        if _served(row, members, round_):
             return
         target = self._targets.setdefault(row.fact.origin, _Target(round_.now_us))
         if target.address:
@@ -162,19 +163,17 @@ class Dialling:
         elif self._due(target, row, members.me.name, round_):
             self._open(target, row, round_)
 
-    def _by_seeds(self, row: Member) -> list[str]:
-        return [address for address in row.fact.addresses if address in self._seeds]
-
     def _due(self, target: _Target, row: Member, my_name: str, round_: _Round) -> bool:
         if round_.now_us < target.next_us:
             return False
         if self._role == "leaf":
-            trying = sum(bool(each.address) for each in self._targets.values())
+            trying = sum(each.address not in ("", *self._seeds) for each in self._targets.values())
             return len(round_.linked) + trying < LEAF_LINKS
         return my_name < row.fact.name or round_.now_us - target.since_us > self._limits.grace_us
 
     def _open(self, target: _Target, row: Member, round_: _Round) -> None:
         addresses = [each for each in row.fact.addresses if each not in self._own]
+        addresses.sort(key=lambda each: each not in self._seeds)
         if not addresses:
             return
         address = addresses[target.tries % len(addresses)]

@@ -160,7 +160,28 @@ def test_an_address_that_is_a_spare_again_is_one_for_as_long_as_at_first() -> No
 def test_a_member_behind_a_seed_is_not_dialled_twice() -> None:
     m = Dialler("tcp://z:2")
     m.knows("z")
-    assert m.run(60) == ["tcp://z:2"]
+    assert m.run(10) == ["tcp://z:2"]
+    m.link("tcp://z:2", "z")
+    assert m.run(60) == []
+
+
+@pytest.mark.parametrize("role", ["peer", "leaf"])
+def test_a_member_that_is_not_reached_at_a_seed_is_dialled_at_its_other_addresses(role: Role) -> None:
+    m = Dialler("tcp://z:2", role=role)
+    m.beat()
+    m.knows("z")
+    assert m.run(12) == []
+    assert m.beat() == (["tcp://z:1"], [])
+    assert set(m.links) == {"tcp://z:1", "tcp://z:2"}
+    m.link("tcp://z:1", "z")
+    assert (m.run(100), set(m.links)) == ([], {"tcp://z:1", "tcp://z:2"})
+
+
+def test_seeds_where_nobody_answers_take_no_turn_from_the_peers_of_a_leaf() -> None:
+    m = Dialler("tcp://x:1", "tcp://y:1", "tcp://z:1", role="leaf")
+    m.beat()
+    m.knows("x", "y", "z", "p")
+    assert m.beat()[0] == ["tcp://p:1"]
 
 
 def test_a_lost_link_is_made_again_by_the_connection_that_is_there() -> None:
