@@ -137,10 +137,14 @@ class Store:
         return int(next(self.rows(f"PRAGMA {pragma}"), (0,))[0])
 
     def fold(self) -> None:
-        """Fold the write-ahead log into the file, so that the next writes reuse its room; waits for no reader."""
+        """Fold the write-ahead log into the file, so that the next writes reuse its room; waits for no reader.
+
+        Like every fold, it leaves the file as long as it needs to be: what was claimed on top is given back.
+        """
         self._unfolded = self._logged = 0
         with self._folds:
             self._number("wal_checkpoint(PASSIVE)")
+            self._shortened = True
 
     def rest(self) -> None:
         """There is time: fold the log if it is worth it. A failure is passed over: the next commit will say so."""

@@ -10,13 +10,15 @@ the directory, which SQLite's own VFS does with the first sync of a journal it h
 
 `moment` is called before everything that changes the disk. It takes an image (`cut`), and the run goes on; a test for
 which that was the end lets nothing out of the node from then on. `broken` makes every write fail with an error of the
-test's choice until it is taken away, and `unreadable` every read.
+test's choice until it is taken away, and `unreadable` every read. `longest` is the length beyond which the database
+file gets no room: the disk is full.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from ctypes import c_int64
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -78,6 +80,7 @@ class Disk(apsw.VFS):
         self.moment: Callable[[], None] = lambda: None
         self.broken: Callable[[], Exception] | None = None
         self.unreadable: Callable[[], Exception] | None = None
+        self.longest: int | None = None
         self._now: dict[str, _Inode] = {}
         self._durable: dict[str, _Inode] = {}
         self._renamed: list[tuple[str, _Inode | None]] = []
@@ -145,10 +148,21 @@ class _File(apsw.VFSFile):
         super().__init__("", name, flags)
         self._disk = disk
         self._inode = inode
-        self._names_to_sync = bool(flags[0] & _JOURNALS)
+        self._journal = self._names_to_sync = bool(flags[0] & _JOURNALS)
+
+    def _reaches(self, end: int) -> None:
+        longest = self._disk.longest
+        if longest is not None and end > longest and not self._journal:
+            raise apsw.FullError("the file can get no longer")
+
+    def xFileControl(self, operation: int, pointer: int) -> bool:
+        if operation == apsw.SQLITE_FCNTL_SIZE_HINT:
+            self._reaches(c_int64.from_address(pointer).value)
+        return super().xFileControl(operation, pointer)
 
     def xWrite(self, data: bytes, offset: int) -> None:
         self._disk.changes()
+        self._reaches(offset + len(data))
         super().xWrite(data, offset)
         self._inode.pending.append((offset, bytes(data)))
 

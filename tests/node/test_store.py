@@ -14,6 +14,7 @@ from node.letter_reader import LetterReader
 from node.log_reader import LogReader
 from node.store import Store, StoreError
 from node.table_reader import TableReader
+from tests.node.power_cut import Disk
 
 BOOKS = Books("c", "A", True, "{}", 7, 4, 2, 1, 1, 0, 99)
 LETTER = LetterRow("c", "waiting", "a.1", "A", 4, b"frame", "{}", 1, 0, "error", "ValueError", "no", "tb", 10, 10, 20)
@@ -228,6 +229,24 @@ def test_a_full_disk_is_an_error_with_sqlites_word_and_room_mends_it(tmp_path: P
     store.commit(Changes(log=[large]))
     assert counts(tmp_path / "mesh.db") == {"log": 1}
     store.close()
+
+
+def test_what_a_fold_gave_back_is_claimed_again_before_anything_is_written(tmp_path: Path) -> None:
+    disk = Disk("shortened", 0)
+    store = Store(tmp_path / "mesh.db", vfs=disk.name)
+    store.commit(Changes(log=[log_row(1)._replace(frame=bytes(600_000))]))
+    store.commit(Changes(log=[log_row(position) for position in range(2, 102)]))  # claims more than it needs
+    store.fold()
+    disk.longest = (tmp_path / "mesh.db").stat().st_size
+    large = log_row(102)._replace(frame=bytes(500_000))
+    with pytest.raises(StoreError, match="Full"):
+        store.commit(Changes(log=[large]))
+    store.fold()
+    store.commit(Changes(log=[large._replace(frame=bytes(50_000))]))
+    store.fold()
+    assert counts(tmp_path / "mesh.db") == {"log": 102}
+    store.close()
+    disk.unregister()
 
 
 def test_another_writer_is_waited_for_and_then_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
