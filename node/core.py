@@ -254,6 +254,7 @@ class Node:
         try:
             if error.disk:
                 self._trouble.refused(error, turn.now)
+                self._retention.refused(turn.changes)
             self._read_back(turn.now)
         except StoreError as unreadable:
             self._trouble.refused(unreadable, turn.now)  # nothing is known now: it is read back when the disk is mended

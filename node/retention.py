@@ -7,7 +7,9 @@
 
 A turn never deletes much more than it appends twice over, so trimming keeps up with any rate and no turn is long. It
 deletes before it appends, and what it is about to append counts: a turn after a standstill has megabytes, which take
-the room of what they displace instead of making the file longer for ever.
+the room of what they displace instead of making the file longer for ever. So the file is hardly longer than the limit,
+and on a full disk what comes next may not fit into it although the log is within its limits: what the disk has refused
+counts too, and the log makes room for it.
 
 What is deleted is still counted: a stream keeps its base and head, so the audit knows the deleted range, and a consumer
 that was owed a part of it is told so, range by range (`node.replay` answers "gone"; the consumer's report books it as
@@ -24,6 +26,7 @@ from typing import NamedTuple
 from node.changes import Changes
 from node.clock import Now
 from node.state import State
+from node.store import grows
 from node.turn import Turn
 
 CHECK_S = 0.1
@@ -112,6 +115,7 @@ class Retention:
         self._vacuumed = 0
         self.again_s: float | None = None
         self._relief_batches = STEP_BATCHES
+        self._refused_bytes = 0
 
     def trim(self, turn: Turn) -> None:
         """Look at the sizes now and then; delete a step's worth of what is over."""
@@ -129,15 +133,20 @@ class Retention:
             if self._limits.age_s:
                 turn.changes.holes_before = turn.now.wall_us - int(self._limits.age_s * 1e6)
 
+    def refused(self, changes: Changes) -> None:
+        """The disk did not take this; it comes again, and is to find its room."""
+        self._refused_bytes = grows(changes)
+
     def relieve(self, now: Now) -> None:
         """Where the disk is full: delete what is over its limit in transactions of their own, small enough to fit.
 
-        A delete needs room in the write-ahead log first. Raises `StoreError` when there is not even that little.
+        What was refused last counts as if it were there. A delete needs room in the write-ahead log first. Raises
+        `StoreError` when there is not even that little.
         """
         self._state.store.fold()
         self._relief_batches = max(1, self._relief_batches // 4)
         for _ in range(RELIEF_STEPS):
-            changes = Changes(trim_before=self._cut(self._relief_batches, 0, now))
+            changes = Changes(trim_before=self._cut(self._relief_batches, self._refused_bytes, now))
             if not changes:
                 break
             self._state.store.commit(changes)

@@ -62,6 +62,14 @@ class StoreError(MeshError):
         self.disk = disk
 
 
+def grows(changes: Changes) -> int:
+    """By how many bytes a commit may make the file longer that finds no free page in it."""
+    log = sum(len(row.frame) + _ROW_BYTES for row in changes.log)
+    return log + sum(
+        len(row.frame) + len(row.payload) + len(row.error) + len(row.traceback) + _ROW_BYTES for row in changes.letters
+    )
+
+
 class Store:
     """The open database. Raises `StoreError` from every call when the disk or the file refuses.
 
@@ -194,16 +202,12 @@ class Store:
 
     def _claim(self, changes: Changes) -> None:
         """Make sure of the room in the file that a commit may need."""
-        grows = sum(len(row.frame) + _ROW_BYTES for row in changes.log)
-        grows += sum(
-            len(row.frame) + len(row.payload) + len(row.error) + len(row.traceback) + _ROW_BYTES
-            for row in changes.letters
-        )
+        more = grows(changes)
         if self._shortened:  # a fold leaves the file as long as it needs to be
             self._shortened = False
             self._room.forget()
-        if not self._room.take(grows):
-            needed = self.used_bytes() + grows
+        if not self._room.take(more):
+            needed = self.used_bytes() + more
             self._room.granted(self._grow(needed) - needed)
             self._room.claim_log()
 

@@ -8,7 +8,9 @@ import pytest
 
 from node.retention import Limits, Oldest, Usage, first_kept
 from node.room import CHUNK_BYTES
-from tests.node.workbench import Author, Bench
+from node.store import Store
+from tests.node.power_cut import Disk
+from tests.node.workbench import Author, Bench, runs
 
 S = 1_000_000
 NOW_US = 100 * S
@@ -20,6 +22,7 @@ BATCHES = [
 ]
 """Of 25 events the newest batch is the last of these."""
 LIMIT_BYTES = 4 * CHUNK_BYTES
+LIMITS = Limits(0, 0, LIMIT_BYTES, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +54,7 @@ def test_of_a_log_without_batches_nothing_goes() -> None:
 
 
 def test_a_turn_of_megabytes_takes_the_room_of_what_it_displaces(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    bench.limits = Limits(0, 0, LIMIT_BYTES, 0, 0)
-    bench.restart()
+    bench = Bench(tmp_path, limits=LIMITS)
     author = Author()
     bench.greet(author)
     text = "x" * 5000
@@ -62,3 +63,33 @@ def test_a_turn_of_megabytes_takes_the_room_of_what_it_displaces(tmp_path: Path)
     assert bench.store.used_bytes() > LIMIT_BYTES / 2
     assert bench.store.size_bytes() <= LIMIT_BYTES + CHUNK_BYTES
     assert bench.ask("audit")["balanced"]
+
+
+@pytest.mark.parametrize(("frames", "size"), [(1, 300_000), (3, 100_000), (60, 100)])
+def test_a_log_at_its_limit_makes_room_on_a_full_disk_for_what_was_refused(
+    tmp_path: Path, frames: int, size: int
+) -> None:
+    disk = Disk("full", 0)
+    bench = Bench(tmp_path, store=Store(tmp_path / "a.db", vfs=disk.name), limits=LIMITS)
+    author = Author()
+    bench.greet(author)
+    for _ in range(90):
+        bench.turn(*(author.frame("A", f"{author.number} {5000 * 'x'}") for _ in range(10)), later_s=0.2)
+    bench.store.fold()
+    assert LIMIT_BYTES - CHUNK_BYTES / 10 < bench.store.used_bytes() <= LIMIT_BYTES
+    assert bench.path.stat().st_size == LIMIT_BYTES
+    disk.longest = LIMIT_BYTES
+    refused = 0
+    for _ in range(20):
+        coming = [author.frame("A", f"{author.number} {size * 'x'}") for _ in range(frames)]
+        bench.turn(later_s=0.2)  # the log is looked at, and is within its limit
+        while not runs(bench.turn(*coming), author):
+            refused += 1
+            bench.turn()
+            assert bench.node.trouble is None
+            assert refused < 40
+    assert refused
+    assert bench.store.used_bytes() > LIMIT_BYTES * 3 / 4
+    assert bench.ask("audit")["balanced"]
+    bench.store.close()
+    disk.unregister()

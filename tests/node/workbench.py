@@ -33,6 +33,7 @@ from node.turn import CONTROL, Turn
 
 START = Now(1_800_000_000_000_000, 5_000_000_000)
 ENDPOINTS = {"in": "ipc://in", "out": "ipc://out", "ctl": "ipc://ctl"}
+UNLIMITED = Limits(0, 0, 0, 0, 0)
 
 
 def after(now: Now, seconds: float) -> Now:
@@ -111,13 +112,14 @@ class Bench:
         store: Store | None = None,
         role: Role = "peer",
         replicate: tuple[str, ...] = (),
+        limits: Limits = UNLIMITED,
     ) -> None:
         self.path = directory / f"{name}.db"
         self.name = name
         self.now = START
         self.draw = 0.5
         self.marks: dict[bytes, list[Mark]] = {}
-        self.limits = Limits(0, 0, 0, 0, 0)
+        self.limits = limits
         self._role: Role = role
         self._replicate = replicate
         self._window_us = int(window_s * 1e6)
