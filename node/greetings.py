@@ -114,6 +114,7 @@ class Greetings:
             return [*self._refuse(key, link, refusal, message, turn), *self._own_rival(refusal, message)]
         if link is not None and link.state in ("up", "spare") and link.name != message["name"]:
             raise MalformedFrame("hello", f"{link.name} greets as {str(message['name'])[:_TEXT_MAX]}")
+        greeter = self._greeter(key, message, turn)
         holder, heard = self._connections.used(message["name"]), []
         if holder is not None:
             found = self._rivals.judge(key, message, holder.key, holder.claim, turn.now.mono_us)
@@ -122,7 +123,7 @@ class Greetings:
             if found in (Verdict.WAIT, Verdict.STALE):
                 return []
             if found in (Verdict.TWIN, Verdict.YOUNGER):
-                return self._turn_away(key, link, message, holder, found, turn)
+                return self._turn_away(greeter, link, message, holder, found, turn)
             heard = self._yield(holder, message, turn) if found is Verdict.ELDER else []
         return [*heard, *self._welcome(key, link, message, turn)]
 
@@ -162,20 +163,20 @@ class Greetings:
         return []
 
     def _turn_away(
-        self, key: LinkKey, link: Link | None, message: Greeting, holder: Link, found: Verdict, turn: Turn
+        self, asker: Link, link: Link | None, message: Greeting, holder: Link, found: Verdict, turn: Turn
     ) -> list[Heard]:
         """A second living node of a name is not let in, and the first is told of it."""
         twin = found is Verdict.TWIN
-        asks = [] if twin else [Heard("asks", self._asker(key, message, turn), {})]
+        asks = [] if twin else [Heard("asks", asker, {})]
         turn.control(holder.key, {"t": "rival", **_rival(message)})
         refusal = same_origin(holder.origin) if twin else same_name(holder.name, message["origin"], holder.origin)
-        return [*self._refuse(key, link, refusal, message, turn), *asks]
+        return [*self._refuse(asker.key, link, refusal, message, turn), *asks]
 
-    def _asker(self, key: LinkKey, message: Greeting, turn: Turn) -> Link:
-        """Who greets over a connection that becomes no link."""
-        asker = Link(key, str(message.get("listen", "")))
-        asker.greeted(message, turn.now.mono_us)
-        return asker
+    def _greeter(self, key: LinkKey, message: Greeting, turn: Turn) -> Link:
+        """Who greets, whatever becomes of it. Raises where the greeting is malformed; once it was held is too late."""
+        greeter = Link(key, str(message.get("listen", "")))
+        greeter.greeted(message, turn.now.mono_us)
+        return greeter
 
     def _yield(self, holder: Link, message: Greeting, turn: Turn) -> list[Heard]:
         """Who holds a name gives way to an elder one: none of its connections is used any more, the spares first."""

@@ -398,6 +398,22 @@ def test_a_greeting_with_a_count_that_is_none_is_counted_as_malformed_and_brings
     assert (bench.membership.members.rows, bench.node.counts["malformed control"]) == ({}, 1)
 
 
+@pytest.mark.parametrize("wrong", [{"bears_s": "x"}, {"addresses": 5}])
+@pytest.mark.parametrize("lost_disk", [False, True])
+def test_a_malformed_greeting_in_a_name_that_is_linked_is_not_held_until_nobody_is_there_to_blame(
+    bench: Bench, lost_disk: bool, wrong: dict[str, Any]
+) -> None:
+    link = bench.peer("b")
+    bench.links.links[link].began_us = bench.now.mono_us
+    who = {"origin": "b.2", "age_s": 1e6} if lost_disk else {"origin": "b.1", "incarnation": 5}
+    hello = {"t": "hello", "protocol": 1, "name": "b", "life": "y", **who, **wrong}
+    bench.turn(links=[(b"c1", control(hello))])
+    pong = {"t": "pong", "at": bench.now.mono_us, "wall_us": 0, "life": "y"}
+    bench.turn(links=[(b"c1", control(pong))])
+    bench.turn(later_s=3.0)
+    assert (states(bench), bench.node.counts["malformed control"]) == ({"b": "alive"}, 1)
+
+
 def test_a_greeting_in_a_name_that_its_origin_has_not_spoils_no_gossip(tmp_path: Path) -> None:
     a, b = Bench(tmp_path, "a"), Bench(tmp_path, "b")
     wire = Wire(a, b)
