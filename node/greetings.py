@@ -96,7 +96,7 @@ class Greetings:
         return min(longest_ms, HELD_MS) if self._rivals.held else longest_ms
 
     def ended(self, key: LinkKey) -> None:
-        """A connection is gone, and with it who greeted over it."""
+        """A connection is gone, or let go of, and with it who greeted over it."""
         self._rivals.ended(key)
 
     def ponged(self, key: LinkKey, message: dict[str, Any]) -> None:
@@ -134,6 +134,7 @@ class Greetings:
                 full = Refusal("full", "this node holds as many links as it may")
                 return self._refuse(key, link, full, message, turn)
             link = self._accept(key, message)
+        self._rivals.ended(key)
         former = link.claim
         link.greeted(message, turn.now.mono_us)
         link.spoke(turn.now)

@@ -20,7 +20,7 @@ looked at: who accepted it asks `who` that is, who dialled it greets again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import orjson
@@ -83,8 +83,10 @@ class Links:
         for address in addresses:
             self.links[address] = Link(address, address, dialled_at=address)
 
-    def undial(self, addresses: Iterable[str], turn: Turn) -> list[Heard]:
+    def undial(self, addresses: Collection[str], turn: Turn) -> list[Heard]:
         """End these connections, and do not make them again."""
+        for address in addresses:
+            self._greetings.ended(address)
         gone = [self.links.pop(address) for address in addresses if address in self.links]
         return [heard for link in gone for heard in self._connections.lower(link, "not dialled any more", "down", turn)]
 

@@ -137,7 +137,7 @@ _ANSWERED = {
 
 
 class Rivals:
-    """The greetings that are held: one for each name that is linked, the last one."""
+    """The greetings that are held: the last one for each name that is linked, and over each connection."""
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
@@ -151,6 +151,7 @@ class Rivals:
         """What a greeting on the connection `key` is now, beside the link `held_by` that has its name."""
         name, newcomer = greeting["name"], claim_of(greeting, now_us)
         found, former = verdict(newcomer, holder), self._held.pop(name, None)
+        self.ended(key)
         if found not in _ANSWERED:
             return found
         asked, life = (held_by, holder.life) if found is Verdict.ASK_HOLDER else (key, newcomer.life)
@@ -171,5 +172,5 @@ class Rivals:
                 each.answered = True
 
     def ended(self, key: LinkKey) -> None:
-        """A connection is gone, and with it who greeted over it."""
+        """Nothing is held any more of what was said over a connection: it is gone, or somebody was let in over it."""
         self._held = {name: each for name, each in self._held.items() if each.key != key}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node.rivals import Claim, Rivals, Verdict, began_us, prevails, verdict
+from node.turn import Turn
 from tests.node.wire import LinksAlone, Wire
 from tests.node.workbench import START, control
 
@@ -227,3 +228,45 @@ def test_a_refusal_that_was_meant_for_a_former_life_is_not_heeded() -> None:
         before = len(a.heard)
         a.turn(links=[("tcp://b", control(refusal))])
         assert [kind for kind, _ in a.heard[before:]] == heard
+
+
+def held_on_a_dialled_connection() -> tuple[LinksAlone, Wire]:
+    """A node whose link to `a` was dialled by that; it dialled as well, and there the next life of `a` has greeted."""
+    b, wire = meeting(LinksAlone("a", life="first", incarnation=1), LinksAlone("a", life="again", incarnation=2))
+    wire.addresses["tcp://a"] = "again"
+    wire.dial("first", "tcp://b")
+    wire.settle()
+    wire.connections[0].deaf = True
+    wire.dial("b", "tcp://a")
+    wire.settle()
+    assert b.links.idle_ms(b.now, 500) == 20
+    return b, wire
+
+
+def test_a_greeting_is_not_held_any_longer_than_its_connection_is_kept() -> None:
+    b, _ = held_on_a_dialled_connection()
+    b.links.undial(["tcp://a"], Turn(b.now))
+    assert (b.links.idle_ms(b.now, 500) > 20, holds(b)) == (True, [("a.1", "first")])
+
+
+def test_a_greeting_is_not_held_any_longer_than_somebody_has_the_name() -> None:
+    b, wire = held_on_a_dialled_connection()
+    wire.tell(b, link_events=[(wire.connections[0].routing_id, "disconnected", "the connection was closed")])
+    assert (b.links.idle_ms(b.now, 500) > 20, holds(b)) == (True, [("a.1", "again")])
+
+
+@pytest.mark.parametrize(
+    ("linked", "greeted"),
+    [("a", ["a over c", "x over c"]), ("ax", ["a over c", "x over c"]), ("ax", ["x over d", "a over c", "x over c"])],
+)
+def test_of_greetings_in_several_names_over_one_connection_the_last_one_counts(linked: str, greeted: list[str]) -> None:
+    b = LinksAlone("b")
+    hello = {"t": "hello", "protocol": 1, "life": "first"}
+    for name in linked:
+        b.turn(links=[(name.encode(), control({**hello, "name": name, "origin": f"{name}.1"}))])
+    for each in greeted:
+        name, _, key = each.split()
+        again = {"name": name, "origin": f"{name}.1", "life": "again", "incarnation": 1}
+        b.turn(links=[(key.encode(), control({**hello, **again}))])
+    b.turn(later_s=3)
+    assert holds(b) == [("a.1", "first"), ("x.1", "again")]
