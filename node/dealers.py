@@ -13,6 +13,7 @@ the peer does not look at it.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable
 
@@ -29,6 +30,8 @@ from node.turn import Turn
 
 Make = Callable[[], tuple[zmq.Socket[bytes], zmq.Socket[bytes]]]
 """Makes a dealer and its monitor."""
+TOO_MANY_FILES = dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files (ulimit -n)")
+"""What to do about an error that says so."""
 
 
 class Dealers:
@@ -53,19 +56,25 @@ class Dealers:
     def dial(self, address: str) -> None:
         """Connect to a peer; the connection is tried again by itself. Raises `ConfigurationError`."""
         self.undial(address)
-        dealer, monitor = self._make()
         try:
-            dealer.connect(self._tunnels.open(address) if self._tunnels else address)
+            dealer, monitor = self._connect(address)
         except (OSError, zmq.ZMQError) as error:
-            _end(dealer, monitor)
             if self._tunnels:
                 self._tunnels.end(address)
-            raise ConfigurationError(
-                f"cannot dial {address}: {os.strerror(error.errno or 0)}; correct the peer's address"
-            ) from None
+            advice = TOO_MANY_FILES.get(error.errno or 0, "correct the peer's address")
+            raise ConfigurationError(f"cannot dial {address}: {os.strerror(error.errno or 0)}; {advice}") from None
         self.sockets[address], self._monitors[address] = dealer, monitor
         self.readable.add(address, dealer)
         self.watched.add(address, monitor)
+
+    def _connect(self, address: str) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        dealer, monitor = self._make()
+        try:
+            dealer.connect(self._tunnels.open(address) if self._tunnels else address)
+        except BaseException:
+            _end(dealer, monitor)
+            raise
+        return dealer, monitor
 
     def undial(self, address: str) -> None:
         """End the connection to a peer; what waits for it is dropped, and nothing more is reported of it."""

@@ -13,7 +13,6 @@ for that link, and no other peer notices. Encryption will be options set in `_li
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -25,10 +24,11 @@ import zmq
 
 from mesh.errors import ConfigurationError
 from mesh.limits import CONTROL_BYTES_MAX, FRAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX
-from node.dealers import Dealers
+from node.dealers import TOO_MANY_FILES, Dealers
 from node.draining import drain, drain_parts, monitor_events
 from node.inbox import Inbox, LinkEvent
 from node.link_queues import LinkQueues
+from node.members import MEMBERS_MAX
 from node.monitors import ACCEPTING, CLOSED, DIALLING, Strangers
 from node.trouble import DRAIN_BYTES_MAX
 from node.tunnels import ANSWER_S, Tunnels
@@ -39,6 +39,8 @@ _LOCAL_HWM = 2000
 sent: libzmq is told what was read in steps of half the bound, so a pipe whose bound is moved while it is in use may
 count as full when it is empty, and nobody ever wakes it."""
 _LINK_HWM = 1000
+_SOCKETS_MAX = 4 * MEMBERS_MAX
+"""libzmq makes 1023 unless told otherwise, and every peer that is dialled takes three: two are of its monitor."""
 _RECONNECT_MS, _RECONNECT_MAX_MS = 100, 5000
 _KEEPALIVE_S, _KEEPALIVE_PROBES = 2, 5
 _UNANSWERED_MS = 10_000
@@ -54,6 +56,7 @@ class Sockets:
     def __init__(self, data_dir: Path, listen: str, local_tcp: str, link_queue_bytes: int, socks5: str = "") -> None:
         self._queues = LinkQueues(link_queue_bytes, self._try)
         self._context = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, _SOCKETS_MAX)
         self._poller = zmq.Poller()
         self._waker = -1
         self._events: list[LinkEvent] = []
@@ -140,7 +143,11 @@ class Sockets:
         dealer.setsockopt(zmq.IPV6, 1)
         if self._tunnels:  # what the proxy takes to connect counts as the handshake's time
             dealer.setsockopt(zmq.HANDSHAKE_IVL, int(ANSWER_S * 1000) + _HANDSHAKE_MS)
-        return dealer, dealer.get_monitor_socket(DIALLING)
+        try:
+            return dealer, dealer.get_monitor_socket(DIALLING)
+        except zmq.ZMQError:
+            dealer.close()
+            raise
 
     def dial(self, address: str) -> None:
         """Connect to a peer; what becomes of that is reported through the inbox. Raises `ConfigurationError`."""
@@ -274,9 +281,7 @@ def _bind(socket: zmq.Socket[bytes], address: str) -> str:
     try:
         socket.bind(address[:-1] + "*" if address.endswith(":0") else address)
     except zmq.ZMQError as error:
-        advice = "choose another address or port"
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            advice = "raise the limit of open files (ulimit -n)"
+        advice = TOO_MANY_FILES.get(error.errno or 0, "choose another address or port")
         raise ConfigurationError(f"cannot listen at {address}: {os.strerror(error.errno or 0)}; {advice}") from None
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)
 

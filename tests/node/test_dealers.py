@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket as plain
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import pytest
 import zmq
 
 from mesh.errors import ConfigurationError
+from node.members import MEMBERS_MAX
 from node.sockets import Sockets
 from tests.conditions import eventually
 from tests.node.socket_clients import Context, Heard, turn
@@ -93,3 +95,23 @@ def test_an_address_heard_of_that_cannot_be_dialled_is_reported_and_harms_nobody
     ((address, what, reason),) = heard.link_events
     assert (address, what) == ("tcp://-:1", "disconnected")
     assert "cannot dial tcp://-:1" in reason
+
+
+def test_as_many_peers_may_be_dialled_as_there_are_members(sockets: Sockets) -> None:
+    assert sockets._context.get(zmq.MAX_SOCKETS) > 3 * MEMBERS_MAX + 20
+
+
+def test_where_no_further_socket_can_be_made_that_is_reported_and_harms_nobody(
+    sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> None:
+        raise zmq.ZMQError(errno.EMFILE)
+
+    for part in ("get_monitor_socket", "__init__"):
+        monkeypatch.setattr(zmq.Socket, part, none_left)
+        sockets.send(turn(dials=["tcp://127.0.0.1:1"]))
+    monkeypatch.undo()
+    heard = Heard(sockets)
+    heard.listen()
+    said = "cannot dial tcp://127.0.0.1:1: Too many open files; raise the limit of open files (ulimit -n)"
+    assert heard.link_events == [("tcp://127.0.0.1:1", "disconnected", said)] * 2
