@@ -18,7 +18,8 @@ Who was linked with a member and is not any more watches it on, until it hears a
 spoken to another, who watches it now. It is `known` again, and no business of the former neighbour to call dead. So a
 leaf that changes its peers is not accused for ever, and a real death still has a witness: whoever got the last word
 over a link. A leaf says that it is here whenever it loses a link, and every member says so now and then; of whom
-nothing has been heard for `forget_after`, also its last witness is gone.
+nothing has been heard for `forget_after`, also its last witness is gone. Of who was restarted, and is linked with
+another already, the end of a link to its former life says nothing, a goodbye included.
 
 A tombstone stands against what is still told of who is forgotten, and not against the member itself: where it is linked
 again, after a long partition or from a backup, it is held as before it was forgotten, is told so, and contradicts.
@@ -185,12 +186,12 @@ class Members:
             gone = fact._replace(incarnation=incarnation, status=STATUSES[place], sequence=sequence, life=life)
             self.learn(gone, now_us)
 
-    def unlinked(self, origin: str, reason: str, yields: bool = False) -> None:
-        """The link to a member is down. `yields`: this node ended it because another has the name."""
+    def unlinked(self, origin: str, reason: str, yields: bool = False, life: str = "") -> None:
+        """The link to a member, in that life of it, is down. `yields`: this node ended it; another has the name."""
         row = self.rows.get(origin)
         if row is not None:
             row.linked, row.reason, row.yields = False, reason, yields
-            row.watched = row.watched and not yields
+            row.watched = row.watched and not yields and row.fact.life in (life, "")
 
     def asked(self, fact: Fact, now_us: int, began_us: int | None = None) -> None:
         """A member that is refused, for another has its name, asks again: it is there, and this node its witness."""
@@ -199,11 +200,11 @@ class Members:
         if row is not None and not row.linked:
             row.yields, row.watched, row.heard_us = True, True, now_us
 
-    def left(self, origin: str, now_us: int) -> None:
-        """The member said goodbye."""
+    def left(self, origin: str, now_us: int, life: str = "") -> None:
+        """The member said goodbye, in that life of it."""
+        self.unlinked(origin, "left", life=life)
         row = self.rows.get(origin)
-        if row is not None:
-            row.linked, row.reason = False, "left"
+        if row is not None and row.fact.life in (life, ""):
             self.learn(row.fact._replace(status="left"), now_us)
 
     def heard(self, origin: str, heard_us: int) -> None:

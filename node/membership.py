@@ -119,9 +119,10 @@ class Membership:
         if any(each.origin == link.origin and each.state == "up" for each in self._links.links.values()):
             return
         if link.left:
-            self.members.left(link.origin, turn.now.mono_us)
+            self.members.left(link.origin, turn.now.mono_us, link.life)
         else:
-            self.members.unlinked(link.origin, link.reason, bool(link.objected) and link.refused in NAMED)
+            yields = bool(link.objected) and link.refused in NAMED
+            self.members.unlinked(link.origin, link.reason, yields, link.life)
         if self._links.me.role == "leaf":
             self._say_here(turn)
 

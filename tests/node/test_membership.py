@@ -127,6 +127,22 @@ def test_goodbye_is_told_apart_from_death_and_told_on(bench: Bench) -> None:
     assert [(each["origin"], each["status"]) for each in told[0]["rows"]] == [("b.1", "left")]
 
 
+@pytest.mark.parametrize("goodbye", [True, False])
+def test_the_end_of_a_link_to_a_former_life_says_nothing_of_the_next_one(bench: Bench, goodbye: bool) -> None:
+    bench.links.dial(["tcp://b:1"])
+    hello = {"t": "hello", "answer": True, "protocol": 1, "name": "b", "origin": "b.1", "life": "x", "incarnation": 1}
+    bench.turn(link_events=[("tcp://b:1", "connected", "")])
+    bench.turn(links=[("tcp://b:1", control(hello))])
+    gossip(bench, bench.peer("c"), row("b", incarnation=2, life="y"))
+    if goodbye:
+        bench.turn(links=[("tcp://b:1", control({"t": "goodbye"}))])
+    for _ in range(25):
+        bench.turn(later_s=1.0)
+    assert bench.links.links["tcp://b:1"].state != "up"
+    fact = bench.membership.members.rows["b.1"].fact
+    assert (fact.incarnation, fact.status, states(bench)["b"]) == (2, "here", "known")
+
+
 def test_who_hears_of_its_own_death_contradicts_only_when_that_is_on_disk(bench: Bench) -> None:
     link = bench.peer("b")
     me = row("m", origin=bench.origin, status="dead", incarnation=bench.links.me.incarnation)
