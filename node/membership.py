@@ -274,7 +274,8 @@ class Membership:
             and now_us - row.learned_us > patience_us
             and not self._was_itself(row.fact.origin, now_us)
         ]
-        refusing = [link for link in self._links.links.values() if link.refused in NAMED and not link.objected]
+        links = [link for link in self._links.links.values() if link.connected]
+        refusing = [link for link in links if link.refused in NAMED and not link.objected]
         keep = {
             link.keeps or "another": link
             for link in refusing

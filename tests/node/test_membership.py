@@ -402,6 +402,15 @@ def test_a_node_that_is_refused_for_its_name_says_by_whom(bench: Bench) -> None:
     )
 
 
+def test_a_node_is_refused_by_nobody_any_more_when_who_refused_it_is_gone(bench: Bench) -> None:
+    link = bench.peer("b")
+    refusal = {"t": "refuse", "code": "name", "reason": "two nodes", "origin": bench.origin, "life": ""}
+    bench.turn(links=[(link, control({**refusal, "by": "b", "keeps": "m.2"}))])
+    bench.turn(link_events=[(link, "disconnected", "the connection was closed")])
+    bench.turn(later_s=1.0)
+    assert (bench.membership.conflict, bench.membership.isolated) == ("", False)
+
+
 @pytest.mark.parametrize("count", [1e30, -1, float(1 << 60), "many"])
 @pytest.mark.parametrize("field", ["incarnation", "sequence"])
 def test_a_greeting_with_a_count_that_is_none_is_counted_as_malformed_and_brings_nobody(
