@@ -4,8 +4,8 @@
                              └─▶ HANDSHAKE_FAILED_… ─▶ DISCONNECTED      a stranger, and why
                              └─▶ DISCONNECTED                            a stranger: garbage, no reason said
 
-    whom we dial     HANDSHAKE_SUCCEEDED                                 connected
-                     HANDSHAKE_FAILED_…, DISCONNECTED                    disconnected, and why
+    whom we dial     HANDSHAKE_SUCCEEDED ─▶ DISCONNECTED                 connected, disconnected
+                     HANDSHAKE_FAILED_… ─▶ DISCONNECTED                  disconnected once, and why
                      CLOSED                                              unreached: a try that was answered no
                      CONNECT_RETRIED ─▶ CONNECT_RETRIED                  unreached: a try that opened no socket
 
@@ -77,6 +77,7 @@ class Dialled:
 
     def __init__(self) -> None:
         self._retried: set[str] = set()
+        self._failed: set[str] = set()
         self._unreached: dict[str, str] = {}
 
     def event(self, address: str, event: int) -> News | None:
@@ -89,6 +90,12 @@ class Dialled:
         if event == zmq.EVENT_CLOSED:
             return self._missed(address, NOBODY)
         self._unreached.pop(address, None)
+        if event in _FAILURES:
+            self._failed.add(address)
+        elif address in self._failed:
+            self._failed.discard(address)
+            if event == zmq.EVENT_DISCONNECTED:
+                return None
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             return News("connected")
         return News("disconnected", _FAILURES.get(event, CLOSED))
@@ -96,6 +103,7 @@ class Dialled:
     def forget(self, address: str) -> None:
         """It is not dialled any more."""
         self._retried.discard(address)
+        self._failed.discard(address)
         self._unreached.pop(address, None)
 
     def _missed(self, address: str, reason: str) -> News | None:
