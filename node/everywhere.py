@@ -5,7 +5,9 @@
 
 Only questions: the verbs that may be asked change nothing, and each node answers as it would answer its own operator.
 A question ends when all who were linked have answered, or lost their link, or at its deadline. Who is then missing is
-named in `silent`. An answer that is too large for a link is refused by its sender, and that is its answer.
+named in `silent`. An answer that is too large for a link is refused by its sender, and that is its answer. One that
+cannot be said again (JSON is read at a greater depth than it is written) is found out when it comes: at the deadline
+nobody is there to blame for it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from mesh.requests import pack_reply
 from node.link import Heard
 from node.links import Links
 from node.store import StoreError
@@ -83,6 +86,7 @@ class Everywhere:
                 self._missing(number, link.key, turn)
 
     def _answered(self, number: int, key: LinkKey, reply: Any, turn: Turn) -> None:
+        pack_reply(number, {"answers": {"": reply}})  # raises where it cannot be said again
         question = self._questions.get(number)
         if question is not None and key in question.waiting:
             question.answers[question.waiting.pop(key)] = reply

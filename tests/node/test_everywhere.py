@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.requests import Json
-from node.turn import Turn
+from node.turn import CONTROL, Turn
 from tests.node.wire import Wire
 from tests.node.workbench import Bench, answer, control
 
@@ -97,3 +97,13 @@ def test_an_answer_that_nobody_waits_for_is_passed_over(three: Three) -> None:
     turn = three.a.turn(links=[("tcp://b", control({"t": "answer", "id": 99, "reply": {}}))])
     assert turn.replies == []
     assert three.a.node.counts["malformed control"] == 0
+
+
+@pytest.mark.parametrize("depth", [300, 253])
+def test_an_answer_that_cannot_be_said_again_is_none_and_harms_nobody(three: Three, depth: int) -> None:
+    three.to_b.deaf = three.to_c.deaf = True
+    three.ask(verb="audit", timeout_s=3.0)
+    deep = b'{"t":"answer","id":1,"reply":' + b"[" * depth + b"]" * depth + b"}"
+    assert three.a.turn(links=[("tcp://b", CONTROL + deep)]).replies == []
+    reply = answer(three.a.turn(later_s=3.5))
+    assert (list(reply["answers"]), reply["silent"], three.a.node.counts["malformed control"]) == (["a"], ["b", "c"], 1)
