@@ -83,6 +83,10 @@ POSITION = Struct("!Q")
 DIRECTED_HEAD_BYTES = 18
 """`!`, 16 hex digits, 0x00: what precedes the JSON of a directed message."""
 
+_NESTED_SURELY = 250
+"""As deep as this a message may be nested, and a little deeper. JSON is read 1024 deep and written 254 deep; Python,
+asked to show such a thing, gives up in between."""
+
 Stream = tuple[str, str, int, int]
 """origin, topic, next sequence owed, head"""
 
@@ -158,7 +162,17 @@ def unpack_control(part: bytes) -> Json:
         raise MalformedFrame("control", f"not JSON: {error}") from None
     if not isinstance(message, dict):
         raise MalformedFrame("control", f"a JSON {type(message).__name__} where an object is expected")
+    if part.count(b"[") + part.count(b"{") > _NESTED_SURELY and not _can_be_written(message):
+        raise MalformedFrame("control", "it is nested so deep that nothing of it could be said again")
     return message
+
+
+def _can_be_written(message: Json) -> bool:
+    try:
+        orjson.dumps(message)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def refusal(reply: Json) -> RequestRefused:

@@ -75,6 +75,7 @@ def test_a_refusal_without_code_and_message_is_still_an_error():
         (b"\xff", "not JSON"),
         (b'{"a":NaN}', "not JSON"),
         (b'{"a":' * 100_000, "not JSON"),
+        (b'{"a":' + b"[" * 300 + b"]" * 300 + b"}", "it is nested so deep"),
         (b"[]", "a JSON list where an object is expected"),
         (b"null", "a JSON NoneType where an object is expected"),
         (b" " * (CONTROL_BYTES_MAX + 1), f"{CONTROL_BYTES_MAX + 1} bytes, at most {CONTROL_BYTES_MAX} are allowed"),
@@ -85,6 +86,11 @@ def test_what_is_no_control_message_is_malformed(part, detail):
         requests.unpack_control(part)
     assert caught.value.kind == "control"
     assert caught.value.detail.startswith(detail)
+
+
+def test_a_message_that_holds_much_and_not_deep_is_one():
+    many = {"rows": [[{}] for _ in range(1000)]}
+    assert requests.unpack_control(orjson.dumps(many)) == many
 
 
 @given(st.binary(max_size=40))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mesh.requests import unpack_control
 from node.store import Store
+from node.turn import CONTROL
 from tests.node.workbench import Author, Bench, Program, answer, control, failure, forwarded, runs
 
 NAMES = [
@@ -161,6 +162,29 @@ def test_a_number_that_no_message_can_hold_is_counted_and_not_said_back(
         text = orjson.dumps(message, default=lambda _, number=number: number)
         bench.turn(links=[("tcp://b:7270", b"\x00" + text)])
     assert bench.node.counts["malformed control"] == 1
+    check_alive(bench)
+
+
+@pytest.mark.parametrize("depth", [300, 1015])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"t":"hello","protocol":DEEP}',
+        b'{"t":"refuse","code":"name","reason":DEEP}',
+        b'{"t":"ask","id":DEEP,"do":"audit","fields":{}}',
+        b'{"do":"audit","id":DEEP}',
+        b'{"do":DEEP,"id":1}',
+    ],
+)
+def test_what_is_nested_too_deep_is_counted(text: bytes, depth: int) -> None:
+    bench, _ = living(Path("unused"))
+    deep = text.replace(b"DEEP", b"[" * depth + b"]" * depth)
+    if b'"t"' in text:
+        bench.turn(links=[(b"stranger", CONTROL + deep)])
+        bench.turn(links=[("tcp://b:7270", CONTROL + deep)])
+    else:
+        bench.turn(requests=[[b"x", deep], [b"x", deep]])
+    assert bench.node.counts["malformed control"] == 2
     check_alive(bench)
 
 
