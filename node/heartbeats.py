@@ -9,6 +9,9 @@ Everybody tells everybody that he is there, so in a large mesh that is most of w
 with the links, and that of all nodes together with their square. From 21 links on a node says it more rarely, but so
 that three signs fall into the silence after which the far end takes it for dead; that is said in the greeting. To whom
 has not said it (an older release), and on a link that is new and not measured yet, a sign goes out at every beat.
+
+Every node has its own settings, and who sends a sign every 30 s is not to be dead for a peer that bears 10 s of it:
+where less comes than three signs in that time, the far end is asked at every beat, and its answer is one.
 """
 
 from __future__ import annotations
@@ -32,20 +35,21 @@ def beats_between(links: int, bears_us: int, heartbeat_us: int) -> int:
 
 
 class Heartbeats:
-    """One node's signs of life. `heartbeat_us`: from one beat to the next."""
+    """One node's signs of life. `heartbeat_us`: from one beat to the next; `dead_after_us`: the silence it bears."""
 
-    def __init__(self, heartbeat_us: int) -> None:
+    def __init__(self, heartbeat_us: int, dead_after_us: int) -> None:
         self._heartbeat_us = heartbeat_us
+        self._quiet_us = dead_after_us // _SIGNS_IN_SILENCE
         self._beats = 0
 
-    def beat(self, links: Collection[Link]) -> list[tuple[Link, bool]]:
+    def beat(self, links: Collection[Link], now_us: int) -> list[tuple[Link, bool]]:
         """The links, of all that are open, on which a sign goes out at this beat, and whether it measures."""
         self._beats += 1
         due: list[tuple[Link, bool]] = []
         for place, link in enumerate(links):
             link.beat = link.beat + 1 if link.beat else self._beats + place  # by turns, also where many came at once
             between = beats_between(len(links), link.bears_us, self._heartbeat_us)
-            if link.rtt_us is None:
+            if link.rtt_us is None or now_us - link.heard_us > self._quiet_us:
                 due.append((link, True))
             elif link.beat % between == 0:
                 due.append((link, link.beat // between % _MEASURED_SIGNS == 0))

@@ -57,7 +57,7 @@ class Links:
         self._heartbeat_us = int(heartbeat_s * 1e6)
         self._dead_after_us = int(dead_after_s * 1e6)
         self._next_ping_us = 0
-        self._heartbeats = Heartbeats(self._heartbeat_us)
+        self._heartbeats = Heartbeats(self._heartbeat_us, self._dead_after_us)
         self._pardon_us = 0
 
     @property
@@ -240,10 +240,11 @@ class Links:
     def _ping(self, turn: Turn) -> None:
         """Say that this node is there; nearly all of it is the same for all."""
         alike: dict[tuple[bool, bool], list[LinkKey]] = {}
-        for link, measure in self._heartbeats.beat([each for each in self.links.values() if each.state in _OPEN]):
+        links = [each for each in self.links.values() if each.state in _OPEN]
+        for link, measure in self._heartbeats.beat(links, turn.now.mono_us):
             alike.setdefault((measure, link.state == "up"), []).append(link.key)
-        for (measure, used), links in alike.items():
-            turn.control_all(links, {"t": "ping", "at": turn.now.mono_us if measure else None, "used": used})
+        for (measure, used), keys in alike.items():
+            turn.control_all(keys, {"t": "ping", "at": turn.now.mono_us if measure else None, "used": used})
 
     def _end_silent(self, silent: list[Link], turn: Turn) -> list[Heard]:
         """Give up on connections on which nothing is heard: the spares first, so that none of them takes over."""

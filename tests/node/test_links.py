@@ -124,7 +124,8 @@ def test_a_link_is_pinged_every_heartbeat_and_measured_every_fifth() -> None:
     connection = wire.dial("a", "tcp://b")
     wire.settle()
     wire.run(2.0)
-    turns = [a.turn(later_s=1.0) for _ in range(10)]
+    sign = (connection.address, control({"t": "ping", "at": None}))
+    turns = [a.turn(links=[sign], later_s=1.0) for _ in range(10)]
     pings = [each for turn in turns for each in sent(turn, connection.address) if each["t"] == "ping"]
     assert len(pings) == 10
     assert sum(each["at"] is not None for each in pings) == 2
