@@ -57,9 +57,13 @@ class _Want:
 
 @dataclass(slots=True)
 class _Sources:
-    """Who can close a gap. `heads`: link → how far it has the stream; `barren`: link → until when it is passed over."""
+    """Who can close a gap. `heads`: link → how far it has the stream; `barren`: link → until when it is passed over.
 
-    since_us: int | None = None
+    The gap is the one behind `head`, and open `since_us`.
+    """
+
+    head: int = -1
+    since_us: int = 0
     not_before_us: int = 0
     heads: dict[LinkKey, int] = field(default_factory=dict)
     barren: dict[LinkKey, int] = field(default_factory=dict)
@@ -172,8 +176,8 @@ class Repair:
         if not missing:
             return None
         sources, neighbours = self._source(stream), self._routes.neighbours
-        if sources.since_us is None:
-            sources.since_us = now_us
+        if sources.head != stream.head:
+            sources.head, sources.since_us = stream.head, now_us
         if now_us < sources.not_before_us:
             return None
         fresh = [link for link in neighbours if sources.barren.get(link, 0) <= now_us]

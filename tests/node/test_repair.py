@@ -9,7 +9,7 @@ import pytest
 from mesh.frame import REPLAYED
 from mesh.streams import Range
 from node.facts import Fact
-from node.repair import ANSWER_S, HEARSAY_S, PATIENCE_S
+from node.repair import ANSWER_S, HEARSAY_S, PATIENCE_S, STALLED_S
 from tests.node.workbench import Author, Bench, Json, Program, control, forwarded, live, sent, values
 
 ORIGIN = "b.1"
@@ -52,6 +52,20 @@ class Receiver:
         """The neighbour asked last has nothing (more)."""
         ((link, want),) = self.wants
         self.hears("served", link, id=want["id"], gone=gone or [], absent=absent or [])
+
+    def asks_in_vain(self, seconds: float, later_s: float = 0.5) -> list[str]:
+        """Time passes, and whoever is asked says after `later_s` that it was never there; who was asked, in order."""
+        links, asked, says = list(self.bench.links.up()), list[str](), list[tuple[str | bytes, bytes]]()
+        ping = control({"t": "ping", "at": None, "used": True})
+        for _ in range(int(seconds / later_s)):
+            turn = self.bench.turn(links=[*says, *((link, ping) for link in links)], later_s=later_s)
+            wants = [(link, said) for link in links for said in sent(turn, link) if said["t"] == "want"]
+            asked += [str(link) for link, _ in wants]
+            says = [
+                (link, control({"t": "served", "id": said["id"], "gone": [], "absent": said["ranges"]}))
+                for link, said in wants
+            ]
+        return asked
 
     @property
     def missing(self) -> list[Range]:
@@ -150,3 +164,16 @@ def test_what_a_neighbour_no_longer_linked_was_asked_is_asked_of_another(receive
     assert receiver.asks()[0][0] == receiver.b
     receiver.said = receiver.bench.turn(link_events=[(receiver.b, "disconnected", "gone")])
     assert receiver.asks() == [(receiver.c, [[ORIGIN, "A", 2, 2]])]
+
+
+def test_a_gap_is_as_old_as_itself_and_not_as_the_first_one_of_its_stream(receiver: Receiver) -> None:
+    receiver.arrives(1, "x")
+    receiver.arrives(3, "z")
+    receiver.hears("beacon", receiver.c, heads=[["c.1", "A", 2]])
+    receiver.arrives(2, "y")
+    assert receiver.missing == []
+    receiver.asks_in_vain(STALLED_S - 30)
+    assert len(receiver.bench.state.relay.gaps) == 1
+    receiver.hears("beacon", receiver.b, heads=[[ORIGIN, "A", 4]])
+    receiver.asks_in_vain(60)
+    assert receiver.missing == [Range(4, 4)]
