@@ -35,6 +35,7 @@ ANSWER_S = 3.0
 """A want that is not answered for so long is asked of the next neighbour."""
 AGAIN_S = 2.0
 """How long a neighbour that had nothing of a gap is not asked for it again."""
+_AGAIN_US = int(AGAIN_S * 1e6)
 PATIENCE_S = 60.0
 """How long a gap stays open at least before anybody but the origin makes a loss of it: after a start, members and links
 must be known first."""
@@ -69,6 +70,11 @@ class _Sources:
     barren: dict[LinkKey, int] = field(default_factory=dict)
     gone: int = 0
     """Up to where the last neighbour asked said that it is gone."""
+
+    def asked_us(self, link: LinkKey) -> int:
+        """When a link was last seen to have nothing of this gap; 0 as long as it was not."""
+        seen_us = self.barren.get(link, 0) - _AGAIN_US
+        return seen_us if seen_us >= self.since_us else 0
 
 
 class Repair:
@@ -168,34 +174,43 @@ class Repair:
     def _pass_over(self, link: LinkKey, keys: Mapping[Key, Range], now_us: int) -> None:
         for key in keys:
             if key in self._sources:
-                self._sources[key].barren[link] = now_us + int(AGAIN_S * 1e6)
+                self._sources[key].barren[link] = now_us + _AGAIN_US
 
     def _choose(self, stream: Stream, now_us: int, turn: Turn) -> LinkKey | None:
-        """The neighbour to ask: the origin itself, or one known to be further, or any that has not been asked."""
+        """The neighbour to ask: the origin itself, or who has not been asked, or not for the longest time.
+
+        Of those who have not, first who is known to be further. All of them must have been asked before it is a loss,
+        but not within `AGAIN_S`: where there are many, or they are far away, that is not enough for one round.
+        """
         missing = self._state.relay.missing(stream)
         if not missing:
             return None
-        sources, neighbours = self._source(stream), self._routes.neighbours
+        sources, neighbours, heard = self._source(stream), self._routes.neighbours, self._routes.heard
         if sources.head != stream.head:
             sources.head, sources.since_us = stream.head, now_us
         if now_us < sources.not_before_us:
             return None
         fresh = [link for link in neighbours if sources.barren.get(link, 0) <= now_us]
-        heard = self._routes.heard
         for link in fresh:
             if neighbours[link].name == stream.origin.rpartition(".")[0] and stream.origin in heard.of(link):
                 return link
-        further = [link for link in fresh if sources.heads.get(link, 0) >= missing[0].first]
-        if further:
-            return max(further, key=lambda link: sources.heads[link])
-        if fresh:
-            return min(fresh, key=lambda link: neighbours[link].leaf)
-        gone_for_a_leaf = self._routes.leaf and sources.gone >= missing[0].first
-        hopeless = gone_for_a_leaf or self._lost_for_good(stream.origin)
-        waited_s = (now_us - sources.since_us) / 1e6
-        if neighbours and waited_s >= (PATIENCE_S if hopeless else STALLED_S):
+        if self._is_lost(stream, sources, missing[0].first, now_us):
             self._accept(stream, max(sources.gone, missing[0].last), None, turn)
-        return None
+            return None
+
+        def rank(link: LinkKey) -> tuple[int, int, bool]:
+            head = sources.heads.get(link, 0)
+            return sources.asked_us(link), -head if head >= missing[0].first else 0, neighbours[link].leaf
+
+        return min(fresh, key=rank, default=None)
+
+    def _is_lost(self, stream: Stream, sources: _Sources, first: int, now_us: int) -> bool:
+        """Whether every neighbour has been asked, and the origin is waited for no longer."""
+        neighbours, waited_s = self._routes.neighbours, (now_us - sources.since_us) / 1e6
+        if waited_s < PATIENCE_S or not neighbours or not all(map(sources.asked_us, neighbours)):
+            return False
+        gone_for_a_leaf = self._routes.leaf and sources.gone >= first
+        return waited_s >= STALLED_S or gone_for_a_leaf or self._lost_for_good(stream.origin)
 
     def _ask(self, link: LinkKey, wanted: Sequence[tuple[Key, Range]], turn: Turn) -> None:
         self._ids += 1

@@ -177,3 +177,16 @@ def test_a_gap_is_as_old_as_itself_and_not_as_the_first_one_of_its_stream(receiv
     receiver.hears("beacon", receiver.b, heads=[[ORIGIN, "A", 4]])
     receiver.asks_in_vain(60)
     assert receiver.missing == [Range(4, 4)]
+
+
+def test_of_many_neighbours_each_has_its_turn_and_what_none_of_them_has_is_a_loss(receiver: Receiver) -> None:
+    """All of them together take longer to answer than one of them is passed over."""
+    others = [receiver.bench.peer(f"d{number}") for number in range(30)]
+    frames = [forwarded(receiver.author.at(first, "A", "x"), "old.1", first) for first in (1, 3)]
+    receiver.bench.turn(links=[(receiver.c, frame) for frame in frames])
+    asked = receiver.asks_in_vain(PATIENCE_S - 2, later_s=0.1)
+    assert set(asked[:32]) == {receiver.b, receiver.c, *others}
+    stream = receiver.bench.state.relay.streams["old.1", "A"]
+    assert receiver.bench.state.relay.missing(stream) == [Range(2, 2)]
+    receiver.asks_in_vain(4, later_s=0.1)
+    assert (stream.head, receiver.bench.state.relay.missing(stream)) == (3, [])
