@@ -22,6 +22,7 @@ from mesh.errors import MalformedFrame
 from mesh.frame import Frame, decode, digest_of, encode, passed_on, unseal
 from mesh.limits import HOPS_MAX
 from mesh.requests import POSITION
+from mesh.streams import Range
 from node.announcements import Announcer
 from node.beacons import BEACON_TIMES, Moved
 from node.changes import LogRow
@@ -232,15 +233,21 @@ class Intake:
         turn.passing_links += [(link, data) for link in links]
 
     def skip(self, stream: Stream, last: int, source: LinkKey | None, turn: Turn) -> None:
-        """What is missing of a stream up to `last` will never come: it is named as lost, and the rest goes on."""
-        relay = self._state.relay
-        holes = [(each.first, min(each.last, last)) for each in relay.missing(stream) if each.first <= last]
-        released = relay.skip(stream, last, turn.now.mono_us)
+        """What is missing of a stream up to `last` will never come: it is named as lost, and the rest goes on.
+
+        Hole by hole, so that what has come between them goes on, too.
+        """
+        while (missing := self._state.relay.missing(stream)) and missing[0].first <= last:
+            self._lose(stream, Range(missing[0].first, min(missing[0].last, last)), source, turn)
+
+    def _lose(self, stream: Stream, hole: Range, source: LinkKey | None, turn: Turn) -> None:
+        """The next that the stream waits for is lost."""
+        released = self._state.relay.skip(stream, hole.last, turn.now.mono_us)
         if first_stored(stream):
             turn.changes.streams.append((stream.id, stream.origin, stream.topic, stream.base, stream.head))
         turn.changes.heads[stream.id] = stream.head
-        turn.changes.holes += [(stream.id, *hole, turn.now.wall_us) for hole in holes]
-        self._counts["lost between nodes"] += sum(end - first + 1 for first, end in holes)
+        turn.changes.holes.append((stream.id, *hole, turn.now.wall_us))
+        self._counts["lost between nodes"] += hole.count
         self._moved[stream.id] = (stream, BEACON_TIMES)
         self.admitted(released, source, turn)
 

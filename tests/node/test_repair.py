@@ -190,3 +190,19 @@ def test_of_many_neighbours_each_has_its_turn_and_what_none_of_them_has_is_a_los
     assert receiver.bench.state.relay.missing(stream) == [Range(2, 2)]
     receiver.asks_in_vain(4, later_s=0.1)
     assert (stream.head, receiver.bench.state.relay.missing(stream)) == (3, [])
+
+
+@pytest.mark.parametrize("first", [2, 4, 5])
+def test_what_of_a_range_has_come_before_its_origin_calls_it_gone_is_not_lost(receiver: Receiver, first: int) -> None:
+    receiver.arrives(1, "x")
+    receiver.arrives(7, "z")
+    receiver.asks()
+    wants = receiver.wants
+    receiver.arrives(first, "u", "v", link=receiver.c)
+    receiver.wants = wants
+    receiver.answers(gone=[[ORIGIN, "A", 2, 6]])
+    after = [] if first == 2 else ["u", "v"]
+    assert [value for frame in live(receiver.said) for value in values(frame)] == [*after, "z"]
+    lost = [(each["first"], each["last"]) for each in receiver.bench.ask("audit")["lost_ranges"]]
+    assert lost == {2: [(4, 6)], 4: [(2, 3), (6, 6)], 5: [(2, 4)]}[first]
+    assert receiver.missing == []
