@@ -30,6 +30,12 @@ class Postponed:
         """An answer cannot be placed. An earlier one to the same announcement says more, and stays."""
         self._answers.setdefault(key, {}).setdefault(version, fields)
 
+    def put_back(self, key: LinkKey, version: int, fields: Fields) -> None:
+        """An answer was placed in a turn that failed. The last of them is put back first, so each goes to the front."""
+        later = self._answers.pop(key, {})
+        later.pop(version, None)
+        self._answers[key] = {version: fields, **later}
+
     def take(self) -> list[tuple[LinkKey, Fields]]:
         """Every answer that waits; it waits no longer."""
         answers, self._answers = self._answers, {}

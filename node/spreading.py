@@ -39,7 +39,7 @@ from node.postponed import Postponed
 from node.routes import Routes
 from node.speaking import Speaking
 from node.state import State
-from node.telling import Telling
+from node.telling import Telling, Told
 from node.turn import LinkKey, Turn, integer
 from node.wanting import Wanting
 
@@ -183,8 +183,8 @@ class Spreading:
 
         What cannot be written is no answer: it is postponed, and the neighbour told again.
         """
-        version = int(fields["version"])
-        if version not in self._telling.told[link.key].local:
+        version, told = int(fields["version"]), self._telling.told[link.key]
+        if version not in told.local:
             return
         origins, detoured = ([intern(str(each)) for each in fields.get(name, ())] for name in ("origins", "detoured"))
         self._beginnings.heard(link.name, origins, detoured)
@@ -192,9 +192,15 @@ class Spreading:
         if self._beginnings.closed:
             self._postponed.keep(link.key, version, fields)
             return
-        turn.once_failed.append(lambda: self._postponed.keep(link.key, version, fields))
+        turn.once_failed.append(lambda: self._put_back(told, version, fields))
         for origin, topic, head in fields["heads"]:
             self._beginnings.place((str(origin), str(topic), integer(head)), learn, turn)
         self._telling.answered(link.key, version, turn)
         self._answering.more_is_known(link.key)
         self._wanting.answered(link.key, origins, version, detoured, turn)
+
+    def _put_back(self, told: Told, version: int, fields: Mapping[str, Any]) -> None:
+        """The turn that placed an answer could not be committed; its link may have moved in it, or be gone."""
+        key = self._telling.link_of(told)
+        if key is not None:
+            self._postponed.put_back(key, version, fields)

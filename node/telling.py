@@ -87,7 +87,7 @@ class Telling:
         """Tell a link everything; where it is but the `same`, an answer that is on its way counts."""
         told = self.told[key]
         same = same and self._due(key) == (told.lists, told.detoured, told.carry)
-        self.told[key] = Told(version=told.version, answered=told.answered, local=told.local)
+        told.lists, told.detoured, told.carry = {}, (), ()
         self.tell(key, self._beginnings.far(), turn, whole=True, same=same)
 
     def overdue(self, now: Now) -> list[LinkKey]:
@@ -127,21 +127,28 @@ class Telling:
     def answered(self, key: LinkKey, version: int, turn: Turn) -> None:
         """The far end has answered what it was told under a version, which is one of `local`.
 
-        If the turn fails, with what came in the answer, the link owes an answer as before and is told again.
+        If the turn fails, with what came in the answer, the link owes an answer as before and is told again; an answer
+        to an earlier version, which failed in the same turn, counts still.
         """
         told, informed = self.told[key], self._state.informed
-        before = told.answered, informed.get(key)
+        earlier = {each: told.local.pop(each) for each in list(told.local) if each < version}
+        before = told.answered, informed.get(key), earlier
         told.answered = max(told.answered, version)
         if told.answered == told.version:
             self.unanswered.pop(key, None)
-        told.local = {each: local for each, local in told.local.items() if each >= version}
         informed[key] = max(informed.get(key, 0), told.local[version])
         turn.once_failed.append(lambda: self._unanswered(told, *before))
 
-    def _unanswered(self, told: Told, answered: int, informed: int | None) -> None:
-        for key in [each for each, its in self.told.items() if its is told]:
+    def _unanswered(self, told: Told, answered: int, informed: int | None, earlier: dict[int, int]) -> None:
+        told.local |= earlier
+        key = self.link_of(told)
+        if key is not None:
             told.answered, self.unanswered[key] = answered, None
             self._state.informed[key] = informed or 0
+
+    def link_of(self, told: Told) -> LinkKey | None:
+        """The link that was told this, over whichever connection it goes; None when it is gone."""
+        return next((key for key, its in self.told.items() if its is told), None)
 
 
 def _texts(lists: Lists) -> Iterable[str]:

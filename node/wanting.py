@@ -113,9 +113,9 @@ class Wanting:
             if (now, texts) not in made:
                 made[now, texts] = PatternSet(now.union(texts))
             before[origin], self._wanted[origin] = known, made[now, texts]
-        self._told[link] = {each: told for each, told in on_their_way.items() if each >= version}
+        earlier = {each: on_their_way.pop(each) for each in list(on_their_way) if each < version}
         self._keep_again()
-        turn.once_failed.append(lambda: self._back_to(before))
+        turn.once_failed += [lambda: self._back_to(before), lambda: on_their_way.update(earlier)]
 
     def _back_to(self, before: Mapping[str, PatternSet | None]) -> None:
         """The turn that counted an answer failed, and with it the beginnings that came with the answer.

@@ -35,10 +35,12 @@ class FragileStore(Store):
     """A store whose disk can be full, and whose file can be unreadable."""
 
     full = False
+    nearly_full = False
+    """It takes what is tried whether it takes anything, and nothing else."""
     unreadable = False
 
     def commit(self, changes: Changes) -> None:
-        if self.full:
+        if self.full or self.nearly_full:
             raise StoreError("Full", "database or disk is full")
         super().commit(changes)
 
@@ -345,6 +347,46 @@ def test_what_a_neighbour_answers_to_a_full_disk_is_placed_when_there_is_room(
     assert (stream.base, bench.state.relay.missing(stream)) == (40, [Range(41, 50)])
     assert bench.state.informed[link] == bench.state.interest.version
     assert [each["t"] for _ in range(50) for each in sent(bench.turn(later_s=0.1), link)].count("interest") == 0
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_of_the_answers_to_two_announcements_that_a_full_disk_did_not_take_each_is_placed_in_its_turn(
+    bench: Bench, store: FragileStore, author: Author, program: Program, closed: bool
+) -> None:
+    """Both come in the turn that fails, or waited, and fail together when the disk seems to take something again."""
+    program.subscribe("c", "A", durable=True)
+    link = bench.peer("b")
+    first = answer_to_interest(bench, link, 40)
+    sub, request = program.subscribing("d", "B", durable=True)
+    bench.turn(requests=[request], subscriptions=[program.marker(sub)])
+    second = answer_to_interest(bench, link, 0)
+    store.full = True
+    if closed:
+        bench.turn(author.frame("Z", 1))
+    bench.turn(links=[(link, first), (link, second)])
+    store.full, store.nearly_full = False, closed
+    bench.turn(later_s=2)
+    store.nearly_full = False
+    bench.turn(later_s=2)
+    assert bench.state.relay.streams["b.1", "A"].base == 40
+
+
+def test_what_was_answered_to_a_full_disk_goes_with_its_link_that_moves_in_the_same_turn(
+    bench: Bench, store: FragileStore, program: Program
+) -> None:
+    program.subscribe("c", "A", durable=True)
+    link, spare = bench.peer("b"), "tcp://b:7271"
+    bench.links.dial([spare])
+    hello = {"t": "hello", "answer": True, "spare": True, "protocol": 1, "name": "b", "origin": "b.1", "version": "1.0"}
+    bench.turn(link_events=[(spare, "connected", "")])
+    bench.turn(links=[(spare, control(hello))])
+    store.full = True
+    bench.turn(links=[(link, answer_to_interest(bench, link, 40)), (spare, control({"t": "use"}))])
+    assert bench.links.up() == {spare}
+    store.full = False
+    bench.turn(later_s=2)
+    bench.turn(later_s=2)
+    assert bench.state.relay.streams["b.1", "A"].base == 40
 
 
 def test_what_was_answered_to_a_full_disk_ends_with_its_link(

@@ -20,6 +20,14 @@ def test_answers_are_taken_up_in_the_order_in_which_they_came() -> None:
     assert [fields["version"] for _, fields in postponed.take()] == [7, 8]
 
 
+def test_answers_of_a_turn_that_failed_are_put_back_in_front_the_last_one_first() -> None:
+    postponed = Postponed()
+    postponed.put_back("b", 8, {"version": 8})
+    postponed.put_back("b", 7, {"version": 7, "heads": [55]})
+    postponed.put_back("b", 7, {"version": 7, "heads": [40]})
+    assert [fields for _, fields in postponed.take()] == [{"version": 7, "heads": [40]}, {"version": 8}]
+
+
 def test_an_answer_goes_with_its_link_to_another_connection_and_ends_with_it() -> None:
     postponed = Postponed()
     postponed.keep("b", 7, {})

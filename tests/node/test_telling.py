@@ -106,10 +106,25 @@ def test_a_link_that_moves_keeps_what_it_was_told_and_one_that_is_gone_leaves_no
     assert (desk.telling.told, desk.telling.unanswered, desk.state.informed) == ({}, {}, {})
 
 
-def test_an_answer_in_a_turn_that_failed_was_none(desk: Desk) -> None:
+@pytest.mark.parametrize("key", ["b", "c"])
+def test_an_answer_in_a_turn_that_failed_was_none_also_when_the_link_moved_in_it(desk: Desk, key: str) -> None:
     turn = Turn(START)
     desk.telling.answered("b", desk.first[0]["version"], turn)
-    for act in turn.once_failed:
+    if key != "b":
+        desk.telling.moved("b", key)
+        desk.telling.again(key, turn)
+    for act in reversed(turn.once_failed):
         act()
-    assert (list(desk.telling.unanswered), desk.state.informed) == (["b"], {"b": 0})
-    assert desk.telling.overdue(after(START, RETELL_S + 0.1)) == ["b"]
+    assert (list(desk.telling.unanswered), desk.state.informed) == ([key], {key: 0})
+    assert desk.telling.overdue(after(START, RETELL_S + 0.1)) == [key]
+
+
+def test_answers_to_two_versions_in_a_turn_that_failed_may_be_given_again_one_after_the_other(desk: Desk) -> None:
+    version, turn = desk.first[0]["version"], Turn(START)
+    desk.lists = {"a": ("A", "B")}
+    desk.tell()
+    for each in (version, version + 1):
+        desk.telling.answered("b", each, turn)
+    for act in reversed(turn.once_failed):
+        act()
+    assert sorted(desk.telling.told["b"].local) == [version, version + 1]
