@@ -106,12 +106,17 @@ class Greetings:
     # ── greetings of others ──────────────────────────────────────────────────────────────────────────────────────────
 
     def hello(self, key: LinkKey, link: Link | None, message: Greeting, turn: Turn) -> list[Heard]:
-        """Somebody greets, or answers a greeting. Who is there under one name does not greet under another."""
+        """Somebody greets, or answers a greeting. Who is there under one name does not greet under another.
+
+        A malformed one is refused at once: it may be judged when nobody is there to blame for it, or a link has ended
+        on account of it.
+        """
         if isinstance(key, str) and (link is None or not link.connected):
             return []  # the end of what came over a connection that is gone, or was let go of, brings no link up
         refusal = objection(self.me, message)
         if refusal:
-            return [*self._refuse(key, link, refusal, message, turn), *self._own_rival(refusal, message)]
+            rival = self._own_rival(refusal, message)
+            return [*self._refuse(key, link, refusal, message, turn), *rival]
         if link is not None and link.state in ("up", "spare") and link.name != message["name"]:
             raise MalformedFrame("hello", f"{link.name} greets as {str(message['name'])[:_TEXT_MAX]}")
         greeter = self._greeter(key, message, turn)
@@ -128,7 +133,7 @@ class Greetings:
         return [*heard, *self._welcome(key, link, message, turn)]
 
     def _welcome(self, key: LinkKey, link: Link | None, message: Greeting, turn: Turn) -> list[Heard]:
-        """A greeting to which nothing is to be said against."""
+        """A greeting to which nothing is to be said against; another one over the same connection is held no longer."""
         if link is None:
             if sum(not (each.dialled or each.left) for each in self._table.values()) >= _ACCEPTED_SILENT_MAX:
                 full = Refusal("full", "this node holds as many links as it may")

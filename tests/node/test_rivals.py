@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from node.rivals import Claim, Rivals, Verdict, began_us, prevails, verdict
 from node.turn import Turn
 from tests.node.wire import LinksAlone, Wire
-from tests.node.workbench import START, control
+from tests.node.workbench import START, Bench, control
 
 S = 1_000_000
 
@@ -270,3 +272,13 @@ def test_of_greetings_in_several_names_over_one_connection_the_last_one_counts(l
         b.turn(links=[(key.encode(), control({**hello, **again}))])
     b.turn(later_s=3)
     assert holds(b) == [("a.1", "first"), ("x.1", "again")]
+
+
+def test_a_malformed_greeting_in_this_nodes_own_name_ends_no_link_unheard(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    link = bench.peer("b", "A")
+    hello = {"t": "hello", "protocol": 1, "name": "a", "origin": "a.9", "life": "again", "addresses": 5}
+    bench.turn(links=[(link, control(hello))])
+    assert (bench.links.up(), bench.node.counts["malformed control"]) == ({link}, 1)
+    bench.turn(link_events=[(link, "disconnected", "gone")])
+    assert bench.state.interest.links_wanting("A") == ()
