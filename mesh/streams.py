@@ -101,6 +101,11 @@ class StreamTracker(Generic[Item]):
             ranges.append(Range(wanted, self.known))
         return ranges
 
+    def held(self, first: int) -> Item | None:
+        """What is kept ahead of the gap and begins at that sequence."""
+        _, item = self._held.get(first, (0, None))
+        return item
+
     def _hold(self, first: int, count: int, item: Item) -> None:
         there = self._held.get(first)
         if there is not None:

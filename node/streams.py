@@ -43,7 +43,7 @@ def first_stored(stream: Stream) -> bool:
 
 
 class Gaps:
-    """The streams that have a gap: `open`, by id. `held_bytes` waits ahead of them.
+    """The streams that have a gap: `open`, by id. `held_bytes` waits ahead of them, and is counted for each.
 
     Who takes what `offer` and `skip` let go on says so (`released`), once the stream has it.
     """
@@ -51,6 +51,7 @@ class Gaps:
     def __init__(self) -> None:
         self.open: dict[int, Stream] = {}
         self.held_bytes = 0
+        self._held_bytes: dict[int, int] = {}
 
     def learn(self, stream: Stream, head: int) -> None:
         """Somebody has the stream up to `head`, which is beyond its head here."""
@@ -59,12 +60,18 @@ class Gaps:
     def offer(self, stream: Stream, frame: Frame) -> list[Run[Frame]]:
         """A frame of a stream that has a gap, or gets one by it: what continues the stream, `frame` first."""
         gap = self._of(stream)
-        if frame.sequence > gap.head + 1:
-            if self.held_bytes + len(frame.events) > HELD_BYTES_MAX:
-                gap.learn(frame.last)
-                return []
-            self.held_bytes += len(frame.events)
-        return gap.offer(frame.sequence, frame.count, frame)
+        if frame.sequence > gap.head + 1 and self.held_bytes + len(frame.events) > HELD_BYTES_MAX:
+            gap.learn(frame.last)
+            return []
+        before = gap.held(frame.sequence)
+        runs = gap.offer(frame.sequence, frame.count, frame)
+        self._count(stream, _size_bytes(gap.held(frame.sequence)) - _size_bytes(before))
+        return runs
+
+    def _count(self, stream: Stream, more_bytes: int) -> None:
+        """So much more waits ahead of a stream's gap."""
+        self._held_bytes[stream.id] = self._held_bytes.get(stream.id, 0) + more_bytes
+        self.held_bytes += more_bytes
 
     def skip(self, stream: Stream, last: int) -> list[Run[Frame]]:
         """Nothing that is missing up to `last` will come: what continues the stream behind it."""
@@ -72,7 +79,7 @@ class Gaps:
 
     def released(self, stream: Stream, waited: Sequence[Run[Frame]]) -> None:
         """The stream has gone on; these of its frames had been waiting."""
-        self.held_bytes -= sum(len(run.item.events) for run in waited)
+        self._count(stream, -sum(_size_bytes(run.item) for run in waited))
         gap = self._of(stream)
         if gap.known == gap.head:
             self.close(stream)
@@ -81,11 +88,14 @@ class Gaps:
         """Nothing is missing of the stream, and nothing waits."""
         stream.gap = None
         self.open.pop(stream.id, None)
-        if not self.open:
-            self.held_bytes = 0
+        self.held_bytes -= self._held_bytes.pop(stream.id, 0)
 
     def _of(self, stream: Stream) -> StreamTracker[Frame]:
         if stream.gap is None:
             stream.gap = StreamTracker(stream.head)
             self.open[stream.id] = stream
         return stream.gap
+
+
+def _size_bytes(frame: Frame | None) -> int:
+    return 0 if frame is None else len(frame.events)

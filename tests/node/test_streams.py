@@ -63,3 +63,18 @@ def test_a_stream_that_is_known_to_reach_further_stays_open(stream: Stream) -> N
     assert list(gaps.open) == [7]
     gaps.close(stream)
     assert (stream.gap, gaps.open) == (None, {})
+
+
+def test_only_what_waits_is_counted_and_no_longer_than_its_gap(stream: Stream) -> None:
+    gaps, other, size_bytes = Gaps(), Stream(8, "b.1", "B", 0, 1), len(frame(3, "z").events)
+    gaps.learn(other, 5)
+    gaps.learn(stream, 9)
+    assert stream.gap is not None
+    stream.gap.held_max = 2
+    for first in (3, 3, 5, 7, 7):
+        gaps.offer(stream, frame(first, "z"))
+    assert gaps.held_bytes == 2 * size_bytes
+    gaps.offer(stream, frame(3, "z", "z"))
+    assert gaps.held_bytes > 2 * size_bytes
+    gaps.close(stream)
+    assert (list(gaps.open), gaps.held_bytes) == ([8], 0)
