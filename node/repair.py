@@ -36,6 +36,7 @@ ANSWER_S = 3.0
 AGAIN_S = 2.0
 """How long a neighbour that had nothing of a gap is not asked for it again."""
 _AGAIN_US = int(AGAIN_S * 1e6)
+_FAR = 1 << 63
 PATIENCE_S = 60.0
 """How long a gap stays open at least before anybody but the origin makes a loss of it: after a start, members and links
 must be known first."""
@@ -60,11 +61,12 @@ class _Want:
 class _Sources:
     """Who can close a gap. `heads`: link → how far it has the stream; `barren`: link → until when it is passed over.
 
-    The gap is the one behind `head`, and open `since_us`.
+    The gap is the one behind `head`, and open `since_us`; up to `asked_to` everybody was asked for it who was asked.
     """
 
     head: int = -1
     since_us: int = 0
+    asked_to: int = _FAR
     not_before_us: int = 0
     heads: dict[LinkKey, int] = field(default_factory=dict)
     barren: dict[LinkKey, int] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class _Sources:
     def asked_us(self, link: LinkKey) -> int:
         """When a link was last seen to have nothing of this gap; 0 as long as it was not."""
         seen_us = self.barren.get(link, 0) - _AGAIN_US
-        return seen_us if seen_us >= self.since_us else 0
+        return seen_us if seen_us > self.since_us else 0
 
 
 class Repair:
@@ -172,9 +174,11 @@ class Repair:
                 self._pass_over(link, want.asked, now_us)
 
     def _pass_over(self, link: LinkKey, keys: Mapping[Key, Range], now_us: int) -> None:
-        for key in keys:
-            if key in self._sources:
-                self._sources[key].barren[link] = now_us + _AGAIN_US
+        for key, range_ in keys.items():
+            sources = self._sources.get(key)
+            if sources is not None:
+                sources.barren[link] = now_us + _AGAIN_US
+                sources.asked_to = min(range_.last, sources.asked_to)
 
     def _choose(self, stream: Stream, now_us: int, turn: Turn) -> LinkKey | None:
         """The neighbour to ask: the origin itself, or who has not been asked, or not for the longest time.
@@ -187,7 +191,7 @@ class Repair:
             return None
         sources, neighbours, heard = self._source(stream), self._routes.neighbours, self._routes.heard
         if sources.head != stream.head:
-            sources.head, sources.since_us = stream.head, now_us
+            sources.head, sources.since_us, sources.asked_to = stream.head, now_us, _FAR
         if now_us < sources.not_before_us:
             return None
         fresh = [link for link in neighbours if sources.barren.get(link, 0) <= now_us]
@@ -195,7 +199,7 @@ class Repair:
             if neighbours[link].name == stream.origin.rpartition(".")[0] and stream.origin in heard.of(link):
                 return link
         if self._is_lost(stream, sources, missing[0].first, now_us):
-            self._accept(stream, max(sources.gone, missing[0].last), None, turn)
+            self._accept(stream, min(sources.asked_to, missing[0].last), None, turn)
             return None
 
         def rank(link: LinkKey) -> tuple[int, int, bool]:

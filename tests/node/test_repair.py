@@ -206,3 +206,24 @@ def test_what_of_a_range_has_come_before_its_origin_calls_it_gone_is_not_lost(re
     lost = [(each["first"], each["last"]) for each in receiver.bench.ask("audit")["lost_ranges"]]
     assert lost == {2: [(4, 6)], 4: [(2, 3), (6, 6)], 5: [(2, 4)]}[first]
     assert receiver.missing == []
+
+
+def test_no_more_is_called_lost_than_every_neighbour_was_asked_for(receiver: Receiver) -> None:
+    def old(first: int, link: str) -> None:
+        frame = forwarded(receiver.author.at(first, "A", "x"), "old.1", first)
+        receiver.said = receiver.bench.turn(links=[(link, frame)])
+
+    old(1, receiver.c)
+    receiver.hears("beacon", receiver.c, heads=[["old.1", "A", 5]])
+    assert receiver.asks() == [(receiver.c, [["old.1", "A", 2, 5]])]
+    receiver.answers(gone=[["old.1", "A", 2, 5]])
+    old(4, receiver.b)
+    receiver.asks_in_vain(PATIENCE_S - 1)
+    receiver.hears("beacon", receiver.b, heads=[["old.1", "A", 8]])
+    receiver.asks_in_vain(2)
+    stream = receiver.bench.state.relay.streams["old.1", "A"]
+    assert receiver.bench.state.relay.missing(stream) == [Range(5, 8)]
+    receiver.asks_in_vain(PATIENCE_S - 2)
+    receiver.hears("beacon", receiver.b, heads=[["old.1", "A", 9]])
+    receiver.asks_in_vain(5)
+    assert receiver.bench.state.relay.missing(stream) == [Range(9, 9)]
