@@ -7,8 +7,8 @@
 
 A connection that does not come up within `dead_after` is given up; the member's next address follows after a pause
 that doubles up to half a minute and is jittered, so that a cluster that comes back is not met by all at once. Within
-that time libzmq connects again by itself, every 0.1 to 5 s. A seed among the addresses, which is dialled anyhow, has
-the first turn: the others follow when no link came of it. A member that left is not dialled any more.
+that time libzmq connects again by itself, every 0.1 to 5 s. Where a connection is there already, at a seed or at the
+address of a link that fell, that has the first turn. A member that left is not dialled any more.
 
 Of two that go by one name (`node.rivals`) the elder is dialled although the younger is linked: the younger yields when
 it answers, and not before, for hearsay does not say that it is there.
@@ -43,13 +43,17 @@ class Decision(NamedTuple):
 
 @dataclass(slots=True)
 class _Target:
-    """A member to be dialled: since when it has no link, and how the attempts went."""
+    """A member to be dialled: since when it has no link, and how the attempts went.
+
+    `tried`: the addresses that have had their turn, of all that it has.
+    """
 
     since_us: int
     next_us: int = 0
     tries: int = 0
     address: str = ""
     opened_us: int = 0
+    tried: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -172,12 +176,15 @@ class Dialling:
         return my_name < row.fact.name or round_.now_us - target.since_us > self._limits.grace_us
 
     def _open(self, target: _Target, row: Member, round_: _Round) -> None:
+        """Try the next of its addresses, each in its turn; before all others where there is a connection already."""
         addresses = [each for each in row.fact.addresses if each not in self._own]
-        addresses.sort(key=lambda each: each not in self._seeds)
         if not addresses:
             return
-        address = addresses[target.tries % len(addresses)]
+        if target.tried.issuperset(addresses):
+            target.tried.clear()
+        address = min((each for each in addresses if each not in target.tried), key=lambda each: not round_.open(each))
         target.address, target.opened_us = address, round_.now_us
+        target.tried.add(address)
         if not round_.open(address):
             round_.decision.dial.append(address)
 

@@ -195,6 +195,18 @@ def test_a_lost_link_is_made_again_by_the_connection_that_is_there() -> None:
     assert m.beat() == ([], ["tcp://z:1"])
 
 
+def test_a_lost_link_is_first_tried_where_it_was() -> None:
+    m = Dialler()
+    m.knows("z")
+    m.run(13)
+    m.link("tcp://z:2", "z")
+    m.run(20)
+    m.links["tcp://z:2"].state = "down"
+    assert [m.beat() for _ in range(11)] == [([], [])] * 11
+    assert m.beat() == ([], ["tcp://z:2"])
+    assert m.beat() == (["tcp://z:1"], [])
+
+
 def test_a_leaf_dials_three_peers_and_another_when_one_is_lost() -> None:
     leaf = Dialler(role="leaf", draw=0.5)
     leaf.knows("a", "b", "c", "d", "e")
