@@ -162,14 +162,19 @@ def unpack_control(part: bytes) -> Json:
         raise MalformedFrame("control", f"not JSON: {error}") from None
     if not isinstance(message, dict):
         raise MalformedFrame("control", f"a JSON {type(message).__name__} where an object is expected")
-    if part.count(b"[") + part.count(b"{") > _NESTED_SURELY and not _can_be_written(message):
+    if not can_be_nested(message, part.count(b"[") + part.count(b"{")):
         raise MalformedFrame("control", "it is nested so deep that nothing of it could be said again")
     return message
 
 
-def _can_be_written(message: Json) -> bool:
+def can_be_nested(value: object, brackets: int, levels: int = 0) -> bool:
+    """Whether JSON with so many opening brackets can be written again, so many levels deep in a message."""
+    if brackets + levels <= _NESTED_SURELY:
+        return True
+    for _ in range(levels):
+        value = [value]
     try:
-        orjson.dumps(message)
+        orjson.dumps(value)
     except orjson.JSONEncodeError:
         return False
     return True

@@ -19,6 +19,7 @@ from mesh.errors import MalformedFrame
 from mesh.event import EventId
 from mesh.limits import REPLAY_BYTES_MAX
 from mesh.records import records
+from mesh.requests import can_be_nested
 from mesh.topic import Pattern
 from node.changes import LogRow
 from node.delivery import check_since
@@ -29,6 +30,10 @@ Row = dict[str, Any]
 PAGE_BATCHES_MAX = 256
 ROW_BYTES = 400
 """What a row weighs in the answer beside its payload: identity, times, hash, and their names."""
+
+
+ANSWER_NESTS = 3
+"""How deep an answer nests a payload itself: a row, of the rows, of the answer."""
 
 
 class Page(NamedTuple):
@@ -111,11 +116,16 @@ def event_rows(batch: LogRow) -> list[Row]:
 
 
 def readable(data: bytes | str) -> Any:
-    """A payload as people are shown it: its JSON, or the text where a foreign publisher sent something else."""
+    """A payload as people are shown it: its JSON, or the text.
+
+    That is where a foreign publisher sent something else, and where it is nested so deep that no answer could say it.
+    """
+    text = data if isinstance(data, str) else data.decode(errors="replace")
     try:
-        return orjson.loads(data)
+        found = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return data if isinstance(data, str) else data.decode(errors="replace")
+        return text
+    return found if can_be_nested(found, text.count("[") + text.count("{"), ANSWER_NESTS) else text
 
 
 def start_of(log: LogReader, fields: Mapping[str, Any], now_us: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -15,6 +16,7 @@ from node import log_pages
 from node.changes import LogRow
 from node.log_pages import Page, page_after, page_before, position_before, start_of
 from node.log_reader import LogReader
+from tests.node.workbench import Author, Bench
 
 PUBLISHER = b"publishe"
 NOW_US = 1_000_000
@@ -91,6 +93,20 @@ def test_a_page_is_bounded_in_bytes_but_holds_one_batch_at_least(monkeypatch: py
     assert positions(page_before(large, check_pattern("*"), 3, 10)) == [2]
     small = cast(LogReader, ListOfBatches(*(batch(n, "A") for n in (1, 2, 3))))
     assert positions(page_after(small, check_pattern("*"), 0, 10)) == [1, 2]
+
+
+@pytest.mark.parametrize("depth", [1, 250, 251, 253])
+def test_a_payload_that_is_nested_too_deep_for_an_answer_is_shown_as_text(tmp_path: Path, depth: int) -> None:
+    bench, author = Bench(tmp_path), Author()
+    bench.greet(author)
+    lists: object = 1
+    for _ in range(depth):
+        lists = [lists]
+    bench.turn(author.frame("A", lists, "next"))
+    whole = {"v": lists}  # one level more
+    text = '{"v":' + "[" * depth + "1" + "]" * depth + "}"
+    shown = [row["payload"] for row in bench.ask("log.tail", count=2)["rows"]]
+    assert shown == [whole if depth <= 250 else text, {"v": "next"}]
 
 
 def test_a_damaged_row_is_passed_over() -> None:
