@@ -90,14 +90,14 @@ class Dealers:
         self._queues.forget(address)
 
     def redial(self, turn: Turn) -> None:
-        """Let go of whom a turn lets go of, and dial whom it dials."""
+        """Let go of whom a turn lets go of, and dial whom it dials; where no socket can be made, nothing dials."""
         for address in turn.undials:
             self.undial(address)
         for address in turn.dials:
             try:
                 self.dial(address)
             except ConfigurationError as error:
-                self._tell((address, "disconnected", str(error)))
+                self._tell((address, "unmade", str(error)))
 
     def look(self, watched: Iterable[str]) -> None:
         """Read the monitors that have something."""

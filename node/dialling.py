@@ -7,7 +7,8 @@
 
 A connection that does not come up within `dead_after` is given up; the member's next address follows after a pause
 that doubles up to half a minute and is jittered, so that a cluster that comes back is not met by all at once. Within
-that time libzmq connects again by itself, every 0.1 to 5 s. Where a connection is there already, at a seed or at the
+that time libzmq connects again by itself, every 0.1 to 5 s. A seed for which there was no socket to be had, with which
+libzmq could try, is dialled again after such pauses, too. Where a connection is there already, at a seed or at the
 address of a link that fell, that has the first turn. A member that left is not dialled any more.
 
 Of two that go by one name (`node.rivals`) the elder is dialled although the younger is linked: the younger yields when
@@ -68,8 +69,7 @@ class _Round:
 
     def open(self, address: str) -> bool:
         """Whether there is a connection, or soon will be."""
-        known = address in self.links or address in self.decision.dial
-        return known and address not in self.decision.undial
+        return address in self.decision.dial or (address in self.links and address not in self.decision.undial)
 
 
 class Dialling:
@@ -83,6 +83,7 @@ class Dialling:
         self._own: set[str] = set()
         self._spare_since: dict[str, int] = {}
         self._resting: dict[str, str] = {}
+        self._unmade: dict[str, tuple[int, int]] = {}
         self._targets: dict[str, _Target] = {}
         self._opened: dict[str, int] = {}
 
@@ -122,9 +123,13 @@ class Dialling:
     def _look_at(self, link: Link, round_: _Round) -> None:
         """Let go of what leads to this node itself, and of what has been a spare for a while."""
         address = link.address
+        if not link.unmade:
+            self._unmade.pop(address, None)
         if link.refused == "self":
             self._own.add(address)
             round_.decision.undial.append(address)
+        elif link.unmade and address in self._seeds:
+            self._make_again(address, round_)
         elif link.state == "spare" and link.name in round_.linked:
             since_us = self._spare_since.setdefault(address, round_.now_us)
             if round_.now_us - since_us > self._limits.dead_after_us:
@@ -133,6 +138,15 @@ class Dialling:
                 round_.decision.undial.append(address)
         else:
             self._spare_since.pop(address, None)
+
+    def _make_again(self, address: str, round_: _Round) -> None:
+        """Let go of a seed without a socket when its pause is over, so that it is dialled again."""
+        tries, next_us = self._unmade.get(address, (0, 0))
+        if not next_us:
+            self._unmade[address] = tries + 1, round_.now_us + self._pause_us(tries + 1)
+        elif round_.now_us >= next_us:
+            self._unmade[address] = tries, 0
+            round_.decision.undial.append(address)
 
     def _dial_seeds(self, round_: _Round) -> None:
         for address in self._seeds:
@@ -194,8 +208,10 @@ class Dialling:
             return
         target.tries += 1
         target.address = ""
-        pause_s = delay_s(_PAUSE_FIRST_S, _PAUSE_CAP_S, target.tries, 0.5 + self._draw() / 2)
-        target.next_us = round_.now_us + int(pause_s * 1e6)
+        target.next_us = round_.now_us + self._pause_us(target.tries)
+
+    def _pause_us(self, tries: int) -> int:
+        return int(delay_s(_PAUSE_FIRST_S, _PAUSE_CAP_S, tries, 0.5 + self._draw() / 2) * 1e6)
 
 
 def _served(row: Member, members: Members, round_: _Round) -> bool:

@@ -120,6 +120,12 @@ class Links:
         if link is not None and not link.origin:
             link.reason = reason
 
+    def unmade(self, key: LinkKey, reason: str) -> None:
+        """There is no socket that would dial; whoever dials (`node.dialling`) must do so again."""
+        link = self.links.get(key)
+        if link is not None:
+            link.unmade, link.reason = True, reason
+
     def receive(self, key: LinkKey, data: bytes, turn: Turn) -> tuple[Link | None, list[Heard]]:
         """Take one message. A link in the answer means: `data` is a frame, and may come in over that link."""
         link = self.links.get(key)

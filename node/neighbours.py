@@ -112,6 +112,8 @@ class Neighbours:
             self._heed(self.links.disconnected(key, detail, turn), turn)
         elif what == "unreached":
             self.links.unreached(key, detail)
+        elif what == "unmade":
+            self.links.unmade(key, detail)
         elif what == "dropped":
             self._dropped(key, int(detail))
         else:

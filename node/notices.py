@@ -2,6 +2,7 @@
 
     the disk refuses ─▶ error     it takes writes again ─▶ warning
     another node has this node's name ─▶ error, again where it is cut off for it     no longer ─▶ warning
+    no socket can be made to dial with ─▶ warning, again after it was well for a minute
     who comes and goes (`node.sightings`) ─▶ info
 
 Looked at after every turn, and said once. A node that begins anew in the same process (`node.agent`) goes on where its
@@ -20,6 +21,8 @@ from node.sightings import Sightings
 
 LOOK_S = 1.0
 """How often it is looked at who came and went."""
+_DIALS_AGAIN_S = 60.0
+"""What could not be dialled is dialled again within this time, so that what goes on failing is one line."""
 
 
 class Notices:
@@ -31,6 +34,7 @@ class Notices:
         self._conflict = ("", False)
         self._sightings = Sightings()
         self._look_us = 0
+        self._undialled_until_us = 0
 
     def give(self, node: Node, now: Now) -> None:
         """Say what is new."""
@@ -39,6 +43,7 @@ class Notices:
             self._trouble = bool(trouble)
             self._tell_trouble(trouble, node.trouble is not None)
         self._tell_conflict(node.membership)
+        self._tell_undialled([link.reason for link in node.links.links.values() if link.unmade], now)
         if now.mono_us >= self._look_us and self._log.isEnabledFor(logging.INFO):
             self._look_us = now.later(LOOK_S)
             for line in self._sightings.news(peer_rows(node, now)):
@@ -51,6 +56,14 @@ class Notices:
             self._log.error("%s; no event is receipted until it takes writes again", trouble)
         else:
             self._log.error("%s; what needs to be read there waits", trouble)
+
+    def _tell_undialled(self, reasons: list[str], now: Now) -> None:
+        """Say the first, and how many more there are; the others differ in their address."""
+        if reasons and now.mono_us >= self._undialled_until_us:
+            more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+            self._log.warning("%s%s; it is tried again", reasons[0], more)
+        if reasons:
+            self._undialled_until_us = now.later(_DIALS_AGAIN_S)
 
     def _tell_conflict(self, membership: Membership) -> None:
         told, told_isolated = self._conflict

@@ -93,7 +93,7 @@ def test_an_address_heard_of_that_cannot_be_dialled_is_reported_and_harms_nobody
     heard = Heard(sockets)
     heard.listen()
     ((address, what, reason),) = heard.link_events
-    assert (address, what) == ("tcp://-:1", "disconnected")
+    assert (address, what) == ("tcp://-:1", "unmade")
     assert "cannot dial tcp://-:1" in reason
 
 
@@ -114,4 +114,4 @@ def test_where_no_further_socket_can_be_made_that_is_reported_and_harms_nobody(
     heard = Heard(sockets)
     heard.listen()
     said = "cannot dial tcp://127.0.0.1:1: Too many open files; raise the limit of open files (ulimit -n)"
-    assert heard.link_events == [("tcp://127.0.0.1:1", "disconnected", said)] * 2
+    assert heard.link_events == [("tcp://127.0.0.1:1", "unmade", said)] * 2

@@ -157,6 +157,32 @@ def test_an_address_that_is_a_spare_again_is_one_for_as_long_as_at_first() -> No
         del m.links[b"c1"]
 
 
+@pytest.mark.parametrize(("draw", "pauses"), [(0.0, [1, 1, 2, 4, 8, 15, 15]), (0.99, [1, 2, 4, 8, 16, 30, 30])])
+def test_a_seed_for_which_no_socket_can_be_made_is_dialled_again_after_pauses_that_double(
+    draw: float, pauses: list[int]
+) -> None:
+    m = Dialler("tcp://a:1", "tcp://z:1", draw=draw)
+    dialled = []
+    while len(dialled) <= len(pauses):
+        dialled += [m.now_us // S for address in m.beat()[0] if address == "tcp://z:1"]
+        m.links["tcp://z:1"].unmade = True
+    seen_s = 1
+    assert [after - before - seen_s for before, after in itertools.pairwise(dialled)] == pauses
+    m.links["tcp://z:1"].unmade = False
+    assert m.run(100) == []
+    m.links["tcp://z:1"].unmade = True
+    assert m.run(3)[:1] == ["tcp://z:1"]
+
+
+def test_a_seed_without_a_socket_that_is_a_members_address_is_dialled_once_at_a_time() -> None:
+    m = Dialler("tcp://z:1")
+    m.beat()
+    m.links["tcp://z:1"].unmade = True
+    m.knows("z")
+    dialled = [m.beat()[0] for _ in range(30)]
+    assert max(each.count("tcp://z:1") for each in dialled) == 1
+
+
 def test_a_member_behind_a_seed_is_not_dialled_twice() -> None:
     m = Dialler("tcp://z:2")
     m.knows("z")

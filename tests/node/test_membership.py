@@ -79,6 +79,20 @@ def test_a_seed_that_is_not_reached_is_shown_with_the_reason_and_one_that_went_w
     assert (shown["name"], shown["reason"]) == ("x", "the connection was closed")
 
 
+def test_a_peer_for_which_no_socket_can_be_made_is_shown_with_the_reason_until_it_is_dialled_again(
+    bench: Bench,
+) -> None:
+    link = bench.peer("b")
+    gossip(bench, link, row("z"))
+    bench.turn(later_s=1.0)
+    bench.turn(link_events=[("tcp://z:1", "unmade", "cannot dial tcp://z:1: Too many open files")])
+    (shown,) = [each for each in peer_rows(bench.node, bench.now) if each["name"] == "z"]
+    assert (shown["link"], shown["reason"]) == ("connecting", "cannot dial tcp://z:1: Too many open files")
+    turns = [bench.turn(later_s=1.0) for _ in range(14)]
+    assert [turn.dials for turn in turns if turn.dials] == [["tcp://z:1"]]
+    assert not bench.links.links["tcp://z:1"].unmade
+
+
 def test_why_a_member_of_whom_one_only_heard_cannot_be_dialled_is_said(bench: Bench) -> None:
     link = bench.peer("b")
     gossip(bench, link, row("z"))

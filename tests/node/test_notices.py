@@ -28,7 +28,8 @@ def node(
 ) -> Any:
     """What is looked at of a node that has no peers."""
     membership = SimpleNamespace(conflict=conflict, isolated=isolated)
-    return SimpleNamespace(lately=lambda now: lately, trouble=trouble, membership=membership)
+    links = SimpleNamespace(links={})
+    return SimpleNamespace(lately=lambda now: lately, trouble=trouble, membership=membership, links=links)
 
 
 def said(notices: Notices, caplog: pytest.LogCaptureFixture, *nodes: Any) -> list[tuple[str, str]]:
@@ -63,6 +64,27 @@ def test_another_node_of_this_name_is_told_again_only_where_it_cuts_this_one_off
         ("ERROR", "two of a name, cut off"),
         ("WARNING", "no other node has this node's name any more"),
     ]
+
+
+def test_peers_for_which_no_socket_can_be_made_are_one_line_until_that_was_well_for_a_minute(
+    notices: Notices, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path)
+    bench.links.dial(["tcp://x:1", "tcp://y:1"])
+    told: list[float] = []
+    for seconds, lacking in ((0, "xy"), (30, "x"), (31, ""), (89, "x"), (120, ""), (150, "y")):
+        for link in bench.links.links.values():
+            link.unmade, link.reason = link.address[6] in lacking, f"cannot dial {link.address}: Too many open files"
+        with caplog.at_level(logging.WARNING, "a node"):
+            notices.give(bench.node, after(START, seconds))
+        told += [seconds] * (len(caplog.records) - len(told))
+    assert ([record.getMessage() for record in caplog.records], told) == (
+        [
+            "cannot dial tcp://x:1: Too many open files, and 1 more; it is tried again",
+            "cannot dial tcp://y:1: Too many open files; it is tried again",
+        ],
+        [0, 150],
+    )
 
 
 def test_who_comes_is_looked_at_once_in_a_while_and_only_where_somebody_reads_it(
