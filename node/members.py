@@ -36,7 +36,8 @@ from node.rivals import ASKS_WITHIN_S, Claim, prevails
 from node.suspicion import Knobs, verdict
 
 MEMBERS_MAX = 1024
-"""Members in the table, dead ones included. The gone ones go first; a further living one is not taken in."""
+"""Members in the table, dead ones included. The gone ones go first; a further living one is not taken in, and if it is
+linked, asked in again at every heartbeat."""
 _TOMBSTONES_MAX = 4096
 _AHEAD_MAX = 1 << 20
 """Starts and contradictions that a database may have forgotten. Who says that this node is further ahead speaks of none
@@ -207,11 +208,13 @@ class Members:
         if row is not None and row.fact.life in (life, ""):
             self.learn(row.fact._replace(status="left"), now_us)
 
-    def heard(self, origin: str, heard_us: int) -> None:
-        """A link to the member was last heard at that moment."""
+    def heard(self, origin: str, heard_us: int) -> bool:
+        """A link to the member was last heard at that moment; whether it is known here that it has one."""
         row = self.rows.get(origin)
-        if row is not None:
-            row.heard_us = heard_us
+        if row is None or not row.linked:
+            return False
+        row.heard_us = heard_us
+        return True
 
     def pardon(self, now_us: int) -> None:
         """This node was stopped itself: what it did not hear until now says nothing."""

@@ -110,6 +110,10 @@ class Membership:
         known = self.divergence.known(link.origin)
         if known is not None:
             turn.control(link.key, known)
+        self._tell_if_gone(link, turn)
+
+    def _tell_if_gone(self, link: Link, turn: Turn) -> None:
+        """Whoever is there and held for gone hears it, and contradicts."""
         row = self.members.rows.get(link.origin)
         if row is not None and row.fact.status != "here":
             turn.control(link.key, self._gossip.about(row, turn.now.mono_us))
@@ -134,9 +138,7 @@ class Membership:
     def _asked(self, link: Link, turn: Turn) -> None:
         """A node is refused for its name. No link tells it that it is held for dead, so it is told here."""
         self.members.asked(self._fact(link), turn.now.mono_us, link.began_us)
-        row = self.members.rows.get(link.origin)
-        if row is not None and row.fact.status != "here":
-            turn.control(link.key, self._gossip.about(row, turn.now.mono_us))
+        self._tell_if_gone(link, turn)
 
     def _say_here(self, turn: Turn) -> None:
         """A later word of this node: it is there, whoever may have lost sight of it."""
@@ -190,9 +192,10 @@ class Membership:
 
     def _beat(self, turn: Turn) -> None:
         now_us = turn.now.mono_us
-        for link in self._links.links.values():
-            if link.state == "up":
-                self.members.heard(link.origin, link.heard_us)
+        for link in [each for each in self._links.links.values() if each.state == "up"]:
+            if not self.members.heard(link.origin, link.heard_us):  # the table was full when the link came up
+                self.members.linked(self._fact(link), now_us, link.began_us)
+                self._tell_if_gone(link, turn)
         self.members.judge(now_us)
         if now_us >= self._repeat_us:
             self._say_here(turn)

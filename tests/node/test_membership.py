@@ -513,6 +513,24 @@ def test_a_table_full_of_strangers_costs_no_member_that_is_linked(bench: Bench) 
     assert states(bench)["b"] == "alive"
 
 
+@pytest.mark.parametrize("told", [[], [{"sequence": 5}], [{"sequence": 5, "status": "dead"}]])
+def test_a_member_that_was_linked_while_the_table_was_full_is_alive_as_soon_as_there_is_room(
+    bench: Bench, told: list[dict[str, Any]]
+) -> None:
+    link = bench.peer("b")
+    for number in range(6):
+        gossip(bench, link, *[row(f"x{number}-{each}") for each in range(200)])
+    shut_out = bench.peer("y")
+    bench.turn(later_s=1.0)
+    assert "y.1" not in bench.membership.members.rows
+    gossip(bench, link, *[row(f"x0-{each}", sequence=1, status="dead") for each in range(2)])
+    gossip(bench, link, *[row("y", **each) for each in told])
+    said = sent(bench.turn(later_s=1.0), shut_out)
+    assert states(bench)["y"] == "alive"
+    gone = {each["name"] for message in said for each in message.get("rows", ()) if each["status"] == "dead"} & {"y"}
+    assert gone == {"y" for each in told if "status" in each}, "it hears of it, and contradicts"
+
+
 def test_a_greeting_says_what_others_must_know(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "m")
     bench.links.dial(["tcp://b:1"])
