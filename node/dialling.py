@@ -1,6 +1,6 @@
 """Dialling: which addresses a node keeps a connection to. A rule; the sockets connect, and try again, by themselves.
 
-    seeds      all at once and for good, until one proves to be this node, or a second way to a peer that is linked
+    seeds      all at once and for good, until one is a second way to a peer that is linked, or leads to this node
     members    peers that are not linked: the lower name dials at once, the other only when no link came of it within
                a grace period (then only this direction works, or the lower name does not know the other yet)
     leaf       nobody dials it: it dials itself, and beyond its seeds as many peers as make three
@@ -13,6 +13,9 @@ address of a link that fell, that has the first turn. A member that left is not 
 
 Of two that go by one name (`node.rivals`) the elder is dialled although the younger is linked: the younger yields when
 it answers, and not before, for hearsay does not say that it is there.
+
+An address that led to this node itself has another turn when a member that is gone would be forgotten: machines are
+given other addresses now and then.
 
 A second connection to a peer is a spare (`node.links`). It is closed after a while, and a seed among them is dialled
 again as soon as the link goes.
@@ -33,6 +36,8 @@ from node.turn import LinkKey
 LEAF_LINKS = 3
 """Peers that a leaf is linked with: when one goes, another carries on, and a third is there at once."""
 _PAUSE_FIRST_S, _PAUSE_CAP_S = 1.0, 30.0
+_OWN_MAX = 256
+"""Addresses remembered to lead to this node; of more, the oldest are forgotten, and may be dialled in vain."""
 
 
 class Decision(NamedTuple):
@@ -80,7 +85,7 @@ class Dialling:
         self._seeds = tuple(seeds)
         self._limits = limits
         self._draw = draw
-        self._own: set[str] = set()
+        self._own: dict[str, int] = {}
         self._spare_since: dict[str, int] = {}
         self._resting: dict[str, str] = {}
         self._unmade: dict[str, tuple[int, int]] = {}
@@ -91,6 +96,7 @@ class Dialling:
         """What to change now. Ask once per heartbeat."""
         linked = {link.name: link.origin for link in links.values() if link.state == "up"}
         round_ = _Round(now_us, links, linked)
+        self._own = {address: until_us for address, until_us in self._own.items() if until_us > now_us}
         for link in [link for link in links.values() if link.dialled]:
             self._look_at(link, round_)
         self._dial_seeds(round_)
@@ -126,7 +132,9 @@ class Dialling:
         if not link.unmade:
             self._unmade.pop(address, None)
         if link.refused == "self":
-            self._own.add(address)
+            self._own[address] = round_.now_us + self._limits.forget_after_us
+            if len(self._own) > _OWN_MAX:
+                del self._own[next(iter(self._own))]
             round_.decision.undial.append(address)
         elif link.unmade and address in self._seeds:
             self._make_again(address, round_)

@@ -56,12 +56,34 @@ def test_all_seeds_are_dialled_at_once_and_stay_dialled() -> None:
     assert set(m.links) == {"tcp://a:1", "tcp://b:1"}
 
 
-def test_a_seed_that_is_this_node_is_let_go_of_for_good() -> None:
+def test_a_seed_that_is_this_node_is_let_go_of_and_tried_again_after_an_hour_for_addresses_move() -> None:
     m = Dialler("tcp://m:1")
     m.beat()
+    for _ in range(2):
+        m.link("tcp://m:1", "m", "refused", refused="self")
+        assert m.beat() == ([], ["tcp://m:1"])
+        assert m.run(3599) == []
+        assert m.beat() == (["tcp://m:1"], [])
+    m.link("tcp://m:1", "z")
+    assert (m.run(100), set(m.links)) == ([], {"tcp://m:1"})
+
+
+def test_a_members_address_that_was_this_nodes_own_is_tried_again_after_an_hour() -> None:
+    m = Dialler()
+    m.members.learn(Fact("z", "z.1", addresses=("tcp://m:1",)), 0)
+    assert m.beat() == (["tcp://m:1"], [])
     m.link("tcp://m:1", "m", "refused", refused="self")
     assert m.beat() == ([], ["tcp://m:1"])
-    assert m.run(100) == []
+    assert (m.run(3599), m.beat()[0]) == ([], ["tcp://m:1"])
+
+
+def test_of_very_many_addresses_that_are_this_node_the_oldest_are_forgotten() -> None:
+    seeds = [f"tcp://m:{port}" for port in range(1, 301)]
+    m = Dialler(*seeds)
+    m.beat()
+    for seed in seeds:
+        m.link(seed, "m", "refused", refused="self")
+    assert m.beat() == (seeds[:44], seeds)
 
 
 def test_the_lower_name_dials_at_once() -> None:
