@@ -123,7 +123,7 @@ class Greetings:
         holder, heard = self._connections.used(message["name"]), []
         if holder is not None:
             found = self._rivals.judge(key, message, holder.key, holder.claim, turn.now.mono_us)
-            if found in (Verdict.ASK_HOLDER, Verdict.ASK_NEWCOMER):
+            if found in (Verdict.ASK_HOLDER, Verdict.ASK_NEWCOMER, Verdict.ASK_FORMER):
                 return self._ask(holder.key if found is Verdict.ASK_HOLDER else key, turn)
             if found in (Verdict.WAIT, Verdict.STALE):
                 return []

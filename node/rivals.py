@@ -6,7 +6,10 @@
     a.1 in the life x           a.1 in a later life               ASK_HOLDER: restarted, or a copy?
                                       x answers                   TWIN      a copied data directory
                                       x does not                  SAME      restarted
-    a.1 in the life x           a.1 in an earlier life            TWIN      a database from a backup, or a copy
+    a.1 in the life x           a.1 in an earlier life            ASK_FORMER: there, or a late word of one gone?
+                                      it answers                  TWIN      a database from a backup, or a copy
+                                      it does not                 STALE     nothing
+    a.1 in the life x           a.1 in another just as late       TWIN      a copied data directory
     a.1                         a.2, younger                      YOUNGER   refused; a.1 is told
     a.1                         a.2, older                        ASK_NEWCOMER: there, or a late word of one gone?
                                       it answers                  ELDER     let in; a.1 is refused
@@ -71,6 +74,7 @@ class Verdict(Enum):
     SAME = "same"
     ASK_HOLDER = "ask holder"
     ASK_NEWCOMER = "ask newcomer"
+    ASK_FORMER = "ask former"
     WAIT = "wait"
     TWIN = "twin"
     ELDER = "elder"
@@ -93,7 +97,9 @@ def verdict(newcomer: Claim, holder: Claim) -> Verdict:
         return Verdict.ASK_NEWCOMER if prevails(newcomer, holder) else Verdict.YOUNGER
     if newcomer.life in (holder.life, ""):
         return Verdict.SAME
-    return Verdict.ASK_HOLDER if newcomer.incarnation > holder.incarnation else Verdict.TWIN
+    if newcomer.incarnation == holder.incarnation:
+        return Verdict.TWIN
+    return Verdict.ASK_HOLDER if newcomer.incarnation > holder.incarnation else Verdict.ASK_FORMER
 
 
 def began_us(said: Mapping[str, Any], now_us: int) -> int | None:
@@ -132,6 +138,7 @@ class _Held:
 _ANSWERED = {
     Verdict.ASK_HOLDER: (Verdict.TWIN, Verdict.SAME),
     Verdict.ASK_NEWCOMER: (Verdict.ELDER, Verdict.STALE),
+    Verdict.ASK_FORMER: (Verdict.TWIN, Verdict.STALE),
 }
 """What it comes to when whoever was asked answers, and when not."""
 

@@ -28,7 +28,7 @@ def claim(generation: str = "1", life: str = "x", incarnation: int = 1, began_s:
         (claim(life=""), claim(life="x", incarnation=7), Verdict.SAME),
         (claim(life="y", incarnation=2), claim(life="x"), Verdict.ASK_HOLDER),
         (claim(life="y", incarnation=1), claim(life="x"), Verdict.TWIN),
-        (claim(life="y", incarnation=1), claim(life="x", incarnation=2), Verdict.TWIN),
+        (claim(life="y", incarnation=1), claim(life="x", incarnation=2), Verdict.ASK_FORMER),
         (claim("2", began_s=10), claim("1", began_s=20), Verdict.ASK_NEWCOMER),
         (claim("2", began_s=20), claim("1", began_s=10), Verdict.YOUNGER),
         (claim("1", began_s=10.5), claim("2", began_s=10), Verdict.ASK_NEWCOMER),
@@ -55,31 +55,32 @@ def test_an_age_is_bounded_and_may_be_missing() -> None:
         began_us({"age_s": "old"}, 0)
 
 
-def judged(rivals: Rivals, at_s: float, generation: str = "1", life: str = "y") -> Verdict:
+def judged(rivals: Rivals, at_s: float, generation: str = "1", life: str = "y", incarnation: int = 2) -> Verdict:
     """A greeting on the connection "new", of another process than the one that is linked over "old"."""
-    greeting = {"name": "a", "origin": f"a.{generation}", "life": life, "incarnation": 2, "age_s": 1000}
+    greeting = {"name": "a", "origin": f"a.{generation}", "life": life, "incarnation": incarnation, "age_s": 1000}
     return rivals.judge("new", greeting, "old", claim(life="x"), int(at_s * S))
 
 
 @pytest.mark.parametrize(
-    ("generation", "asked", "elsewhere", "life", "answered", "silent"),
+    ("generation", "incarnation", "asked", "elsewhere", "life", "answered", "silent"),
     [
-        ("1", Verdict.ASK_HOLDER, "new", "x", Verdict.TWIN, Verdict.SAME),
-        ("2", Verdict.ASK_NEWCOMER, "old", "y", Verdict.ELDER, Verdict.STALE),
+        ("1", 2, Verdict.ASK_HOLDER, "new", "x", Verdict.TWIN, Verdict.SAME),
+        ("1", 0, Verdict.ASK_FORMER, "old", "y", Verdict.TWIN, Verdict.STALE),
+        ("2", 2, Verdict.ASK_NEWCOMER, "old", "y", Verdict.ELDER, Verdict.STALE),
     ],
 )
 def test_a_greeting_waits_two_seconds_for_the_word_of_whoever_is_asked(
-    generation: str, asked: Verdict, elsewhere: str, life: str, answered: Verdict, silent: Verdict
+    generation: str, incarnation: int, asked: Verdict, elsewhere: str, life: str, answered: Verdict, silent: Verdict
 ) -> None:
-    rivals = Rivals()
-    assert [judged(rivals, at_s, generation) for at_s in (5, 5.1, 7)] == [asked, Verdict.WAIT, Verdict.WAIT]
+    rivals, who_greets = Rivals(), (generation, "y", incarnation)
+    assert [judged(rivals, at_s, *who_greets) for at_s in (5, 5.1, 7)] == [asked, Verdict.WAIT, Verdict.WAIT]
     here = "old" if elsewhere == "new" else "new"
     for key, who, at_s in ((elsewhere, life, 6), (here, "another", 6), (here, life, 4.9)):
         rivals.answered(key, who, int(at_s * S))
-    assert judged(rivals, 7.1, generation) is silent
-    judged(rivals, 10, generation)
+    assert judged(rivals, 7.1, *who_greets) is silent
+    judged(rivals, 10, *who_greets)
     rivals.answered(here, life, 10 * S)
-    assert (judged(rivals, 10.1, generation), rivals.held) == (answered, [])
+    assert (judged(rivals, 10.1, *who_greets), rivals.held) == (answered, [])
 
 
 def test_another_life_begins_its_own_wait_and_a_connection_that_ends_takes_its_greeting_along() -> None:
@@ -173,6 +174,40 @@ def test_a_late_greeting_of_an_elder_that_is_gone_takes_nobodys_place() -> None:
     wire.tell(b, links=[(wire.connections[1].routing_id, late)])
     wire.run(4)
     assert (holds(b), holds(younger)) == ([("a.1", "younger")], [("b.1", "")])
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_late_greeting_of_the_life_before_a_restart_is_no_twin(broken: bool) -> None:
+    first = LinksAlone("a", patterns=("A",), life="first", incarnation=1)
+    again = LinksAlone("a", patterns=("A",), life="again", incarnation=2)
+    b, wire = meeting(first, again)
+    former = wire.dial("first", "tcp://b")
+    former.deaf = True
+    (late,) = former.to_acceptor
+    del wire.machines["first"]
+    if broken:
+        wire.connections.remove(former)
+    wire.dial("again", "tcp://b")
+    wire.settle()
+    wire.tell(b, links=[(former.routing_id, late)])
+    wire.run(4)
+    assert (holds(b), holds(again), list(b.wanted.values())) == ([("a.1", "again")], [("b.1", "")], [["A"]])
+    assert [kind for kind, _ in again.heard if kind in ("down", "rival", "twin")] == []
+
+
+def test_who_runs_on_a_backup_is_refused_when_it_says_that_it_is_there() -> None:
+    first = LinksAlone("a", patterns=("A",), life="first", incarnation=7)
+    backup = LinksAlone("a", patterns=("A",), life="backup", incarnation=2)
+    b, wire = meeting(first, backup)
+    wire.dial("first", "tcp://b")
+    wire.settle()
+    wire.dial("backup", "tcp://b")
+    wire.settle()
+    wire.tell(b)
+    assert (holds(b), holds(backup)) == ([("a.1", "first")], [])
+    wire.settle()
+    assert ([kind for kind, _ in backup.heard], b.now.mono_us - START.mono_us < 100_000) == (["twin"], True)
+    assert [kind for kind, _ in first.heard if kind in ("down", "rival")] == ["rival"]
 
 
 def test_a_restart_is_let_in_at_once_where_the_former_connection_is_found_broken() -> None:
