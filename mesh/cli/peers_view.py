@@ -63,7 +63,8 @@ def matrix(answers: dict[str, list[Row]], silent: list[str]) -> RenderableType:
 def _remarks(row: Row) -> list[str]:
     """What does not fit a column: why a link is not up, and a clock that is off."""
     name = one_line(row["name"]) or row["address"]
-    said = [f"{name}: {one_line(row['reason'])}"] if row["reason"] and row["link"] != "up" else []
+    unsaid = row["link"] != "up" and row["reason"] not in ("", row["state"])
+    said = [f"{name}: {one_line(row['reason'])}"] if unsaid else []
     skew_ms = row["clock_skew_ms"]
     if clock_is_off(row):
         said.append(f"{name}: its clock is {age(abs(skew_ms) / 1000)} {'ahead' if skew_ms > 0 else 'behind'}")

@@ -73,7 +73,19 @@ def test_peers_with_issues_only_leaves_out_who_is_well(pair: Shell) -> None:
     assert (said.code, said.out) == (0, "no issues; peers: 1\n")
 
 
-def test_a_peer_that_left_is_an_issue_and_its_reason_stands_below_the_table(pair: Shell, two_nodes: LocalMesh) -> None:
+@pytest.mark.parametrize(
+    ("reason", "below"),
+    [("left", []), ("nobody answers there", ["n1: nobody answers there"]), ("", [])],
+)
+def test_below_the_table_stands_why_a_link_is_not_up_unless_its_state_says_it(
+    capsys: pytest.CaptureFixture[str], reason: str, below: list[str]
+) -> None:
+    row = dict.fromkeys(PEER_KEYS) | {"name": "n1", "state": "left", "link": "down", "dropped": 0, "reason": reason}
+    screen.show(peers_view.peers([row], 1))
+    assert capsys.readouterr().out.splitlines()[2:] == below
+
+
+def test_a_peer_that_left_is_an_issue(pair: Shell, two_nodes: LocalMesh) -> None:
     two_nodes.nodes[1].stop()
     rows = eventually(lambda: pair("peers", "--issues-only", "--json").json, what="an issue")
     assert [row["name"] for row in rows] == ["n1"]
