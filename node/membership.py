@@ -11,19 +11,18 @@ database is a copy of the past then, and goes on under a new generation: a seque
 events others know as different ones is for `node.divergence`.
 
 A node whose name is used by another living node goes on for its local programs. Who has a link to the one refuses the
-other; both are told, and say so (`conflict`). A node that has just taken a new generation was the other itself: who has
-not noticed yet that the former one is gone is believed only when it must have noticed, and still says so.
+other; both are told, and say so (`node.conflict`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from node.addresses import usable
 from node.changes import MemberRow
 from node.clock import Now
+from node.conflict import Conflict
 from node.dialling import Dialling
 from node.divergence import Divergence
 from node.facts import Fact, fact_of
@@ -31,12 +30,9 @@ from node.gossip import Gossip
 from node.link import NAMED, Heard, Link
 from node.links import Links
 from node.members import Member, Members
-from node.rivals import ASKS_WITHIN_S
 from node.state import State
 from node.suspicion import Knobs
 from node.turn import Turn
-
-_RIVALS_MAX = 16
 
 
 class Membership:
@@ -48,8 +44,6 @@ class Membership:
         self.limits = limits
         self.seeds = tuple(seeds)
         self.divergence = Divergence(state)
-        self.conflict = ""
-        self.isolated = False
         self._state = state
         self._links = links
         self._draw = draw
@@ -57,19 +51,28 @@ class Membership:
         self._said = self.members.me
         self._gossip = Gossip(self.members, self._usable, links.began_us)
         self._dialling = Dialling(links.me.role, self.seeds, limits, draw)
-        self._rivals: dict[str, tuple[int, str]] = {}
         self._awake_us: int | None = None
         self._beat_us = 0
         self._repeat_us = 0
         self._kept: dict[str, MemberRow] = {}
         generations = state.store.read_meta().get("generations", "").split()
-        self._former = {f"{state.name}.{each}" for each in generations} - {state.origin}
-        self._former_until_us = 0
+        former = {f"{state.name}.{each}" for each in generations}
+        self._conflict = Conflict(state.name, state.origin, former, limits)
+
+    @property
+    def conflict(self) -> str:
+        """Which other living node has this one's name, or ""."""
+        return self._conflict.said
+
+    @property
+    def isolated(self) -> bool:
+        """Whether somebody refuses this node for its name."""
+        return self._conflict.isolated
 
     def load(self, rows: Iterable[MemberRow], now_us: int) -> None:
         """Begin with the members that were known before the node was started; heard of, not seen."""
         self._repeat_us = now_us + int(self.limits.repeat_us * self._draw())
-        self._former_until_us = now_us + 2 * self.limits.dead_after_us
+        self._conflict.begin(now_us)
         for row in rows:
             addresses = self._usable(json.loads(row.addresses))
             fact = Fact(row.name, row.origin, row.incarnation, row.sequence, addresses=addresses)
@@ -98,7 +101,7 @@ class Membership:
         elif kind == "moved":
             self.divergence.moved(fields["from"], link.key)
         elif kind == "rival":
-            self._rival(fields, link.name, turn)
+            self._conflict.rival(fields, link.name, turn.now.mono_us)
         elif kind == "asks":
             self._asked(link, turn)
         elif kind == "twin":
@@ -147,19 +150,6 @@ class Membership:
         self.members.me = fact_of(self._links.me)
         self._repeat_us = turn.now.mono_us + self.limits.repeat_us
 
-    def _rival(self, fields: dict[str, Any], told_by: str, turn: Turn) -> None:
-        origin, listen = str(fields["origin"])[:300], str(fields.get("listen", ""))[:300]
-        if self._was_itself(origin, turn.now.mono_us):
-            return
-        said = f"{origin} at {listen or 'an address unknown'}" + (f", says {told_by}" if told_by else "")
-        lasts_us = max(2 * self.limits.dead_after_us, int(ASKS_WITHIN_S * 1e6))
-        if origin in self._rivals or len(self._rivals) < _RIVALS_MAX:
-            self._rivals[origin] = turn.now.mono_us + lasts_us, said
-
-    def _was_itself(self, origin: str, now_us: int) -> bool:
-        """Whether an origin was this node's own until lately, as far as can be known."""
-        return origin in self._former and now_us < self._former_until_us
-
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def awake(self, now: Now) -> None:
@@ -203,10 +193,7 @@ class Membership:
         compared = self._gossip.compare(self._links.up())
         if compared is not None:
             turn.control(*compared)
-        self._rivals = {
-            origin: (until_us, said) for origin, (until_us, said) in self._rivals.items() if until_us > now_us
-        }
-        self.conflict = self._conflict(now_us)
+        self._conflict.look(self.members, self._links.links.values(), now_us)
         if self.members.outrun_at >= 0:
             mine = self.members.me.incarnation
             self.divergence.suspect(f"it was known with incarnation {self.members.outrun_at}, and has {mine}", turn)
@@ -263,34 +250,6 @@ class Membership:
             return True
         anew = name == self._state.name or any(each.fact.origin != origin for each in self.members.rivals(name))
         return row.fact.status != "here" and anew
-
-    # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _conflict(self, now_us: int) -> str:
-        """Which other living node has this one's name, or ""."""
-        name, patience_us = self._state.name, self.limits.dead_after_us
-        others = [said for _, said in self._rivals.values()]
-        others += [
-            f"{row.fact.origin} at {', '.join(row.fact.addresses) or 'an address unknown'}"
-            for row in self.members.rivals(name)
-            if row.fact.origin not in self._rivals
-            and now_us - row.learned_us > patience_us
-            and not self._was_itself(row.fact.origin, now_us)
-        ]
-        links = [link for link in self._links.links.values() if link.connected]
-        refusing = [link for link in links if link.refused in NAMED and not link.objected]
-        keep = {
-            link.keeps or "another": link
-            for link in refusing
-            if link.keeps != self._state.origin and not self._was_itself(link.keeps, now_us)
-        }
-        others = others or [f"{origin}, says {link.refused_by or link.address}" for origin, link in keep.items()]
-        refused = sorted({link.refused_by or link.address for link in refusing} - {name})
-        self.isolated = bool(refused)
-        if not others:
-            return ""
-        by = f"; this one is refused by {', '.join(refused)}" if refused else ""
-        return f"two nodes are called {name!r}: this one, {self._state.origin}, and {'; '.join(others)}; rename one{by}"
 
 
 def _as_kept(fact: Fact) -> MemberRow:
