@@ -4,7 +4,8 @@
     members ──a row of this node's name that lives───────────────▶ Conflict ──▶ `mesh status`, the log
     links ──who refuses this node, and for whose sake────────────▶ ┘
 
-What is told holds for as long as who is refused may take to ask again (`node.rivals`); it is told each time.
+What is told holds for as long as who is refused may take to ask again (`node.rivals`); it is told each time. Who says
+goodbye has left, and is spoken of no more.
 
 A node that has just taken a new generation was the other itself. Who has not noticed yet that the former one is gone is
 believed only when all must have noticed.
@@ -60,7 +61,10 @@ class Conflict:
 
     def look(self, members: Members, links: Iterable[Link], now_us: int) -> None:
         """See how it is now. Once per heartbeat."""
-        self._rivals = {origin: each for origin, each in self._rivals.items() if each[0] > now_us}
+        rows = members.rows
+        left = {origin for origin in self._rivals if origin in rows and rows[origin].fact.status == "left"}
+        lasting = {origin: each for origin, each in self._rivals.items() if each[0] > now_us}
+        self._rivals = {origin: each for origin, each in lasting.items() if origin not in left}
         refusing = [each for each in links if each.connected and each.refused in NAMED and not each.objected]
         refused_by = sorted({each.refused_by or each.address for each in refusing} - {self._name})
         self.isolated = bool(refused_by)

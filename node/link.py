@@ -149,7 +149,8 @@ class Heard(NamedTuple):
     """A control message that concerns others than the link itself: one of `TALK`, or what happened to a link.
 
     That is `up`, `down`, `moved`: the link goes on over the connection `link`, and `from` in its fields is the key of
-    the one before; `asks`: a node is refused for its name, and `link` says of it what its greeting does.
+    the one before; `asks`: a node is refused for its name, and `link` says of it what its greeting does; `goodbye`: one
+    that has no link stops, and says its origin and life itself.
     """
 
     kind: str

@@ -158,14 +158,14 @@ class Links:
         if link is None:
             self.strangers += 1
             turn.control(key, {"t": "who"})
-            return []
+            return [Heard("goodbye", Link(key, ""), message)] if kind == "goodbye" else []
         link.spoke(turn.now)
         if kind == "who":
             return self._greetings.asked_who(link, turn)
         if kind == "refuse":
             return self._greetings.refused(link, message, turn)
         if kind == "goodbye":
-            return self._left(link, turn)
+            return self._left(link, message, turn)
         if kind == "use":
             return self._connections.follow(link, turn.now)
         if kind == "mark":
@@ -203,12 +203,16 @@ class Links:
         turn.control(link.key, {"t": "use"})
         return self._connections.follow(link, turn.now)
 
-    def _left(self, link: Link, turn: Turn) -> list[Heard]:
-        """The peer stops: every connection to it is about to end, but one that is greeted stands anew already."""
-        alike = [each for each in self._connections.alike(link) if each.state != "greeting"]
+    def _left(self, link: Link, message: dict[str, Any], turn: Turn) -> list[Heard]:
+        """The peer stops: every connection to it is about to end, but one that is greeted stands anew already.
+
+        Who was never let in is known by its own words alone.
+        """
+        said = [Heard("goodbye", link, message)] if link.state == "refused" else []
+        alike = [each for each in self._connections.alike(link) if each.state != "greeting"] if link.name else [link]
         for each in alike:
             each.left = True
-        return [heard for each in alike for heard in self._connections.lower(each, "left", "down", turn)]
+        return said + [heard for each in alike for heard in self._connections.lower(each, "left", "down", turn)]
 
     def _measure(self, link: Link, message: dict[str, Any], now: Now) -> None:
         """Round trip, and the far clock against ours at its middle (Cristian 1989)."""
@@ -263,5 +267,6 @@ class Links:
         return heard
 
     def goodbye(self, turn: Turn) -> None:
-        """Tell every peer that this node leaves in good order."""
-        turn.control_all(self.up(), {"t": "goodbye"})
+        """Tell every peer that this node leaves in good order, and who refuses its name that it asks no more."""
+        asked = [link.key for link in self.links.values() if link.connected and link.refused == "name"]
+        turn.control_all([*self.up(), *asked], {"t": "goodbye", "origin": self.me.origin, "life": self.me.life})

@@ -104,6 +104,8 @@ class Membership:
             self._conflict.rival(fields, link.name, turn.now.mono_us)
         elif kind == "asks":
             self._asked(link, turn)
+        elif kind == "goodbye":
+            self._asks_no_more(str(fields.get("origin", "")), str(fields.get("life", "")), turn)
         elif kind == "twin":
             self.divergence.suspect(str(fields.get("reason", ""))[:300], turn)
 
@@ -142,6 +144,12 @@ class Membership:
         """A node is refused for its name. No link tells it that it is held for dead, so it is told here."""
         self.members.asked(self._fact(link), turn.now.mono_us, link.began_us)
         self._tell_if_gone(link, turn)
+
+    def _asks_no_more(self, origin: str, life: str, turn: Turn) -> None:
+        """Somebody stops that is not linked: it is heeded where it was refused for its name."""
+        row = self.members.rows.get(origin)
+        if row is not None and row.yields and row.fact.life == life:
+            self.members.left(origin, turn.now.mono_us, life)
 
     def _say_here(self, turn: Turn) -> None:
         """A later word of this node: it is there, whoever may have lost sight of it."""

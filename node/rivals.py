@@ -30,9 +30,10 @@ that vanished costs a restarted node the whole wait.
 Who is refused lives on, and is shown beside the one that keeps the name, for an operator has to rename one of them. It
 asks again and again, and that is how it is known to live: no link is there to tell. When it asks no more, nothing is
 left to be done about it, and a row that says "rename one" for another hour would send an operator after a node that is
-switched off. So whoever was asked calls it dead, and it is shown no more, as a former self is not; its rival says no
-more that there are two. Who never was asked (the other cannot dial it) knows nothing and calls nobody dead. If one who
-is called dead asks somewhere else, it is told so there, and contradicts as any member does.
+switched off. Where it stops in good order it says goodbye to whoever refuses it, and has left. Otherwise whoever was
+asked calls it dead, within a minute. Either way it is shown no more, as a former self is not; its rival says no more
+that there are two. Who never was asked (the other cannot dial it) knows nothing and calls nobody dead. If one who is
+called dead asks somewhere else, it is told so there, and contradicts as any member does.
 """
 
 from __future__ import annotations

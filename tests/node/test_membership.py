@@ -12,6 +12,7 @@ from node.facts import Fact
 from node.link import KEY_REFUSED
 from node.peer_rows import peer_rows
 from node.rivals import ASKS_WITHIN_S
+from node.turn import Turn
 from tests.node.wire import Wire
 from tests.node.workbench import Author, Bench, Program, after, control, sent, values
 
@@ -297,6 +298,38 @@ def test_a_rival_is_shown_while_it_asks_and_when_it_has_stopped_nobody_speaks_of
     wire.run(25)
     assert elder.membership.conflict == ""
     assert p.membership.members.rows[younger.origin].fact.status == "dead"
+
+
+@pytest.mark.parametrize("dials", [["younger-p", "elder-p"], ["elder-p", "younger-p"], ["elder-p", "p-younger"]])
+def test_a_rival_that_stops_in_good_order_is_spoken_of_no_more(tmp_path: Path, dials: list[str]) -> None:
+    (tmp_path / "b").mkdir()
+    p, elder, younger = Bench(tmp_path, "p"), Bench(tmp_path, "a"), Second(tmp_path / "b", "a")
+    elder.links._greetings.began_us -= 60_000_000
+    wire = Wire(p)
+    wire.machines |= {"elder": elder, "younger": younger}
+    wire.addresses["tcp://younger"] = "younger"
+    for dialler, _, address in (each.partition("-") for each in dials):
+        wire.dial(dialler, f"tcp://{address}")
+        wire.settle()
+    p.links.dial(["tcp://nobody"])
+    wire.run(6)
+    assert (set(shown(p)), younger.origin in elder.membership.conflict) == ({"", elder.origin, younger.origin}, True)
+    stops = Turn(younger.now)
+    younger.node.goodbye(stops)
+    del wire.machines["younger"]
+    wire.send(younger, stops)
+    wire.settle()
+    wire.run(3)
+    assert (set(shown(p)), elder.membership.conflict) == ({"", elder.origin}, "")
+    assert p.links.links["tcp://nobody"].state == "connecting"
+    assert p.membership.members.rows[younger.origin].fact.status == "left"
+
+
+@pytest.mark.parametrize("life", ["", "x"])
+def test_a_stranger_says_no_goodbye_for_a_member_that_is_linked(bench: Bench, life: str) -> None:
+    bench.peer("b")
+    bench.turn(links=[(b"c1", control({"t": "goodbye", "origin": "b.1", "life": life}))])
+    assert states(bench) == {"b": "alive"}
 
 
 def test_a_member_that_refuses_this_node_for_its_name_has_no_second_row_for_its_address(bench: Bench) -> None:

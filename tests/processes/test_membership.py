@@ -135,6 +135,20 @@ def test_a_second_node_of_a_name_is_refused_loudly_and_let_in_when_the_first_is_
     eventually(lambda: ask(second, "status")["node"]["conflict"] is None)
 
 
+def test_a_second_node_of_a_name_that_is_stopped_is_spoken_of_no_more(cluster):
+    a = quick(cluster, "a")
+    c = quick(cluster, "c", a)
+    linked(a, c)
+    elapsed(TIE_S)
+    second = NodeProcess(cluster.root / "second", "c", [a.listen], variables=QUICK)
+    cluster.nodes.append(second)
+    second.start()
+    eventually(lambda: second.origin in conflict(c) and second.origin in links_to(a, "c"))
+    second.stop()
+    eventually(lambda: conflict(c) == "None")
+    assert links_to(a, "c") == {c.origin: "up"}
+
+
 def published(node: NodeProcess, count: int) -> None:
     with mesh.connect(node.data_dir) as bus:
         for i in range(count):
