@@ -4,11 +4,13 @@
     leaf ◀──ack v3 ────── node ◀──ack v9 ────── peer        as far as they were told, and no longer than `ANSWER_WAIT_S`
 
 An answer that could not wait for all says less, and another one with the same version follows when the rest has
-answered. What an answer says: `node.spreading`.
+answered. So does one when somebody is spoken for no longer: who goes on counting on this node for his events would
+compare streams with it that are not brought any more. What an answer says: `node.spreading`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from mesh.topic import PatternSet
@@ -41,9 +43,13 @@ class _Asked:
     said: dict[str, PatternSet] = field(default_factory=dict)
     detoured: set[str] = field(default_factory=set)
 
-    def knows(self, origins: set[str], detoured: set[str]) -> bool:
-        """Whether it has been told of all these, and of none as detoured that others may hear of, too."""
-        return origins <= self.said.keys() and self.detoured & origins <= detoured
+    def knows(self, origins: Collection[str]) -> bool:
+        """Whether it has been told of all these, and of none as detoured."""
+        return self.said.keys() >= set(origins) and self.detoured.isdisjoint(origins)
+
+    def says(self, origins: set[str], detoured: set[str]) -> bool:
+        """Whether it has been told of these and of nobody else, and of these as detoured."""
+        return self.said.keys() == origins and self.detoured == detoured
 
     def wait_again(self, waiting: dict[LinkKey, int]) -> None:
         """The turn in which some of these answered could not be committed."""
@@ -51,7 +57,7 @@ class _Asked:
 
 
 class Answering:
-    """One node's answers: `open` are the links that wait for one, `grown` those for which there is more to say."""
+    """One node's answers: `open` are the links that wait for one, `stale` those for which it would be another now."""
 
     def __init__(self, state: State, routes: Routes, speaking: Speaking, telling: Telling) -> None:
         self._state = state
@@ -61,7 +67,7 @@ class Answering:
         self._asked: dict[LinkKey, _Asked] = {}
         self._more_us = 0
         self.open: dict[LinkKey, None] = {}
-        self.grown: dict[LinkKey, None] = {}
+        self.stale: dict[LinkKey, None] = {}
 
     def up(self, key: LinkKey) -> None:
         """A link came up: it has asked for nothing."""
@@ -75,7 +81,7 @@ class Answering:
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
         """A link goes on over another connection: what the far end wants stands, and who waits for it still does."""
-        for table in (self.open, self.grown):
+        for table in (self.open, self.stale):
             rekey(table, old, new)
         rekey(self._asked, old, new)
         for asked in self._asked.values():
@@ -84,7 +90,7 @@ class Answering:
     def _wait_no_more(self, key: LinkKey) -> None:
         """No answer goes or comes by a connection, and what may come under its key later is another's."""
         self.open.pop(key, None)
-        self.grown.pop(key, None)
+        self.stale.pop(key, None)
         for asked in self._asked.values():
             asked.waiting.pop(key, None)
 
@@ -111,10 +117,16 @@ class Answering:
 
     def more_is_known(self, key: LinkKey) -> None:
         """The far end of a link has answered: whom it brings may be named to others."""
-        origins, none = set(self._routes.heard.of(key)), set[str]()
+        origins = self._routes.heard.of(key)
         for other in self._routes.wanting_from(key):
-            if not self._asked[other].knows(origins, none):
-                self.grown[other] = None
+            if not self._asked[other].knows(origins):
+                self.stale[other] = None
+
+    def less_is_known(self, key: LinkKey, origins: Collection[str]) -> None:
+        """The far end of a link brings these no longer: to whom they were named, they may have to be named no more."""
+        for other in self._routes.wanting_from(key):
+            if not self._asked[other].said.keys().isdisjoint(origins):
+                self.stale[other] = None
 
     def tick(self, turn: Turn, hold: bool) -> None:
         """Answer what can be answered; with `hold` nobody who waits for an answer to be whole."""
@@ -124,12 +136,12 @@ class Answering:
             if not asked.waiting or turn.now.mono_us >= asked.deadline_us:
                 del self.open[key]
                 self._answer(key, asked, turn)
-                self.grown.pop(key, None)
-        if self.grown and turn.now.mono_us >= self._more_us:
+                self.stale.pop(key, None)
+        if self.stale and turn.now.mono_us >= self._more_us:
             self._more_us = turn.now.later(MORE_S)
-            for key in [each for each in self.grown if each not in self.open]:
-                self._say_more(key, self._asked[key], turn)
-            self.grown.clear()
+            for key in [each for each in self.stale if each not in self.open]:
+                self._say_again(key, self._asked[key], turn)
+            self.stale.clear()
 
     def _look_who_answered(self, asked: _Asked, turn: Turn) -> None:
         """Wait for those no longer; if the turn fails, what they answered in it does not count."""
@@ -138,10 +150,10 @@ class Answering:
         if len(asked.waiting) < len(before):
             turn.once_failed.append(lambda: asked.wait_again(before))
 
-    def _say_more(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
+    def _say_again(self, key: LinkKey, asked: _Asked, turn: Turn) -> None:
         self._look_who_answered(asked, turn)
         origins = self._speaks(key, asked)
-        if asked.version and not asked.knows(origins, self._speaking.detours(key, origins)):
+        if asked.version and not asked.says(origins, self._speaking.detours(key, origins)):
             self._answer(key, asked, turn)
 
     def _speaks(self, key: LinkKey, asked: _Asked) -> set[str]:

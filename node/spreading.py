@@ -81,6 +81,7 @@ class Spreading:
     def down(self, key: LinkKey) -> None:
         """A link is gone."""
         self._changed_for_others(key)
+        self._answering.less_is_known(key, self._routes.heard.of(key))
         self._routes.down(key)
         self._state.interest.forget(key)
         self._wanting.forget(key)
@@ -144,7 +145,7 @@ class Spreading:
     @property
     def waiting(self) -> bool:
         """Whether an answer is waited for, or is to be completed."""
-        return bool(self._answering.open or self._answering.grown or self._dirty_for_leaves)
+        return bool(self._answering.open or self._answering.stale or self._dirty_for_leaves)
 
     # ── what a neighbour wants ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,6 +189,7 @@ class Spreading:
             return
         origins, detoured = ([intern(str(each)) for each in fields.get(name, ())] for name in ("origins", "detoured"))
         self._beginnings.heard(link.name, origins, detoured)
+        self._answering.less_is_known(link.key, self._routes.heard.of(link.key).difference(origins))
         self._routes.hear(link.key, origins, detoured)
         if self._beginnings.closed:
             self._postponed.keep(link.key, version, fields)

@@ -28,8 +28,9 @@ class House:
             wanting_from=lambda link: ["leaf"] if link == "peer" else [],
             bringing_to=lambda link: ["peer"] if link == "leaf" else [],
         )
+        self.brings = {"peer": {"p.1"}}
         speaking: Any = SimpleNamespace(
-            speaks=lambda link, without: {"p.1"} - ({"p.1"} if "peer" in without else set()),
+            speaks=lambda link, without: {each for key in self.brings.keys() - without for each in self.brings[key]},
             detours=lambda link, origins: set(),
         )
         streams = [Stream(1, "a.1", "A", 0, 3), Stream(2, "p.1", "A", 0, 4), Stream(3, "p.1", "B", 0, 9)]
@@ -65,7 +66,7 @@ def test_an_answer_waits_for_those_it_speaks_for_and_names_their_streams(house: 
     assert (house.tick(START)[1], house.answering.version("leaf")) == ([], 3)
     house.peer_answers()
     assert house.tick(START)[1] == [(3, ["a.1", "p.1"], [["a.1", "A", 3], ["p.1", "A", 4]])]
-    assert (house.answering.open, house.answering.grown) == ({}, {})
+    assert (house.answering.open, house.answering.stale) == ({}, {})
 
 
 def test_an_answer_that_waits_no_longer_says_less_and_the_rest_follows(house: House) -> None:
@@ -74,6 +75,20 @@ def test_an_answer_that_waits_no_longer_says_less_and_the_rest_follows(house: Ho
     assert house.tick(late)[1] == [(3, ["a.1"], [["a.1", "A", 3]])]
     house.peer_answers()
     assert house.tick(after(late, MORE_S))[1] == [(3, ["a.1", "p.1"], [["p.1", "A", 4]])]
+
+
+def test_who_was_told_of_an_origin_is_told_when_it_is_brought_no_longer_and_when_it_is_again(house: House) -> None:
+    house.peer_answers()
+    house.answering.ask("leaf", 3, True, START)
+    house.tick(START)
+    house.brings.clear()
+    house.answering.less_is_known("peer", {"other.1"})
+    assert (house.answering.stale, house.tick(START)[1]) == ({}, [])
+    house.answering.less_is_known("peer", {"p.1"})
+    assert house.tick(START)[1] == [(3, ["a.1"], [])]
+    house.brings["peer"] = {"p.1"}
+    house.answering.more_is_known("peer")
+    assert house.tick(after(START, MORE_S))[1] == [(3, ["a.1", "p.1"], [["p.1", "A", 4]])]
 
 
 def test_nobody_is_answered_while_answers_are_held(house: House) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from mesh.requests import unpack_control
 from node.answering import ANSWER_WAIT_S
+from node.comparing import EVERY_S
 from node.interest import Lists
 from node.link import Link
 from node.telling import RETELL_S
@@ -18,7 +20,7 @@ from tests.node.workbench import Author, Bench, Program, answer, control, live, 
 class Town:
     """Nodes by name, joined as a test says; `got` holds what each node gave to its programs, in order.
 
-    `replies` counts its answers to them.
+    `replies` counts its answers to them, `talk` what all nodes say to each other, by kind.
     """
 
     def __init__(self, path: Path, peers: str, leaves: str = "") -> None:
@@ -28,6 +30,7 @@ class Town:
         self.wire = Wire(*self.nodes.values())
         self.got: dict[str, list[object]] = {name: [] for name in self.nodes}
         self.replies = dict.fromkeys(self.nodes, 0)
+        self.talk: Counter[str] = Counter()
         self.programs: dict[str, Program] = {}
         self.authors: dict[str, Author] = {}
         for name, node in self.nodes.items():
@@ -40,6 +43,7 @@ class Town:
             turn = turn_of(*args, **fields)  # type: ignore[arg-type]
             self.replies[name] += len(turn.replies)
             self.got[name] += [value for frame in live(turn) for value in values(frame)]
+            self.talk.update(each["t"] for link in node.links.links for each in sent(turn, link))
             return turn
 
         node.turn = turn  # type: ignore[assignment, method-assign]
@@ -273,6 +277,42 @@ def test_an_answer_is_given_again_when_those_it_waited_for_have_answered(tmp_pat
     town.wire.run(1.0, 0.1)
     town.publish("q", "new")
     assert town.received("l") == ["new"]
+
+
+@pytest.mark.parametrize("first", "pq")
+def test_a_peer_that_a_leaf_has_left_says_that_it_speaks_for_it_no_longer(tmp_path: Path, first: str) -> None:
+    town = Town(tmp_path, "pq", "lm")
+    lines = {}
+    for dialler, acceptor in ("pq", "lp", "lq", "mp", "mq"):
+        lines[dialler + acceptor] = town.link(dialler, acceptor)
+    town.subscribe("p")
+    town.subscribe("m", "B")
+    town.publish("l", 1)
+    heard = {name: town.nodes[name].node._neighbours.routes.heard for name in "pqm"}
+    leaf, second = town.nodes["l"].origin, "q" if first == "p" else "p"
+    town.wire.cut(lines["l" + first])
+    town.wire.run(12.0)
+    assert heard[second].ways(leaf) == [link_of(town, second, "l").key]
+    assert heard[first].ways(leaf) == [link_of(town, first, second).key]
+    assert heard["m"].ways(leaf) == ["tcp://p", "tcp://q"]
+    town.wire.cut(lines["l" + second])
+    town.wire.run(12.0)
+    assert [heard[name].ways(leaf) for name in "pqm"] == [[], [], []]
+
+
+def test_after_a_leaf_has_left_one_of_its_peers_nobody_differs(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq", "l")
+    for dialler, acceptor in ("pq", "lp"):
+        town.link(dialler, acceptor)
+    line = town.link("l", "q")
+    town.subscribe("p")
+    town.publish("l", 1)
+    town.wire.cut(line)
+    town.publish("l", 2)
+    town.wire.run(2.0)
+    town.talk.clear()
+    town.wire.run(3 * EVERY_S)
+    assert (town.received("p"), town.talk["digest"] > 0, town.talk["heads"]) == ([1, 2], True, 0)
 
 
 def test_unknown_words_of_an_interest_are_passed_over_and_wrong_ones_counted(tmp_path: Path) -> None:
