@@ -4,14 +4,16 @@
                                                 └─▶ what is behind here is asked for (`node.repair`)
 
 Both should have a stream when both want its topic, or when one wants it and the other brings its origin's events
-(`Routes.speaks`, or its own). Each can tell this from what they have told each other, so both compare the same streams;
-while an announcement is under way they may not, and the next comparison is right again.
+(`Speaking.speaks`, or its own). A leaf has nobody but its peers to hear of an origin that is gone, so that each of them
+brings it all it has. Each can tell this from what they have told each other, so both compare the same streams; while an
+announcement is under way they may not, and the next comparison is right again.
 
 Nothing is computed while nothing moves: a link's numbers are kept until a head or an interest changes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mesh.topic import PatternSet
@@ -91,15 +93,25 @@ class Comparing:
         return pair.numbers
 
     def _common(self, link: LinkKey) -> list[Stream]:
-        speaking, interest = self._speaking, self._state.interest
-        told = speaking.lists_for(link)
-        mine = PatternSet(text for patterns in told.values() for text in patterns)
-        theirs = interest.patterns_of(link)
-        brought = {self._state.origin, *speaking.speaks(link)}
-        bringing = self._routes.heard.of(link)
+        mine = PatternSet(text for patterns in self._speaking.lists_for(link).values() for text in patterns)
+        theirs = self._state.interest.patterns_of(link)
+        brought, bringing = self._brought(link), self._bringing(link)
         return [
             stream
             for stream in self._state.relay.streams.values()
-            if (mine.matches(stream.topic) and (theirs.matches(stream.topic) or stream.origin in bringing))
-            or (theirs.matches(stream.topic) and stream.origin in brought)
+            if (mine.matches(stream.topic) and (theirs.matches(stream.topic) or bringing(stream.origin)))
+            or (theirs.matches(stream.topic) and brought(stream.origin))
         ]
+
+    def _brought(self, link: LinkKey) -> Callable[[str], bool]:
+        """Whether this node brings an origin's events to the far end."""
+        to = self._routes.neighbours[link]
+        if to.leaf and not self._routes.leaf:
+            return lambda origin: origin.rpartition(".")[0] != to.name
+        return {self._state.origin, *self._speaking.speaks(link)}.__contains__
+
+    def _bringing(self, link: LinkKey) -> Callable[[str], bool]:
+        """Whether the far end brings an origin's events here."""
+        if self._routes.leaf and not self._routes.neighbours[link].leaf:
+            return lambda origin: origin.rpartition(".")[0] != self._routes.me
+        return self._routes.heard.of(link).__contains__

@@ -315,6 +315,38 @@ def test_after_a_leaf_has_left_one_of_its_peers_nobody_differs(tmp_path: Path) -
     assert (town.received("p"), town.talk["digest"] > 0, town.talk["heads"]) == ([1, 2], True, 0)
 
 
+def test_what_a_peer_has_of_an_origin_that_is_gone_reaches_its_leaf(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq", "l")
+    far, line = town.link("p", "q"), town.link("l", "p")
+    town.subscribe("l")
+    town.publish("q", 1)
+    line.deaf = True
+    town.publish("q", 2)
+    town.wire.cut(far)
+    town.wire.cut(line)
+    town.wire.connect("l", "tcp://p")
+    town.wire.run(2 * EVERY_S)
+    assert town.received("l") == [1, 2]
+    town.talk.clear()
+    town.wire.run(3 * EVERY_S)
+    assert (town.talk["digest"] > 0, town.talk["heads"]) == (True, 0)
+
+
+def test_of_an_origin_that_was_gone_before_anybody_at_a_leaf_wanted_it_nothing_is_owed(tmp_path: Path) -> None:
+    town = Town(tmp_path, "pq", "l")
+    far = town.link("p", "q")
+    town.link("l", "p")
+    town.subscribe("p")
+    town.publish("q", 1)
+    town.wire.cut(far)
+    town.subscribe("l")
+    town.publish("l", 2)
+    town.wire.run(2 * EVERY_S)
+    town.talk.clear()
+    town.wire.run(3 * EVERY_S)
+    assert (town.received("l"), town.received("p"), town.talk["heads"]) == ([2], [1, 2], 0)
+
+
 def test_unknown_words_of_an_interest_are_passed_over_and_wrong_ones_counted(tmp_path: Path) -> None:
     town = Town(tmp_path, "pq")
     line = town.link("p", "q")
