@@ -7,8 +7,9 @@ A leaf, or who is carried for, hears an origin only through this node. While nob
 went on without this node, whose part of it then begins later than what a consumer over there is owed. What is before
 that part is of no use here and goes into no log; the asker is told that it is absent here, and takes what comes.
 
-A want on behalf of another has a negative id: at the far end it stands beside this node's own and does not replace it,
-and what is said at its end is passed over. Who still lacks something afterwards asks again.
+A want on behalf of another has a negative id: at the far end it stands beside this node's own and those of its other
+askers and replaces none of them, and what is said at its end is passed over. Who still lacks something afterwards asks
+again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Serving: giving other nodes what they ask for from the log, a bounded piece a turn. Rules and reads, no sockets.
 
     want   id ranges [[origin topic first last] …]       one at a time per link; a new one takes the place of the old
-                                                         (and one with a negative id beside it: see `node.fetching`)
+                                                         (those with a negative id beside it: see `node.fetching`)
     served id gone [[origin topic first last] …]         was here, and is not any more
               absent [[origin topic first last] …]       was never here: ask somebody else
            behind the frames it speaks of, in order; ask again for the rest
@@ -25,7 +25,13 @@ SERVED_BYTES_PER_S = 32 << 20
 """Of replayed frames over all links; about half of what a turn could read, so that live events always have room."""
 RANGES_MAX = 256
 """Ranges in one want."""
+FETCHES_MAX = 32
+"""Wants on behalf of others that wait at one link; of more, the oldest is let go: who still lacks it asks again."""
 _PAUSE_MS = 5
+
+
+_Slot = tuple[LinkKey, int]
+"""A link, and 0 for its own want or the id of one on behalf of another."""
 
 
 class Serving:
@@ -33,27 +39,39 @@ class Serving:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._wants: dict[tuple[LinkKey, bool], tuple[int, list[Gone]]] = {}
+        self._wants: dict[_Slot, tuple[int, list[Gone]]] = {}
         self._free_us = 0
 
     def want(self, link: LinkKey, id_: int, ranges: Sequence[Sequence[object]]) -> None:
         """A neighbour asks for ranges of streams. Raises `ValueError` for anything else."""
         found = [
             (str(origin), str(topic), integer(str(first)), integer(str(last))) for origin, topic, first, last in ranges
-        ]
-        self._wants.pop((link, id_ < 0), None)
-        self._wants[link, id_ < 0] = (id_, found[:RANGES_MAX])
+        ][:RANGES_MAX]
+        slot = link, min(id_, 0)
+        if id_ < 0:
+            self._make_room(link, found)
+        self._wants.pop(slot, None)
+        self._wants[slot] = (id_, found)
+
+    def _make_room(self, link: LinkKey, ranges: list[Gone]) -> None:
+        """One more want on behalf of another: the same one, asked again, gives way to it, or of many the oldest."""
+        fetches = [slot for slot in self._of(link) if slot[1]]
+        same = [slot for slot in fetches if self._wants[slot][1] == ranges]
+        for slot in same or fetches[: max(0, len(fetches) - FETCHES_MAX + 1)]:
+            del self._wants[slot]
+
+    def _of(self, link: LinkKey) -> list[_Slot]:
+        return [slot for slot in self._wants if slot[0] == link]
 
     def forget(self, link: LinkKey) -> None:
         """The link is gone."""
-        for for_another in (False, True):
-            self._wants.pop((link, for_another), None)
+        for slot in self._of(link):
+            del self._wants[slot]
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
         """The link goes on over another connection."""
-        for for_another in (False, True):
-            if (old, for_another) in self._wants:
-                self._wants[new, for_another] = self._wants.pop((old, for_another))
+        for slot in self._of(old):
+            self._wants[new, slot[1]] = self._wants.pop(slot)
 
     def idle_ms(self, now: Now, longest_ms: int) -> int:
         """How soon there is something to serve, in milliseconds; `longest_ms` when nothing is asked."""

@@ -9,7 +9,7 @@ import pytest
 from mesh.frame import REPLAYED, decode
 from mesh.limits import REPLAY_BYTES_MAX
 from node.changes import Changes
-from node.serving import SERVED_BYTES_PER_S, Serving
+from node.serving import FETCHES_MAX, SERVED_BYTES_PER_S, Serving
 from node.turn import Turn
 from tests.node.workbench import Author, Bench, after, sent, values
 
@@ -82,6 +82,31 @@ def test_a_question_on_behalf_of_another_stands_beside_the_links_own(bench: Benc
     serving.want("c", -2, [[bench.origin, "A", 2, 2]])
     serving.forget("c")
     assert served(bench, serving, "c") == ([], [])
+
+
+def next_piece(bench: Bench, serving: Serving) -> list[object]:
+    """What the next turn sends, a while later."""
+    bench.now = after(bench.now, 1)
+    return served(bench, serving)[0]
+
+
+def test_questions_on_behalf_of_several_are_all_answered(bench: Bench, serving: Serving) -> None:
+    publish(bench, ("1",), ("2",), ("3",))
+    serving.want("b", -1, [[bench.origin, "A", 1, 1]])
+    serving.want("b", -2, [[bench.origin, "A", 2, 2]])
+    serving.want("b", -3, [[bench.origin, "A", 1, 1]])  # the first, asked again
+    assert [next_piece(bench, serving) for _ in range(3)] == [["2"], ["1"], []]
+
+
+def test_of_very_many_on_behalf_of_others_the_oldest_are_let_go(bench: Bench, serving: Serving) -> None:
+    numbers = [str(number) for number in range(1, FETCHES_MAX + 3)]
+    publish(bench, *((number,) for number in numbers))
+    serving.want("c", -1, [[bench.origin, "A", 1, 1]])
+    for number in map(int, numbers):
+        serving.want("b", -number, [[bench.origin, "A", number, number]])
+    bench.now = after(bench.now, 1)
+    assert served(bench, serving, "c")[0] == ["1"]
+    assert [next_piece(bench, serving) for _ in numbers] == [*([number] for number in numbers[2:]), [], []]
 
 
 def test_pieces_are_bounded_and_together_below_a_rate(bench: Bench, serving: Serving) -> None:
