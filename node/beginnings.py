@@ -24,6 +24,10 @@ from node.wanting import Wanting
 Row = tuple[str, str, int]
 """origin, topic, head"""
 
+SPOKEN_MAX = 4096
+"""Neighbours of whom it is kept for whom they spoke last; of more, the one is let go that answered the longest time
+ago and has no link. Who asks it to bring something tells it more heads than it needs."""
+
 
 class _Spoken(NamedTuple):
     """For whom a neighbour spoke last. `straight`: to whoever heard it, not to this node alone."""
@@ -45,7 +49,11 @@ class Beginnings:
     def heard(self, name: str, origins: Iterable[str], detoured: Collection[str]) -> None:
         """A neighbour speaks for these origins; for those that are `detoured` to this node alone."""
         all_ = frozenset(origins)
+        self._spoken.pop(name, None)
         self._spoken[name] = _Spoken(all_, all_.difference(detoured))
+        if len(self._spoken) > SPOKEN_MAX:
+            oldest, link_to = next(iter(self._spoken)), self._routes.link_to
+            del self._spoken[next((each for each in self._spoken if link_to(each) is None), oldest)]
 
     @property
     def closed(self) -> bool:

@@ -102,6 +102,7 @@ class Changes:
     members: list[MemberRow] = field(default_factory=list)
     members_forgotten: list[tuple[str]] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
+    meta_forgotten: list[tuple[str]] = field(default_factory=list)
     trim_before: int = 0
     holes_before: int = 0
     vacuum_pages: int = 0

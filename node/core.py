@@ -85,7 +85,7 @@ class Node:
         self._trouble = Trouble(self.counts)
         routes = Routes(state.name, links.me.role == "leaf", state.interest)
         speaking = Speaking(routes, state.interest)
-        self._wanting = wanting = Wanting(state, speaking.wanted)
+        self._wanting = wanting = Wanting(state, speaking.wanted, routes.heard.ways)
         self._beacons = Beacons(state, speaking)
         moved = self._beacons.moved
         self._intake = Intake(state, routes, wanting.before, announcer, self._trouble, self.counts, moved)

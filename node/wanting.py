@@ -9,6 +9,9 @@ began since, then it is owed from its first event. Which of the two is told by w
 A node also wants on behalf of others (its leaves, those it carries for), and forgets that when their links go. Who
 comes back to it says where it stands in the streams it follows; those are `resumed`: owed from there, whatever this
 node itself had wanted meanwhile.
+
+What an origin knew counts also when it comes back after weeks, so it outlasts the member's row. Of very many origins,
+those are let go that nobody speaks for and that have not answered for the longest time.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from node.turn import LinkKey, Turn, rekey
 _KEY = "wanted "
 _NOTHING = PatternSet(())
 
+ORIGINS_MAX = 4096
+"""Origins of which it is kept what they know; four times as many as there can be members."""
+
 Patterns = frozenset[str]
 
 
@@ -36,11 +42,22 @@ class _Told(NamedTuple):
 
 
 class Wanting:
-    """Per origin: the patterns it knows to be wanted here, as long as they are. `wanted_now`: all that is wanted."""
+    """Per origin: the patterns it knows to be wanted here, as long as they are.
 
-    def __init__(self, state: State, wanted_now: Callable[[], Iterable[str]]) -> None:
+    `wanted_now`: all that is wanted. `ways`: the links that speak for an origin.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        wanted_now: Callable[[], Iterable[str]],
+        ways: Callable[[str], Collection[LinkKey]],
+        origins_max: int = ORIGINS_MAX,
+    ) -> None:
         self._state = state
         self._wanted_now = wanted_now
+        self._ways = ways
+        self._origins_max = origins_max
         self._told: dict[LinkKey, dict[int, _Told]] = {}
         self._kept = _read(state.store.read_meta())
         durable = self._durable()
@@ -108,14 +125,23 @@ class Wanting:
         made: dict[tuple[Patterns, tuple[str, ...]], PatternSet] = {}  # a leaf is answered for all, who know the same
         before: dict[str, PatternSet | None] = {}
         for origin in origins:
-            now, known = straight if origin in detoured else patterns, self._wanted.get(origin)
+            now, known = straight if origin in detoured else patterns, self._wanted.pop(origin, None)
             texts = _NOTHING.texts if known is None else known.texts
             if (now, texts) not in made:
                 made[now, texts] = PatternSet(now.union(texts))
             before[origin], self._wanted[origin] = known, made[now, texts]
         earlier = {each: on_their_way.pop(each) for each in list(on_their_way) if each < version}
+        self._let_go()
         self._keep_again()
         turn.once_failed += [lambda: self._back_to(before), lambda: on_their_way.update(earlier)]
+
+    def _let_go(self) -> None:
+        """Of too many origins, forget who answered the longest time ago: first those that nobody speaks for now."""
+        too_many = len(self._wanted) - self._origins_max
+        if too_many > 0:
+            silent = [origin for origin in self._wanted if not self._ways(origin)]
+            for origin in list(dict.fromkeys((*silent, *self._wanted)))[:too_many]:
+                del self._wanted[origin]
 
     def _back_to(self, before: Mapping[str, PatternSet | None]) -> None:
         """The turn that counted an answer failed, and with it the beginnings that came with the answer.
@@ -125,7 +151,7 @@ class Wanting:
         for origin, patterns in before.items():
             if patterns is None:
                 self._wanted.pop(origin, None)
-            else:
+            elif origin in self._wanted:
                 self._wanted[origin] = PatternSet(frozenset(self._wanted[origin].texts).intersection(patterns.texts))
 
     def moved(self, old: LinkKey, new: LinkKey) -> None:
@@ -160,6 +186,15 @@ class Wanting:
         for origin, patterns in self._wanted.items():
             if durable.intersection(patterns.texts) != self._kept.get(origin, frozenset()):
                 self._keep(origin, durable.intersection(patterns.texts), turn)
+        gone = self._kept.keys() - self._wanted.keys()
+        if gone:
+            turn.changes.meta_forgotten += [(_KEY + origin,) for origin in sorted(gone)]
+            turn.once_committed.append(lambda: self._forgotten(gone))
+
+    def _forgotten(self, origins: Collection[str]) -> None:
+        """The disk says nothing of these any more."""
+        for origin in origins:
+            del self._kept[origin]
 
     def _keep_again(self) -> None:
         """What is on disk may differ from what holds: the next turn compares them."""

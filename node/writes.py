@@ -40,6 +40,7 @@ WRITE = {
     "members": "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?)",
     "members_forgotten": "DELETE FROM members WHERE origin = ?",
     "meta": "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+    "meta_forgotten": "DELETE FROM meta WHERE key = ?",
     "trim": "DELETE FROM log WHERE position < ?",
     "actions": "INSERT INTO actions (at_us, actor, action, letter, detail) VALUES (?, ?, ?, ?, ?)",
 }
@@ -84,6 +85,7 @@ ROWS: tuple[tuple[str, str, Callable[[Any], Iterable[tuple[Any, ...]]]], ...] = 
     ("members", "members", iter),
     ("members_forgotten", "members_forgotten", iter),
     ("meta", "meta", dict.items),
+    ("meta_forgotten", "meta_forgotten", iter),
 )
 """What a commit writes after it has trimmed, in this order: the statement, the field of `Changes`, and how its rows are
 made of that."""

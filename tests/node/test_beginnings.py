@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mesh.topic import PatternSet
-from node.beginnings import Beginnings
+from node.beginnings import SPOKEN_MAX, Beginnings
 from tests.node.workbench import Bench, Program, control
 
 NOTHING, A = PatternSet(()), PatternSet(["A"])
@@ -41,3 +41,12 @@ def test_who_brings_an_origin_is_told_where_this_node_stands_when_it_hears_of_th
     assert beginnings.stands(carrier, NOTHING, PatternSet(["B"]), set(), beginnings.far()) == []
     back = bench.peer("b")
     assert beginnings.stands(back, NOTHING, A, set(), beginnings.far()) == [("far.1", "A", 7)]
+
+
+def test_of_very_many_neighbours_it_is_forgotten_for_whom_they_spoke_and_last_of_who_is_linked(tmp_path: Path) -> None:
+    bench, beginnings = follower(tmp_path)
+    bench.peer("b")
+    for number in range(SPOKEN_MAX + 2):
+        beginnings.heard(f"n{number}", [f"n{number}.1"], [])
+    kept = [f"n{number}" for number in range(3, SPOKEN_MAX + 2)]
+    assert list(beginnings._spoken) == ["b", *kept]

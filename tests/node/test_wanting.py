@@ -9,6 +9,8 @@ import pytest
 from mesh.streams import Range
 from node.facts import Fact
 from node.neighbours import NAMED_S
+from node.turn import Turn
+from node.wanting import Wanting
 from tests.node.workbench import Author, Bench, Program, control, forwarded
 
 ORIGIN = "b.1"
@@ -236,3 +238,69 @@ def test_a_stream_begins_where_the_program_that_is_coming_back_stands_when_anoth
     sub, request = program.subscribing("c", "T.*", resume=[[ORIGIN, "T.one", 4]])
     bench.turn(requests=[request], subscriptions=[program.marker(sub)])
     assert following(bench, other, 9) == (4, 4)
+
+
+class Knowing:
+    """A `Wanting` for two origins at most on a bench that replicates A; `speaking` are the origins spoken for."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.speaking: set[str] = set()
+        self.wanting = Wanting(bench.state, lambda: ["A"], self._ways, origins_max=2)
+        self._version = 0
+
+    def _ways(self, origin: str) -> tuple[str, ...]:
+        return ("link",) if origin in self.speaking else ()
+
+    def answer(self, *origins: str, fails: bool = False) -> None:
+        """A peer answers for origins, in a turn that is committed or fails."""
+        turn = Turn(self.bench.now)
+        self._version += 1
+        self.wanting.told("link", self._version, ["A"])
+        self.wanting.answered("link", origins, self._version, (), turn)
+        self.wanting.keep(turn)
+        if not fails:
+            self.bench.store.commit(turn.changes)
+        for act in turn.once_failed if fails else turn.once_committed:
+            act()
+
+    def known(self) -> tuple[list[str], list[str]]:
+        """The origins that know of the wish, and those of which the disk says so."""
+        meta = self.bench.store.read_meta()
+        origins = [f"{name}.1" for name in "bcde"]
+        return [each for each in origins if self.wanting.before(each, "A")], [
+            e for e in origins if f"wanted {e}" in meta
+        ]
+
+
+@pytest.fixture
+def knowing(tmp_path: Path) -> Knowing:
+    return Knowing(Bench(tmp_path, replicate=("A",)))
+
+
+def test_of_too_many_origins_those_are_forgotten_that_answered_the_longest_time_ago(knowing: Knowing) -> None:
+    for origin in ("b.1", "c.1", "b.1"):
+        knowing.answer(origin)
+    assert knowing.known() == (["b.1", "c.1"], ["b.1", "c.1"])
+    knowing.answer("d.1")
+    assert knowing.known() == (["b.1", "d.1"], ["b.1", "d.1"])
+
+
+def test_but_who_is_spoken_for_is_forgotten_last(knowing: Knowing) -> None:
+    knowing.answer("b.1", "c.1")
+    knowing.speaking |= {"b.1", "d.1"}
+    knowing.answer("d.1")
+    assert knowing.known() == (["b.1", "d.1"], ["b.1", "d.1"])
+    knowing.speaking |= {"e.1"}
+    knowing.answer("e.1")
+    assert knowing.known() == (["d.1", "e.1"], ["d.1", "e.1"])
+
+
+def test_what_the_disk_still_says_of_who_is_forgotten_goes_with_the_next_turn_that_is_committed(
+    knowing: Knowing,
+) -> None:
+    knowing.answer("b.1", "c.1")
+    knowing.answer("d.1", fails=True)
+    assert knowing.known() == (["c.1"], ["b.1", "c.1"])
+    knowing.answer("c.1")
+    assert knowing.known() == (["c.1"], ["c.1"])
