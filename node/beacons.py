@@ -4,7 +4,8 @@
                   at the next second, and twice more                            the links that its events go out on
 
 Who missed the last event of a stream sees no gap, for nothing follows; a beacon shows it. It says how far a stream
-reaches at this moment, so that one beacon serves however many events came, and one that is late does no harm.
+reaches at this moment, so that one beacon serves however many events came, and one that is late does no harm. Very many
+heads go in several beacons.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from mesh.requests import pack_beacon
 from node.speaking import Speaking
 from node.state import State
 from node.streams import Stream
-from node.turn import LinkKey, Turn
+from node.turn import ROWS_MAX, LinkKey, Turn
 
 BEACON_TIMES = 3
 """A head is announced in so many beacons: one may be dropped like any message to a slow subscriber."""
@@ -50,10 +51,9 @@ class Beacons:
                 heads.append((stream.origin, stream.topic, stream.head))
             for link in self._speaking.told_of(stream.topic, stream.origin):
                 rows.setdefault(link, []).append((stream.origin, stream.topic, stream.head))
-        if heads:
-            turn.out.append([pack_beacon(heads)])
+        turn.out += [[pack_beacon(heads[at : at + ROWS_MAX])] for at in range(0, len(heads), ROWS_MAX)]
         for link, found in rows.items():
-            turn.control_after(link, {"t": "beacon", "heads": found})
+            turn.heads_after(link, "beacon", found)
         self._once_more()
 
     def _once_more(self) -> None:

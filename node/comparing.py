@@ -82,7 +82,7 @@ class Comparing:
                 for stream in self._common(link)
                 if stream.head and bucket_of(stream.origin, stream.topic) in buckets
             ]
-            turn.control_after(link, {"t": "heads", "heads": rows})
+            turn.heads_after(link, "heads", rows)
 
     def _numbers(self, link: LinkKey) -> list[int]:
         relay, pair = self._state.relay, self._pairs[link]

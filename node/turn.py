@@ -8,7 +8,7 @@ succeeds is put in `once_committed`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -36,6 +36,9 @@ CONTROL = b"\x00"
 
 NONSENSE = (MalformedFrame, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 """What comes of reading a message that has not the shape it should have."""
+
+ROWS_MAX = 5000
+"""Rows of origin, topic and head in one message: below what the far end takes, also with names at their longest."""
 
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
@@ -116,6 +119,11 @@ class Turn:
     def control_after(self, link: LinkKey, message: dict[str, Any]) -> None:
         """Send a control message over a link behind this turn's frames, and only if the turn is committed."""
         self.closing_links.append((link, CONTROL + orjson.dumps(message)))
+
+    def heads_after(self, link: LinkKey, kind: str, rows: Sequence[tuple[str, str, int]]) -> None:
+        """Say how far streams reach, behind this turn's frames: each row stands alone, and many go in several."""
+        for at in range(0, len(rows), ROWS_MAX):
+            self.control_after(link, {"t": kind, "heads": rows[at : at + ROWS_MAX]})
 
     def join(self, other: Turn) -> None:
         """Take over what another turn, which has nothing to be written, decided to send and to do."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mesh.requests import unpack_beacon
 from tests.node.workbench import Author, Bench, Program
 
@@ -47,3 +49,10 @@ def test_what_nobody_here_wants_is_not_announced_here(tmp_path: Path) -> None:
     bench, author = followed(tmp_path, "A")
     bench.turn(author.frame("A", 1), author.frame("B", 2))
     assert beacons(bench, 1) == [[(bench.origin, "A", 1)]]
+
+
+def test_very_many_heads_go_in_several_beacons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, author = followed(tmp_path, "*")
+    monkeypatch.setattr("node.beacons.ROWS_MAX", 2)
+    bench.turn(*(author.frame(topic, 1) for topic in "ABC"))
+    assert beacons(bench, 1) == [[(bench.origin, "A", 1), (bench.origin, "B", 1)], [(bench.origin, "C", 1)]]
