@@ -194,7 +194,7 @@ class Wanting:
     def _forgotten(self, origins: Collection[str]) -> None:
         """The disk says nothing of these any more."""
         for origin in origins:
-            del self._kept[origin]
+            self._kept.pop(origin, None)
 
     def _keep_again(self) -> None:
         """What is on disk may differ from what holds: the next turn compares them."""
