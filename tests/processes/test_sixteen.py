@@ -1,26 +1,20 @@
 """Sixteen real nodes: one that is stopped for long, all killed at once, and what they cost.
 
-They have a network namespace to themselves, so that what crosses its loopback is theirs alone. Settings are the
-defaults: these are the figures that a cluster has.
+Settings are the defaults: these are the figures that a cluster has.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterator
 from time import monotonic
-from typing import NamedTuple
 
-import psutil
 import pytest
 
-from mesh.errors import NodeUnreachable
 from mesh.node_process import NodeProcess
 from tests.conditions import elapsed, eventually
-from tests.processes.cluster import Cluster, Row, ask
-from tests.processes.hosts import network
+from tests.processes.cluster import Cluster
+from tests.processes.many import all_linked, apart, cost, linked_by_one_seed, rows_of, start
 from tests.processes.shapes import everything_once, frames_at_links, voices
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -34,51 +28,8 @@ EVENTS = 400
 @pytest.fixture
 def nodes(cluster: Cluster) -> Iterator[dict[str, NodeProcess]]:
     """Sixteen nodes that are all linked; all but the first were told of the first alone."""
-    with network() as net:
-        net.host("sixteen")
-        within = ["ip", "netns", "exec", net.namespace("sixteen")]
-        first = cluster.node("a", within=within)
-        rest = [NodeProcess(cluster.root / name, name, [first.listen], within=within) for name in SIXTEEN[1:]]
-        cluster.nodes += rest
-        start(rest)
-        found = {node.name: node for node in (first, *rest)}
-        all_linked(found, 60.0)
+    with linked_by_one_seed(cluster, SIXTEEN) as found:
         yield found
-        for node in found.values():
-            node.kill()
-
-
-def start(nodes: Iterable[NodeProcess]) -> None:
-    """Start them at once."""
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(NodeProcess.start, nodes))
-
-
-def rows_of(node: NodeProcess) -> list[Row]:
-    """What a node says of its peers; nothing when it does not answer."""
-    try:
-        rows: list[Row] = ask(node, "peers")["rows"]
-    except NodeUnreachable:
-        return []
-    return rows
-
-
-def apart(nodes: dict[str, NodeProcess]) -> set[tuple[str, str]]:
-    """Who (first) does not hold whom (second) for alive, or is not linked with it."""
-    pairs = {(name, other) for name in nodes for other in nodes if name != other}
-    for name, node in nodes.items():
-        pairs -= {(name, row["name"]) for row in rows_of(node) if (row["state"], row["link"]) == ("alive", "up")}
-    return pairs
-
-
-def all_linked(nodes: dict[str, NodeProcess], deadline_s: float) -> None:
-    """Wait until every node is linked with every other, and holds it for alive."""
-    end = monotonic() + deadline_s
-    while left := apart(nodes):
-        assert monotonic() < end, {
-            pair: [row for row in rows_of(nodes[pair[0]]) if row["name"] == pair[1]] for pair in sorted(left)
-        }
-        elapsed(0.05)
 
 
 def test_one_is_stopped_for_half_a_minute_and_nobody_else_is_called_dead_by_anybody(nodes):
@@ -116,22 +67,6 @@ def test_all_sixteen_are_killed_and_started_again_at_once_and_find_each_other(no
     converged_s = monotonic() - begun
     print(f"sixteen were ready {ready_s:.1f} s after they were started, and all linked after {converged_s:.1f} s")
     assert converged_s - ready_s < 10.0
-
-
-class Cost(NamedTuple):
-    """What the nodes have cost so far: processor time, and packets and bytes over the namespace's loopback."""
-
-    cpu_s: float
-    packets: int
-    bytes: int
-
-
-def cost(nodes: dict[str, NodeProcess]) -> Cost:
-    """The cost of all nodes."""
-    times = [psutil.Process(node.pid).cpu_times() for node in nodes.values()]
-    lines = Path(f"/proc/{nodes['a'].pid}/net/dev").read_text().splitlines()
-    received = next(line.split(":")[1].split() for line in lines if line.strip().startswith("lo:"))
-    return Cost(sum(each.user + each.system for each in times), int(received[1]), int(received[0]))
 
 
 def test_what_sixteen_cost(nodes):
