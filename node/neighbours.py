@@ -200,6 +200,7 @@ class Neighbours:
     def _up(self, link: Link, _: Fields, turn: Turn) -> None:
         self.spreading.up(link, turn)
         self._comparing.up(link.key, turn.now)
+        self.repair.up(turn.now)
         self._say_reached(link.key, turn)
 
     def _say_reached(self, key: LinkKey, turn: Turn) -> None:

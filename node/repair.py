@@ -3,15 +3,16 @@
     frame ahead of its turn ┐
     beacon, heads, answer   ┴─▶ stream behind ─▶ ask one neighbour ─▶ frames, then `served`
                                                      │ it had nothing of it: the next one
-                                                     └ the origin itself says gone ─▶ skip, and name what is lost
+                                                     └ nobody has it, and the origin neither ─▶ skip, name what is lost
 
 The stream rule is `mesh.streams`, the same as between a node and its programs: a gap shows at the next event of the
 stream, or when somebody says how far it reaches. Somebody is a beacon (about once a second), the answer to an
 announcement of interest, or, should all that be lost, the comparison of digests.
 
-A range counts as lost when the origin says so, or when the origin is gone for good and every neighbour has been asked.
-As long as an origin may come back, what only it can have is waited for: the stream stands still here, up to ten
-minutes, and nothing is called lost too soon. A leaf asks for it by way of its peers (`node.fetching`), which do so for
+A range counts as lost when every neighbour has been asked for it, and its origin has let it go or is gone for good. An
+origin knows of its own log alone: another may keep more (`replicate`, or a longer retention). As long as an origin may
+come back, what only it can have is waited for: the stream stands still here, up to ten minutes, and nothing is called
+lost too soon. A leaf asks for it by way of its peers (`node.fetching`), which do so for
 what they never had: what one of them had and has no longer, a leaf has no way to.
 """
 
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.streams import Key, Range
+from node.clock import Now
 from node.intake import Intake
 from node.link import Link
 from node.routes import Routes
@@ -40,6 +42,8 @@ _FAR = 1 << 63
 PATIENCE_S = 60.0
 """How long a gap stays open at least before anybody but the origin makes a loss of it: after a start, members and links
 must be known first."""
+SETTLED_S = 5.0
+"""How long after the last link has come up it is believed that whoever may have an event is linked by now."""
 HEARSAY_S = 2.0
 """How long the way of the event itself has, when another than who brings it here says first that there is one."""
 STALLED_S = 600.0
@@ -72,6 +76,8 @@ class _Sources:
     barren: dict[LinkKey, int] = field(default_factory=dict)
     gone: int = 0
     """Up to where the last neighbour asked said that it is gone."""
+    let_go: int = 0
+    """Up to where the origin itself said so."""
 
     def asked_us(self, link: LinkKey) -> int:
         """When a link was last seen to have nothing of this gap; 0 as long as it was not."""
@@ -98,7 +104,12 @@ class Repair:
         self._wants: dict[LinkKey, _Want] = {}
         self._sources: dict[Key, _Sources] = {}
         self._look_us = 0
+        self._settled_us = 0
         self._ids = 0
+
+    def up(self, now: Now) -> None:
+        """A link came up: others may be about to."""
+        self._settled_us = now.later(SETTLED_S)
 
     def learn(self, origin: str, topic: str, head: int, source: LinkKey, not_before_us: int = 0) -> None:
         """A neighbour has a stream up to `head`.
@@ -189,17 +200,18 @@ class Repair:
         missing = self._state.relay.missing(stream)
         if not missing:
             return None
-        sources, neighbours, heard = self._source(stream), self._routes.neighbours, self._routes.heard
+        sources, neighbours, origin = self._source(stream), self._routes.neighbours, self._link_to(stream.origin)
         if sources.head != stream.head:
             sources.head, sources.since_us, sources.asked_to = stream.head, now_us, _FAR
         if now_us < sources.not_before_us:
             return None
         fresh = [link for link in neighbours if sources.barren.get(link, 0) <= now_us]
-        for link in fresh:
-            if neighbours[link].name == stream.origin.rpartition(".")[0] and stream.origin in heard.of(link):
-                return link
+        let_go = sources.let_go >= missing[0].first
+        if origin in fresh and not let_go:
+            return origin
         if self._is_lost(stream, sources, missing[0].first, now_us):
-            self._accept(stream, min(sources.asked_to, missing[0].last), None, turn)
+            lost_to = min(sources.asked_to, missing[0].last)
+            self._accept(stream, min(lost_to, sources.let_go) if let_go else lost_to, origin, turn)
             return None
 
         def rank(link: LinkKey) -> tuple[int, int, bool]:
@@ -208,13 +220,22 @@ class Repair:
 
         return min(fresh, key=rank, default=None)
 
+    def _link_to(self, origin: str) -> LinkKey | None:
+        """The link to the origin itself."""
+        name, heard = origin.rpartition(".")[0], self._routes.heard
+        links = self._routes.neighbours.items()
+        return next((key for key, each in links if each.name == name and origin in heard.of(key)), None)
+
     def _is_lost(self, stream: Stream, sources: _Sources, first: int, now_us: int) -> bool:
-        """Whether every neighbour has been asked, and the origin is waited for no longer."""
+        """Whether every neighbour has been asked, and the origin has let it go or is waited for no longer."""
         neighbours, waited_s = self._routes.neighbours, (now_us - sources.since_us) / 1e6
-        if waited_s < PATIENCE_S or not neighbours or not all(map(sources.asked_us, neighbours)):
+        if not neighbours or not all(map(sources.asked_us, neighbours)):
             return False
+        let_go = sources.let_go >= first
+        if waited_s < PATIENCE_S:
+            return let_go and now_us >= self._settled_us
         gone_for_a_leaf = self._routes.leaf and sources.gone >= first
-        return waited_s >= STALLED_S or gone_for_a_leaf or self._lost_for_good(stream.origin)
+        return waited_s >= STALLED_S or let_go or gone_for_a_leaf or self._lost_for_good(stream.origin)
 
     def _ask(self, link: LinkKey, wanted: Sequence[tuple[Key, Range]], turn: Turn) -> None:
         self._ids += 1
@@ -242,12 +263,13 @@ class Repair:
                 self._pass_over(link.key, {key: range_}, turn.now.mono_us)
 
     def _gone(self, link: Link, key: Key, first: int, last: int, turn: Turn) -> None:
-        """A neighbour no longer has a range. Its origin's word is final; another's counts when nobody is left."""
+        """A neighbour no longer has a range. Who else has it is asked, also when it is the origin that says so."""
         stream = self._state.relay.streams.get(key)
         if stream is None or stream.gap is None or not first <= stream.head + 1 <= last:
             return
         if link.origin == stream.origin:
-            self._accept(stream, last, link.key, turn)
+            self._source(stream).let_go = last
+            self._pass_over(link.key, {key: Range(first, last)}, turn.now.mono_us)
         else:
             self._source(stream).gone = last
 

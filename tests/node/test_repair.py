@@ -9,7 +9,7 @@ import pytest
 from mesh.frame import REPLAYED
 from mesh.streams import Range
 from node.facts import Fact
-from node.repair import ANSWER_S, HEARSAY_S, PATIENCE_S, STALLED_S
+from node.repair import ANSWER_S, HEARSAY_S, PATIENCE_S, SETTLED_S, STALLED_S
 from tests.node.workbench import Author, Bench, Json, Program, control, forwarded, live, sent, values
 
 ORIGIN = "b.1"
@@ -53,8 +53,8 @@ class Receiver:
         ((link, want),) = self.wants
         self.hears("served", link, id=want["id"], gone=gone or [], absent=absent or [])
 
-    def asks_in_vain(self, seconds: float, later_s: float = 0.5) -> list[str]:
-        """Time passes, and whoever is asked says after `later_s` that it was never there; who was asked, in order."""
+    def asks_in_vain(self, seconds: float, later_s: float = 0.5, word: str = "absent") -> list[str]:
+        """Time passes, and whoever is asked says after `later_s` that it was never there, or is gone; who was asked."""
         links, asked, says = list(self.bench.links.up()), list[str](), list[tuple[str | bytes, bytes]]()
         ping = control({"t": "ping", "at": None, "used": True})
         for _ in range(int(seconds / later_s)):
@@ -62,7 +62,7 @@ class Receiver:
             wants = [(link, said) for link in links for said in sent(turn, link) if said["t"] == "want"]
             asked += [str(link) for link, _ in wants]
             says = [
-                (link, control({"t": "served", "id": said["id"], "gone": [], "absent": said["ranges"]}))
+                (link, control({"t": "served", "id": said["id"], "gone": [], "absent": [], word: said["ranges"]}))
                 for link, said in wants
             ]
         return asked
@@ -114,16 +114,54 @@ def test_who_does_not_answer_is_followed_by_the_next(receiver: Receiver) -> None
     assert receiver.asks(0.5) == [(receiver.c, [[ORIGIN, "A", 2, 2]])]
 
 
-def test_the_origins_word_makes_a_loss_and_the_stream_goes_on(receiver: Receiver) -> None:
+def test_what_its_origin_has_let_go_is_asked_of_the_others_and_is_no_loss_where_one_has_it(receiver: Receiver) -> None:
     receiver.arrives(1, "x")
     receiver.arrives(4, "w")
     receiver.asks()
     receiver.answers(gone=[[ORIGIN, "A", 2, 3]])
+    assert receiver.asks() == [(receiver.c, [[ORIGIN, "A", 2, 3]])]
+    assert receiver.arrives(2, "y", "z", link=receiver.c, flags=REPLAYED) == ["y", "z", "w"]
+    assert receiver.bench.ask("audit")["lost_ranges"] == []
+
+
+def test_what_its_origin_has_let_go_and_nobody_else_has_is_a_loss_and_the_stream_goes_on(receiver: Receiver) -> None:
+    receiver.bench.turn(later_s=SETTLED_S)
+    receiver.arrives(1, "x")
+    receiver.arrives(4, "w")
+    receiver.asks()
+    receiver.answers(gone=[[ORIGIN, "A", 2, 3]])
+    receiver.asks()
+    receiver.answers(absent=[[ORIGIN, "A", 2, 3]])
     assert [value for frame in live(receiver.said) for value in values(frame)] == ["w"]
     audit = receiver.bench.ask("audit")
     (row,) = (each for each in audit["streams"] if each["origin"] == ORIGIN)
     assert (row["missing"], row["lost"], row["balanced"]) == (2, 2, True)
     assert [(each["origin"], each["first"], each["last"]) for each in audit["lost_ranges"]] == [(ORIGIN, 2, 3)]
+
+
+def test_who_may_have_what_its_origin_has_let_go_has_time_to_be_linked(receiver: Receiver) -> None:
+    receiver.arrives(1, "x")
+    receiver.arrives(3, "z")
+    receiver.asks()
+    receiver.answers(gone=[[ORIGIN, "A", 2, 2]])
+    receiver.asks()
+    receiver.answers(absent=[[ORIGIN, "A", 2, 2]])
+    d = receiver.bench.peer("d", "A")
+    receiver.asks_in_vain(SETTLED_S - 1)
+    assert receiver.missing == [Range(2, 2)]
+    assert receiver.arrives(2, "y", link=d, flags=REPLAYED) == ["y", "z"]
+
+
+def test_of_what_nobody_else_has_only_that_is_lost_which_its_origin_has_let_go(receiver: Receiver) -> None:
+    receiver.bench.turn(later_s=SETTLED_S)
+    receiver.arrives(1, "x")
+    receiver.hears("beacon", receiver.b, heads=[[ORIGIN, "A", 6]])
+    assert receiver.asks() == [(receiver.b, [[ORIGIN, "A", 2, 6]])]
+    receiver.answers(gone=[[ORIGIN, "A", 2, 3]])
+    assert receiver.asks() == [(receiver.c, [[ORIGIN, "A", 2, 6]])]
+    receiver.answers(absent=[[ORIGIN, "A", 2, 6]])
+    assert receiver.missing == [Range(4, 6)]
+    assert receiver.asks(3.0) == [(receiver.b, [[ORIGIN, "A", 4, 6]])]
 
 
 def test_anothers_word_makes_none_as_long_as_the_origin_may_come_back(receiver: Receiver) -> None:
@@ -201,8 +239,7 @@ def test_what_of_a_range_has_come_before_its_origin_calls_it_gone_is_not_lost(re
     receiver.arrives(first, "u", "v", link=receiver.c)
     receiver.wants = wants
     receiver.answers(gone=[[ORIGIN, "A", 2, 6]])
-    after = [] if first == 2 else ["u", "v"]
-    assert [value for frame in live(receiver.said) for value in values(frame)] == [*after, "z"]
+    receiver.asks_in_vain(SETTLED_S + 3, word="gone")
     lost = [(each["first"], each["last"]) for each in receiver.bench.ask("audit")["lost_ranges"]]
     assert lost == {2: [(4, 6)], 4: [(2, 3), (6, 6)], 5: [(2, 4)]}[first]
     assert receiver.missing == []

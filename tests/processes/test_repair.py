@@ -84,3 +84,26 @@ def test_what_retention_deleted_before_a_peer_came_back_is_named_there_and_the_s
     assert books["balanced"]
     assert stream(b, a.origin)["lost"] == first_kept - 51
     assert f"{first_kept - 1}" in command(b, "audit").stdout
+
+
+def test_what_its_origin_has_let_go_comes_from_the_node_that_keeps_a_second_copy(cluster):
+    a = cluster.node("a", variables={"MESH_NODE_LOG_EVENTS": "300"})
+    r = cluster.node("r", a, variables={"MESH_NODE_REPLICATE": '["T"]'})
+    b = cluster.node("b", a, r)
+    linked(a, r, b)
+    received: list[int] = []
+    with mesh.connect(a.data_dir, name="p") as publisher, mesh.connect(b.data_dir, name="s") as subscriber:
+        subscriber.subscribe("T", lambda event: received.append(event.payload["i"]), name="archive", durable=True)
+        publish(publisher, range(50))
+        eventually(lambda: received == list(range(50)))
+        b.kill()
+        publish(publisher, range(50, 1000))
+        eventually(lambda: stream(a, a.origin)["in_log"] <= 300)
+        b.start()
+        linked(a, r, b)
+        publish(publisher, range(1000, 1010))
+        eventually(lambda: received[-1] == 1009, 20.0)
+    assert received == [*range(1010)]
+    assert stream(r, a.origin)["in_log"] == 1010
+    books = ask(b, "audit")
+    assert (books["lost_ranges"], books["balanced"]) == ([], True)
