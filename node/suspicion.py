@@ -27,7 +27,7 @@ _REPEATS = 4
 class Knobs(NamedTuple):
     """The two knobs, and what follows from them; microseconds.
 
-    suspect_after_us   silence after which a linked member is doubted: half of what makes it dead
+    suspect_after_us   silence after which a linked member is doubted: half of what makes it dead, and a beat and a half
     forget_after_us    how long a dead or left member is shown, and then remembered as a tombstone: an hour at 10 s
     late_after_us      own ticks further apart than this: the node was stopped itself
     repeat_us          how often a member says that it is here, so that it is not forgotten where it has no link
@@ -39,8 +39,8 @@ class Knobs(NamedTuple):
 
     @property
     def suspect_after_us(self) -> int:
-        """Half of `dead_after_us`, and so at least one heartbeat."""
-        return self.dead_after_us // 2
+        """Half of `dead_after_us`, but where that is hardly a heartbeat, one and a half: a sign may be a little late."""
+        return max(self.dead_after_us // 2, self.heartbeat_us * 3 // 2)
 
     @property
     def forget_after_us(self) -> int:

@@ -26,7 +26,7 @@ def test_silence_and_a_link_decide(linked: bool, silent_s: float, expected: Verd
 @pytest.mark.parametrize(("heartbeat_s", "dead_after_s"), [(1.0, 10.0), (0.1, 0.2), (60.0, 120.0), (0.05, 3600.0)])
 def test_what_follows_from_the_two_knobs_is_in_order(heartbeat_s: float, dead_after_s: float) -> None:
     limits = knobs(heartbeat_s, dead_after_s)
-    assert limits.heartbeat_us <= limits.suspect_after_us == limits.late_after_us < limits.dead_after_us
+    assert limits.heartbeat_us * 3 // 2 <= limits.suspect_after_us == limits.late_after_us < limits.dead_after_us
     assert limits.dead_after_us < limits.forget_after_us
 
 
@@ -38,6 +38,11 @@ def test_the_effective_values_are_said_in_seconds() -> None:
         "forget_after_s": 3600.0,
         "late_after_s": 5.0,
     }
+
+
+def test_a_sign_that_is_a_little_late_makes_nobody_suspect_where_silence_is_short() -> None:
+    limits = knobs(5.0, 10.0)
+    assert [verdict(limits, True, int(silent_s * S)) for silent_s in (5.1, 7.5, 7.6)] == ["alive", "alive", "suspect"]
 
 
 @pytest.mark.parametrize(("heartbeat_s", "dead_after_s"), [(1.0, 1.9), (0.0, 1.0), (-1.0, 10.0)])
