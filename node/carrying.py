@@ -85,6 +85,10 @@ class Carrying:
                 chosen.setdefault(self._carrier(name, neighbours, asked), []).append(name)
         return {link: tuple(names) for link, names in chosen.items()}
 
+    def reaches(self, name: str) -> bool:
+        """Whether any neighbour is linked with a member."""
+        return name in self._reached
+
     def _carrier(
         self, name: str, neighbours: Mapping[LinkKey, Neighbour], asked: Mapping[LinkKey, Collection[str]]
     ) -> LinkKey:

@@ -113,6 +113,10 @@ class Node:
         """How many bytes of frames the next turn should hold at most."""
         return self._trouble.drain_bytes
 
+    def detour(self, name: str) -> str | None:
+        """By way of whom the events of a member without a link come: see `node.neighbours`."""
+        return self._neighbours.detour(name)
+
     def lately(self, now: Now) -> StoreError | None:
         """What people are to be told of the disk: the last error, until nothing has failed for some seconds."""
         return self._trouble.lately(now)

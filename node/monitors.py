@@ -38,7 +38,7 @@ NOT_FOUND, NOBODY = "its name is not found", "nobody answers there"
 _NO_ZMTP = "it does not speak ZMTP, or one side is encrypted and the other not"
 _FAILURES: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: KEY_REFUSED,
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the handshake failed without a reason",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "no node has answered the handshake; is this the port of a node's links?",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: _NO_ZMTP,
 }
 

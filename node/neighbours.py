@@ -191,6 +191,13 @@ class Neighbours:
             turn.control_all(self.routes.neighbours, self._reach_says(fields))
         self.spreading.ask_to_carry(self._carrying.choose(self.routes.neighbours, self.spreading.carry, turn.now))
 
+    def detour(self, name: str) -> str | None:
+        """The neighbour asked to carry for a member, "" while there is none; None when none of them reaches it."""
+        asked = next((key for key, names in self.spreading.carry.items() if name in names), None)
+        if asked in self.routes.neighbours:
+            return self.routes.neighbours[asked].name
+        return "" if self._carrying.reaches(name) or not self.routes.neighbours else None
+
     def _carries(self, lost: frozenset[str]) -> bool:
         """Whether somebody relies on this node for one of these."""
         return any(lost & each.carried for each in self.routes.neighbours.values())

@@ -20,7 +20,11 @@ from node.members import Member
 
 Row = dict[str, Any]
 
+_STANDING = ("up", "spare")
 _LINK_WORDS = {"up": "up", "spare": "up", "connecting": "connecting", "greeting": "connecting"}
+
+
+_UNGREETED = "connected, but it has not greeted as a node"
 
 
 def peer_rows(node: Node, now: Now) -> list[Row]:
@@ -92,15 +96,27 @@ def _reason(node: Node, member: Member, link: Link | None) -> str:
     rivals += [node.state.origin] if name == node.state.name else []
     if member.fact.status == "here" and set(rivals) - {origin}:
         return f"two nodes are called {name!r}: {origin} and {rivals[0]}; rename one"
-    said = link.reason if link is not None else ""
+    said = (link.reason if link is not None else "") or member.reason
+    if member.fact.status != "here" or member.watched:
+        return said
     elsewhere = "heard of, never linked" if member.heard_us is None else "heard of through others since its link ended"
-    unseen = member.fact.status == "here" and not member.watched
-    return said or member.reason or (elsewhere if unseen else "")
+    return "; ".join(filter(None, (said or elsewhere, _detour(node, member))))
+
+
+def _detour(node: Node, member: Member) -> str:
+    """How the events of a member without a link come here, where that is this node's business."""
+    if "leaf" in (member.fact.role, node.links.me.role):
+        return ""
+    carrier = node.detour(member.fact.name)
+    if carrier is None:
+        return "no neighbour reaches it: its events do not come here"
+    return carrier and f"{carrier} carries its events"
 
 
 def _link_row(link: Link) -> Row:
     """An address where nobody has answered as a member."""
-    return {**_row(link), "name": link.name, "state": "suspect", "address": link.address, "reason": link.reason}
+    reason = link.reason or (_UNGREETED if link.connected else "")
+    return {**_row(link), "name": link.name, "state": "suspect", "address": link.address, "reason": reason}
 
 
 def _row(link: Link | None) -> Row:
@@ -112,9 +128,9 @@ def _row(link: Link | None) -> Row:
         "role": "peer",
         "address": "",
         "link": "auth-failed" if has.reason == KEY_REFUSED else _LINK_WORDS.get(has.state, "down"),
-        "rtt_ms": None if has.rtt_us is None else has.rtt_us / 1000,
+        "rtt_ms": None if has.rtt_us is None or has.state not in _STANDING else has.rtt_us / 1000,
         "last_seen_s": None,
-        "clock_skew_ms": None if has.skew_us is None else has.skew_us / 1000,
+        "clock_skew_ms": None if has.skew_us is None or has.state not in _STANDING else has.skew_us / 1000,
         "sent": has.sent,
         "received": has.received,
         "dropped": has.dropped,

@@ -5,6 +5,7 @@
     alive               ─▶ suspect   suspected: b (the connection was closed)
     alive, suspect      ─▶ dead      taken for dead: b (silent for 10 s)
     alive, suspect      ─▶ left      left: b
+    alive, suspect      ─▶ known     no link any more: b (heard of through others …; c carries its events)
     an address where no node has answered for ten looks     no node at tcp://10.0.0.7:7270 (nobody answers there)
 
 Looked at once in a while and never per heartbeat, so a peer that flickers costs a line a look. What befalls many at
@@ -28,6 +29,7 @@ _NEWS = {
     "suspect": "suspected: {}",
     "dead": "taken for dead: {}",
     "left": "left: {}",
+    "unlinked": "no link any more: {}",
     "nobody": "no node at {}",
 }
 
@@ -47,9 +49,9 @@ class Sightings:
         for origin, row in states.items():
             kind = _change(self._states.get(origin, "known"), row["state"])
             if kind:
-                reason = row["reason"] if kind in ("suspect", "dead") else ""
+                reason = row["reason"] if kind in ("suspect", "dead", "unlinked") else ""
                 found.setdefault(kind, []).append(_with(row["name"], reason))
-        self._states = {origin: row["state"] for origin, row in states.items()}
+        self._states = {origin: self._remembered(origin, row["state"]) for origin, row in states.items()}
         silent = [(row["address"], row["reason"]) for row in rows if not row["origin"]]
         self._silent = {each: self._silent.get(each, 0) + 1 for each in silent}
         nobody = [_with(*each) for each, looks in self._silent.items() if looks == _PATIENCE_LOOKS]
@@ -57,10 +59,16 @@ class Sightings:
             found["nobody"] = nobody
         return [_NEWS[kind].format(_joined(found[kind])) for kind in _NEWS if kind in found]
 
+    def _remembered(self, origin: str, now: str) -> str:
+        """A peer's state for the next look: who was here before is not one of whom was only heard."""
+        return "unlinked" if now == "known" and self._states.get(origin, "known") != "known" else now
+
 
 def _change(before: str, now: str) -> str:
     """Which of the news it is, or "" for none."""
-    if now in (before, "known"):
+    if now == "known":
+        return "unlinked" if before in ("alive", "suspect") else ""
+    if now == before:
         return ""
     if before == "known":  # of whom one only heard
         return now if now == "alive" else ""

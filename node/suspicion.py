@@ -39,7 +39,7 @@ class Knobs(NamedTuple):
 
     @property
     def suspect_after_us(self) -> int:
-        """Half of `dead_after_us`, but where that is hardly a heartbeat, one and a half: a sign may be a little late."""
+        """Half of `dead_after_us`, and at least one and a half heartbeats: a sign may be a little late."""
         return max(self.dead_after_us // 2, self.heartbeat_us * 3 // 2)
 
     @property

@@ -56,9 +56,9 @@ def peers(
 ) -> None:
     """Who the node's peers are, and how the links to them are.
 
-    The state of a peer is known (heard of, not linked yet), alive, suspect (its link ended or is silent), dead (so for
-    longer), or left (it said goodbye). Its link is up, connecting, down, or auth-failed (its key is not allowed). An
-    address where no node has answered yet has the name "?".
+    The state of a peer is known (no link, heard of through others), alive, suspect (its link ended or is silent), dead
+    (so for longer), or left (it said goodbye). Its link is up, connecting, down, or auth-failed (its key is not
+    allowed). An address where no node has answered yet has the name "?".
 
     rtt is the round trip, seen how long ago the peer was last heard. sent, received and dropped (its queue was full)
     count frames of events on its link; what is published in bursts travels many events in a frame.

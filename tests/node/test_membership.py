@@ -16,6 +16,8 @@ from node.turn import Turn
 from tests.node.wire import Wire
 from tests.node.workbench import Author, Bench, Program, after, control, sent, values
 
+UNREACHED = "no neighbour reaches it: its events do not come here"
+
 
 class Second(Bench):
     """A node whose origin is another than that of the first of its name."""
@@ -88,7 +90,10 @@ def test_a_peer_for_which_no_socket_can_be_made_is_shown_with_the_reason_until_i
     bench.turn(later_s=1.0)
     bench.turn(link_events=[("tcp://z:1", "unmade", "cannot dial tcp://z:1: Too many open files")])
     (shown,) = [each for each in peer_rows(bench.node, bench.now) if each["name"] == "z"]
-    assert (shown["link"], shown["reason"]) == ("connecting", "cannot dial tcp://z:1: Too many open files")
+    assert (shown["link"], shown["reason"]) == (
+        "connecting",
+        f"cannot dial tcp://z:1: Too many open files; {UNREACHED}",
+    )
     turns = [bench.turn(later_s=1.0) for _ in range(14)]
     assert [turn.dials for turn in turns if turn.dials] == [["tcp://z:1"]]
     assert not bench.links.links["tcp://z:1"].unmade
@@ -100,7 +105,42 @@ def test_why_a_member_of_whom_one_only_heard_cannot_be_dialled_is_said(bench: Be
     bench.turn(later_s=1.0)
     bench.turn(link_events=[("tcp://z:1", "disconnected", "the proxy does not answer")])
     (shown,) = [each for each in peer_rows(bench.node, bench.now) if each["name"] == "z"]
-    assert (shown["link"], shown["reason"]) == ("connecting", "the proxy does not answer")
+    assert (shown["link"], shown["reason"]) == ("connecting", f"the proxy does not answer; {UNREACHED}")
+
+
+def test_of_a_member_without_a_link_it_is_said_who_carries_for_it_or_that_nobody_can(bench: Bench) -> None:
+    def reason() -> str:
+        (shown,) = [each for each in peer_rows(bench.node, bench.now) if each["name"] == "z"]
+        return str(shown["reason"])
+
+    link = bench.peer("b")
+    gossip(bench, link, row("z"))
+    assert reason() == f"heard of, never linked; {UNREACHED}"
+    reach = {"t": "reach", "version": 1, "names": ["z"], "lost": [], "whole": True}
+    bench.turn(links=[(link, control(reach))])
+    assert reason() == "heard of, never linked"
+    for _ in range(5):
+        bench.turn(links=[(link, control({"t": "ping", "at": None, "used": True}))], later_s=1.0)
+    assert reason() == "heard of, never linked; b carries its events"
+
+
+def test_an_address_that_answers_and_does_not_greet_is_shown_with_that(bench: Bench) -> None:
+    bench.links.dial(["tcp://x:1"])
+    bench.turn(link_events=[("tcp://x:1", "connected", "")])
+    (shown,) = peer_rows(bench.node, bench.now)
+    assert (shown["link"], shown["reason"]) == ("connecting", "connected, but it has not greeted as a node")
+
+
+def test_the_round_trip_and_the_clock_of_a_link_that_has_ended_are_not_shown(bench: Bench) -> None:
+    link = bench.peer("b")
+    bench.turn(later_s=1.0)
+    pong = {"t": "pong", "at": bench.now.mono_us - 4000, "wall_us": bench.now.wall_us, "life": "b"}
+    bench.turn(links=[(link, control(pong))])
+    (shown,) = peer_rows(bench.node, bench.now)
+    assert (shown["rtt_ms"], shown["clock_skew_ms"]) == (5.0, 1.5)
+    bench.turn(links=[(link, control({"t": "goodbye", "origin": "b.1"}))])
+    (shown,) = peer_rows(bench.node, bench.now)
+    assert (shown["state"], shown["rtt_ms"], shown["clock_skew_ms"]) == ("left", None, None)
 
 
 def test_a_member_that_dialled_is_shown_where_it_may_be_dialled_and_one_that_was_dialled_where_it_was(

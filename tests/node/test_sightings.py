@@ -26,7 +26,12 @@ def row(name: str, state: str, reason: str = "") -> dict[str, Any]:
         (("alive", "suspect", "alive"), ["linked with b", "suspected: b (why)", "back: b"]),
         (("alive", "left", "alive"), ["linked with b", "left: b", "back: b"]),
         (("known", "left", "known"), []),
-        (("alive", "dead", "known", "alive"), ["linked with b", "taken for dead: b (why)", "linked with b"]),
+        (("alive", "dead", "known", "alive"), ["linked with b", "taken for dead: b (why)", "back: b"]),
+        (
+            ("alive", "suspect", "known", "known", "alive"),
+            ["linked with b", "suspected: b (why)", "no link any more: b (why)", "back: b"],
+        ),
+        (("alive", "known", "dead"), ["linked with b", "no link any more: b (why)", "taken for dead: b (why)"]),
         (("dead",), []),
     ],
 )

@@ -84,6 +84,7 @@ def test_what_a_broken_wire_keeps_from_a_peer_comes_through_a_third_that_has_no_
             eventually(lambda: heard_all(all_of_them, before + 1), 30.0)
             detour_s = monotonic() - begun
             assert linked_pairs(nodes) == {"ac", "bc"}
+            eventually(lambda: peer(nodes["b"], "a")["reason"].endswith("; c carries its events"), 30.0)
             net.cut("ab", isolated=False)
             eventually(lambda: peer(nodes["a"], "b").get("link") == "up", 30.0)
             published = publishing.end()
