@@ -23,7 +23,7 @@ import mesh
 from mesh.node_process import NodeProcess
 from node.embedded import EmbeddedNode
 from tests.conditions import elapsed, eventually
-from tests.processes.cluster import ROOT, Cluster
+from tests.processes.cluster import ROOT, Cluster, linked
 
 pytestmark = pytest.mark.processes
 
@@ -172,6 +172,7 @@ def test_a_handler_that_hangs_is_timed_out_counted_and_its_event_is_a_dead_lette
 
 def test_a_peer_is_shown_with_its_link_and_what_it_was_sent(cluster: Cluster, node: NodeProcess) -> None:
     other = cluster.node("b", node, http="127.0.0.1:0")
+    linked(node, other)
     with bus_at(node, "p") as bus, bus_at(other, "q") as there:
         received = []
         there.subscribe("A", received.append)
