@@ -2,9 +2,14 @@
 
     dial ─▶ DEALER ── connects, falls, connects again by itself ──▶ peer
               └─ monitor ─▶ `node.monitors`: connected, disconnected, unreached ─▶ the next inbox
+                                             rejected ─▶ undial, unmade
 
 A dealer is known by the peer's own address, also where it goes through a proxy and is connected to a Unix socket of
 `node.tunnels` instead. It is made in `node.sockets`, as all sockets are; here it is connected, looked after and ended.
+
+Where something answers that is no node (a node's HTTP port, say), the socket is ended: libzmq pauses only between tries
+that do not get as far as that, and would try ten times a second for good. Whoever dials does so again when he sees fit.
+Behind a proxy every try gets as far, and `node.tunnels` sees to the pauses.
 
 It goes without ZMQ_IMMEDIATE: with it libzmq throws away what arrived and was not read yet when the connection ends, so
 a peer's last frames and its goodbye. What was on its way out comes before the greeting of the next connection, where
@@ -103,19 +108,24 @@ class Dealers:
         """Read the monitors that have something."""
         for address in dict.fromkeys(watched):
             self.watched.touch(address)  # no more than so many are read at once
-            for event, _ in monitor_events(self._monitors[address]):
-                self._happened(address, event)
+            for event, _ in list(monitor_events(self._monitors[address])):
+                if address in self._monitors:
+                    self._happened(address, event)
 
     def _happened(self, address: str, event: int) -> None:
         news = self._reached.event(address, event)
         if news is None:
             return
         what, reason = news
+        if what == "rejected" and not self._tunnels:
+            self.undial(address)
+            self._tell((address, "unmade", f"cannot dial {address}: {reason}"))
+            return
         if what == "connected":
             self._queues.begin(address)
-        elif what == "disconnected":
+        elif what in ("disconnected", "rejected"):
             self._queues.forget(address)
-            reason = (self._tunnels.reason(address) if self._tunnels else "") or reason
+            what, reason = "disconnected", (self._tunnels.reason(address) if self._tunnels else "") or reason
         self._tell((address, what, reason))
 
     def close(self) -> None:

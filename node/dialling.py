@@ -7,9 +7,10 @@
 
 A connection that does not come up within `dead_after` is given up; the member's next address follows after a pause
 that doubles up to half a minute and is jittered, so that a cluster that comes back is not met by all at once. Within
-that time libzmq connects again by itself, every 0.1 to 5 s. A seed for which there was no socket to be had, with which
-libzmq could try, is dialled again after such pauses, too. Where a connection is there already, at a seed or at the
-address of a link that fell, that has the first turn. A member that left is not dialled any more.
+that time libzmq connects again by itself, every 0.1 to 5 s. A seed for which there is no socket with which libzmq could
+try, as none was to be had or something answered that is no node, is dialled again after such pauses, too. Where a
+connection is there already, at a seed or at the address of a link that fell, that has the first turn. A member that
+left is not dialled any more.
 
 Of two that go by one name (`node.rivals`) the elder is dialled although the younger is linked: the younger yields when
 it answers, and not before, for hearsay does not say that it is there.

@@ -15,8 +15,8 @@ from node.turn import LinkKey
 LinkEvent = tuple[LinkKey, str, str]
 """What the sockets saw happen to a connection: key, what, and a detail.
 
-One of connected, disconnected, unreached (there is none yet, and why), unmade (no socket could be made to dial with,
-and why), dropped, stranger.
+One of connected, disconnected, unreached (there is none yet, and why), unmade (there is no socket that dials, or no
+longer, and why), dropped, stranger.
 """
 
 

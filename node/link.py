@@ -72,7 +72,7 @@ class Link:
     `address` is where the peer may be dialled, `dialled_at` the address by which this connection was made, and
     `connected` says that it stands, and `refused` is the code of the refusal (see `Refusal`), "" for none; `refused_by`
     is the name of the node that refused this one there, `keeps` the origin for whose sake, `objected` the name under
-    which this node refused the other. `unmade`: no socket could be made for it, and nothing dials. `began_us`: when the
+    which this node refused the other. `unmade`: there is no socket for it, and nothing dials. `began_us`: when the
     far process began, if it said so; `bears_us`: the silence after which it takes this node for dead, 0 if it did not
     say. `beat` counts heartbeats (`node.heartbeats`).
     """

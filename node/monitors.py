@@ -5,7 +5,8 @@
                              └─▶ DISCONNECTED                            a stranger: garbage, no reason said
 
     whom we dial     HANDSHAKE_SUCCEEDED ─▶ DISCONNECTED                 connected, disconnected
-                     HANDSHAKE_FAILED_… ─▶ DISCONNECTED                  disconnected once, and why
+                     HANDSHAKE_FAILED_… ─▶ DISCONNECTED                  disconnected once, and why; where none ever
+                                                                         succeeded, rejected
                      CLOSED                                              unreached: a try that was answered no
                      CONNECT_RETRIED ─▶ CONNECT_RETRIED                  unreached: a try that opened no socket
 
@@ -68,7 +69,7 @@ class Strangers:
 class News(NamedTuple):
     """What became of a dialled connection, and why."""
 
-    what: Literal["connected", "disconnected", "unreached"]
+    what: Literal["connected", "disconnected", "unreached", "rejected"]
     reason: str = ""
 
 
@@ -78,6 +79,7 @@ class Dialled:
     def __init__(self) -> None:
         self._retried: set[str] = set()
         self._failed: set[str] = set()
+        self._succeeded: set[str] = set()
         self._unreached: dict[str, str] = {}
 
     def event(self, address: str, event: int) -> News | None:
@@ -97,13 +99,17 @@ class Dialled:
             if event == zmq.EVENT_DISCONNECTED:
                 return None
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._succeeded.add(address)
             return News("connected")
+        if event in _FAILURES and address not in self._succeeded:
+            return News("rejected", _FAILURES[event])
         return News("disconnected", _FAILURES.get(event, CLOSED))
 
     def forget(self, address: str) -> None:
         """It is not dialled any more."""
         self._retried.discard(address)
         self._failed.discard(address)
+        self._succeeded.discard(address)
         self._unreached.pop(address, None)
 
     def _missed(self, address: str, reason: str) -> News | None:

@@ -97,6 +97,22 @@ def test_an_address_heard_of_that_cannot_be_dialled_is_reported_and_harms_nobody
     assert "cannot dial tcp://-:1" in reason
 
 
+def test_where_something_answers_that_is_no_node_nothing_dials_until_it_is_dialled_again(sockets: Sockets) -> None:
+    with plain.create_server(("127.0.0.1", 0)) as stranger:
+        stranger.settimeout(5.0)
+        address = f"tcp://127.0.0.1:{stranger.getsockname()[1]}"
+        heard = Heard(sockets)
+        for times in (1, 2):
+            sockets.send(turn(dials=[address]))
+            stranger.accept()[0].close()
+            heard.until(lambda times=times: len(heard.link_events) == times)
+        said = "no node has answered the handshake; is this the port of a node's links?"
+        assert heard.link_events == [(address, "unmade", f"cannot dial {address}: {said}")] * 2
+        stranger.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            stranger.accept()
+
+
 def test_as_many_peers_may_be_dialled_as_there_are_members(sockets: Sockets) -> None:
     assert sockets._context.get(zmq.MAX_SOCKETS) > 3 * MEMBERS_MAX + 20
 
