@@ -116,14 +116,14 @@ class Dealers:
         news = self._reached.event(address, event)
         if news is None:
             return
-        what, reason = news
-        if what == "rejected" and not self._tunnels:
-            self.undial(address)
-            self._tell((address, "unmade", f"cannot dial {address}: {reason}"))
-            return
+        what: str = news.what
+        reason = news.reason
         if what == "connected":
             self._queues.begin(address)
-        elif what in ("disconnected", "rejected"):
+        elif what == "rejected" and not self._tunnels:
+            self.undial(address)
+            what, reason = "unmade", f"cannot dial {address}: {reason}"
+        elif what != "unreached":
             self._queues.forget(address)
             what, reason = "disconnected", (self._tunnels.reason(address) if self._tunnels else "") or reason
         self._tell((address, what, reason))

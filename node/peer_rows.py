@@ -22,8 +22,6 @@ Row = dict[str, Any]
 
 _STANDING = ("up", "spare")
 _LINK_WORDS = {"up": "up", "spare": "up", "connecting": "connecting", "greeting": "connecting"}
-
-
 _UNGREETED = "connected, but it has not greeted as a node"
 
 
@@ -127,7 +125,7 @@ def _row(link: Link | None) -> Row:
         "state": "suspect",
         "role": "peer",
         "address": "",
-        "link": "auth-failed" if has.reason == KEY_REFUSED else _LINK_WORDS.get(has.state, "down"),
+        "link": "auth-failed" if KEY_REFUSED in has.reason else _LINK_WORDS.get(has.state, "down"),
         "rtt_ms": None if has.rtt_us is None or has.state not in _STANDING else has.rtt_us / 1000,
         "last_seen_s": None,
         "clock_skew_ms": None if has.skew_us is None or has.state not in _STANDING else has.skew_us / 1000,

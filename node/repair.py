@@ -12,8 +12,8 @@ announcement of interest, or, should all that be lost, the comparison of digests
 A range counts as lost when every neighbour has been asked for it, and its origin has let it go or is gone for good. An
 origin knows of its own log alone: another may keep more (`replicate`, or a longer retention). As long as an origin may
 come back, what only it can have is waited for: the stream stands still here, up to ten minutes, and nothing is called
-lost too soon. A leaf asks for it by way of its peers (`node.fetching`), which do so for
-what they never had: what one of them had and has no longer, a leaf has no way to.
+lost too soon. A leaf asks for it by way of its peers (`node.fetching`), which do so for what they never had: what one
+of them had and has no longer, a leaf has no way to.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ AGAIN_S = 2.0
 _AGAIN_US = int(AGAIN_S * 1e6)
 _FAR = 1 << 63
 PATIENCE_S = 60.0
-"""How long a gap stays open at least before anybody but the origin makes a loss of it: after a start, members and links
-must be known first."""
+"""How long a gap that its origin has not let go stays open at least before it is a loss: after a start, members and
+links must be known first."""
 SETTLED_S = 5.0
 """How long after the last link has come up it is believed that whoever may have an event is linked by now."""
 HEARSAY_S = 2.0
@@ -222,9 +222,9 @@ class Repair:
 
     def _link_to(self, origin: str) -> LinkKey | None:
         """The link to the origin itself."""
-        name, heard = origin.rpartition(".")[0], self._routes.heard
-        links = self._routes.neighbours.items()
-        return next((key for key, each in links if each.name == name and origin in heard.of(key)), None)
+        name, neighbours = origin.rpartition(".")[0], self._routes.neighbours
+        ways = self._routes.heard.ways(origin)
+        return next((link for link in ways if link in neighbours and neighbours[link].name == name), None)
 
     def _is_lost(self, stream: Stream, sources: _Sources, first: int, now_us: int) -> bool:
         """Whether every neighbour has been asked, and the origin has let it go or is waited for no longer."""

@@ -27,7 +27,7 @@ _REPEATS = 4
 class Knobs(NamedTuple):
     """The two knobs, and what follows from them; microseconds.
 
-    suspect_after_us   silence after which a linked member is doubted: half of what makes it dead, and a beat and a half
+    suspect_after_us   silence after which a linked member is doubted: half of what makes it dead, at least 1.5 beats
     forget_after_us    how long a dead or left member is shown, and then remembered as a tombstone: an hour at 10 s
     late_after_us      own ticks further apart than this: the node was stopped itself
     repeat_us          how often a member says that it is here, so that it is not forgotten where it has no link

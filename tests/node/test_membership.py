@@ -61,11 +61,15 @@ def test_a_link_that_falls_makes_its_member_suspect_and_then_dead(bench: Bench) 
 
 
 def test_an_address_where_the_key_is_refused_is_told_apart_from_one_that_is_down(bench: Bench) -> None:
-    for address, reason in (("tcp://x:1", KEY_REFUSED), ("tcp://y:1", "the connection was closed")):
+    for address, what, reason in (
+        ("tcp://x:1", "disconnected", KEY_REFUSED),
+        ("tcp://y:1", "disconnected", "the connection was closed"),
+        ("tcp://z:1", "unmade", f"cannot dial tcp://z:1: {KEY_REFUSED}"),
+    ):
         bench.links.dial([address])
-        bench.turn(link_events=[(address, "disconnected", reason)])
+        bench.turn(link_events=[(address, what, reason)])
     rows = {row["address"]: row["link"] for row in peer_rows(bench.node, bench.now)}
-    assert rows == {"tcp://x:1": "auth-failed", "tcp://y:1": "connecting"}
+    assert rows == {"tcp://x:1": "auth-failed", "tcp://y:1": "connecting", "tcp://z:1": "auth-failed"}
     bench.peer("x", address="tcp://x:1")
     assert [row["link"] for row in peer_rows(bench.node, bench.now) if row["name"] == "x"] == ["up"]
 

@@ -24,6 +24,7 @@ class Receiver:
         self.program.attach()
         self.b, self.c = self.bench.peer("b"), self.bench.peer("c", "A")
         self.author = Author("far")
+        self.given: list[object] = []
         _, request = self.program.subscribing("c", "A")
         self.bench.turn(requests=[request], subscriptions=[self.program.marker(1)])
         for link, origin in ((self.b, ORIGIN), (self.c, "c.1")):
@@ -54,11 +55,15 @@ class Receiver:
         self.hears("served", link, id=want["id"], gone=gone or [], absent=absent or [])
 
     def asks_in_vain(self, seconds: float, later_s: float = 0.5, word: str = "absent") -> list[str]:
-        """Time passes, and whoever is asked says after `later_s` that it was never there, or is gone; who was asked."""
+        """Time passes, and whoever is asked says after `later_s` that it was never there, or is gone; who was asked.
+
+        What goes to the consumer meanwhile is in `given`.
+        """
         links, asked, says = list(self.bench.links.up()), list[str](), list[tuple[str | bytes, bytes]]()
         ping = control({"t": "ping", "at": None, "used": True})
         for _ in range(int(seconds / later_s)):
             turn = self.bench.turn(links=[*says, *((link, ping) for link in links)], later_s=later_s)
+            self.given += [value for frame in live(turn) for value in values(frame)]
             wants = [(link, said) for link in links for said in sent(turn, link) if said["t"] == "want"]
             asked += [str(link) for link, _ in wants]
             says = [
@@ -66,6 +71,13 @@ class Receiver:
                 for link, said in wants
             ]
         return asked
+
+    def lacks_what_its_origin_let_go(self) -> None:
+        """1 and 4 have come, and the origin has been asked for 2 and 3, and says that they are gone."""
+        self.arrives(1, "x")
+        self.arrives(4, "w")
+        self.asks()
+        self.answers(gone=[[ORIGIN, "A", 2, 3]])
 
     @property
     def missing(self) -> list[Range]:
@@ -115,10 +127,7 @@ def test_who_does_not_answer_is_followed_by_the_next(receiver: Receiver) -> None
 
 
 def test_what_its_origin_has_let_go_is_asked_of_the_others_and_is_no_loss_where_one_has_it(receiver: Receiver) -> None:
-    receiver.arrives(1, "x")
-    receiver.arrives(4, "w")
-    receiver.asks()
-    receiver.answers(gone=[[ORIGIN, "A", 2, 3]])
+    receiver.lacks_what_its_origin_let_go()
     assert receiver.asks() == [(receiver.c, [[ORIGIN, "A", 2, 3]])]
     assert receiver.arrives(2, "y", "z", link=receiver.c, flags=REPLAYED) == ["y", "z", "w"]
     assert receiver.bench.ask("audit")["lost_ranges"] == []
@@ -126,10 +135,7 @@ def test_what_its_origin_has_let_go_is_asked_of_the_others_and_is_no_loss_where_
 
 def test_what_its_origin_has_let_go_and_nobody_else_has_is_a_loss_and_the_stream_goes_on(receiver: Receiver) -> None:
     receiver.bench.turn(later_s=SETTLED_S)
-    receiver.arrives(1, "x")
-    receiver.arrives(4, "w")
-    receiver.asks()
-    receiver.answers(gone=[[ORIGIN, "A", 2, 3]])
+    receiver.lacks_what_its_origin_let_go()
     receiver.asks()
     receiver.answers(absent=[[ORIGIN, "A", 2, 3]])
     assert [value for frame in live(receiver.said) for value in values(frame)] == ["w"]
@@ -140,16 +146,13 @@ def test_what_its_origin_has_let_go_and_nobody_else_has_is_a_loss_and_the_stream
 
 
 def test_who_may_have_what_its_origin_has_let_go_has_time_to_be_linked(receiver: Receiver) -> None:
-    receiver.arrives(1, "x")
-    receiver.arrives(3, "z")
+    receiver.lacks_what_its_origin_let_go()
     receiver.asks()
-    receiver.answers(gone=[[ORIGIN, "A", 2, 2]])
-    receiver.asks()
-    receiver.answers(absent=[[ORIGIN, "A", 2, 2]])
+    receiver.answers(absent=[[ORIGIN, "A", 2, 3]])
     d = receiver.bench.peer("d", "A")
     receiver.asks_in_vain(SETTLED_S - 1)
-    assert receiver.missing == [Range(2, 2)]
-    assert receiver.arrives(2, "y", link=d, flags=REPLAYED) == ["y", "z"]
+    assert receiver.missing == [Range(2, 3)]
+    assert receiver.arrives(2, "y", "z", link=d, flags=REPLAYED) == ["y", "z", "w"]
 
 
 def test_of_what_nobody_else_has_only_that_is_lost_which_its_origin_has_let_go(receiver: Receiver) -> None:
@@ -240,6 +243,8 @@ def test_what_of_a_range_has_come_before_its_origin_calls_it_gone_is_not_lost(re
     receiver.wants = wants
     receiver.answers(gone=[[ORIGIN, "A", 2, 6]])
     receiver.asks_in_vain(SETTLED_S + 3, word="gone")
+    after = [] if first == 2 else ["u", "v"]
+    assert receiver.given == [*after, "z"]
     lost = [(each["first"], each["last"]) for each in receiver.bench.ask("audit")["lost_ranges"]]
     assert lost == {2: [(4, 6)], 4: [(2, 3), (6, 6)], 5: [(2, 4)]}[first]
     assert receiver.missing == []

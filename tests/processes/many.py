@@ -72,6 +72,12 @@ def all_linked(nodes: dict[str, NodeProcess], deadline_s: float) -> None:
         elapsed(0.05)
 
 
+def cpu_s(node: NodeProcess) -> float:
+    """The processor time a node has taken so far."""
+    times = psutil.Process(node.pid).cpu_times()
+    return float(times.user + times.system)
+
+
 class Cost(NamedTuple):
     """What the nodes have cost so far: processor time, and packets and bytes over the namespace's loopback."""
 
@@ -82,7 +88,6 @@ class Cost(NamedTuple):
 
 def cost(nodes: dict[str, NodeProcess]) -> Cost:
     """The cost of all nodes."""
-    times = [psutil.Process(node.pid).cpu_times() for node in nodes.values()]
-    lines = Path(f"/proc/{nodes['a'].pid}/net/dev").read_text().splitlines()
+    lines = Path(f"/proc/{next(iter(nodes.values())).pid}/net/dev").read_text().splitlines()
     received = next(line.split(":")[1].split() for line in lines if line.strip().startswith("lo:"))
-    return Cost(sum(each.user + each.system for each in times), int(received[1]), int(received[0]))
+    return Cost(sum(map(cpu_s, nodes.values())), int(received[1]), int(received[0]))

@@ -5,25 +5,17 @@ from __future__ import annotations
 from statistics import median
 from time import monotonic
 
-import psutil
 import pytest
 
-from mesh.node_process import NodeProcess
 from tests.conditions import elapsed
 from tests.processes.cluster import Cluster
-from tests.processes.many import linked_by_one_seed
+from tests.processes.many import cpu_s, linked_by_one_seed
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
 
 NODES = 51
 SETTLED_S = 15.0
 IDLE_S = 30.0
-
-
-def cpu_s(node: NodeProcess) -> float:
-    """The processor time a node has taken so far."""
-    times = psutil.Process(node.pid).cpu_times()
-    return float(times.user + times.system)
 
 
 def test_an_idle_node_with_fifty_peers_takes_less_than_a_hundredth_of_a_core(cluster: Cluster) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -36,6 +38,18 @@ def stream(node: NodeProcess, origin: str) -> Row:
     return next(row for row in ask(node, "audit")["streams"] if (row["origin"], row["topic"]) == (origin, "T"))
 
 
+@contextmanager
+def archive_away(a: NodeProcess, b: NodeProcess) -> Iterator[tuple[mesh.EventBus, list[int]]]:
+    """b is killed when its durable consumer has had 50 events of a: a bus at a, and what the consumer is given."""
+    received: list[int] = []
+    with mesh.connect(a.data_dir, name="p") as publisher, mesh.connect(b.data_dir, name="s") as subscriber:
+        subscriber.subscribe("T", lambda event: received.append(event.payload["i"]), name="archive", durable=True)
+        publish(publisher, range(50))
+        eventually(lambda: received == list(range(50)))
+        b.kill()
+        yield publisher, received
+
+
 def test_what_a_full_queue_dropped_while_a_peer_stood_still_is_repaired(cluster):
     a, b = two(cluster, link_queue_bytes=str(4 << 20), dead_after_s="60")
     received: list[int] = []
@@ -62,12 +76,7 @@ def test_what_a_full_queue_dropped_while_a_peer_stood_still_is_repaired(cluster)
 
 def test_what_retention_deleted_before_a_peer_came_back_is_named_there_and_the_stream_goes_on(cluster):
     a, b = two(cluster, log_events="300")
-    received: list[int] = []
-    with mesh.connect(a.data_dir, name="p") as publisher, mesh.connect(b.data_dir, name="s") as subscriber:
-        subscriber.subscribe("T", lambda event: received.append(event.payload["i"]), name="archive", durable=True)
-        publish(publisher, range(50))
-        eventually(lambda: received == list(range(50)))
-        b.kill()
+    with archive_away(a, b) as (publisher, received):
         publish(publisher, range(50, 1000))
         first_kept = eventually(lambda: (row := stream(a, a.origin))["in_log"] <= 300 and row["deleted"] + 1)
         b.start()
@@ -91,12 +100,7 @@ def test_what_its_origin_has_let_go_comes_from_the_node_that_keeps_a_second_copy
     r = cluster.node("r", a, variables={"MESH_NODE_REPLICATE": '["T"]'})
     b = cluster.node("b", a, r)
     linked(a, r, b)
-    received: list[int] = []
-    with mesh.connect(a.data_dir, name="p") as publisher, mesh.connect(b.data_dir, name="s") as subscriber:
-        subscriber.subscribe("T", lambda event: received.append(event.payload["i"]), name="archive", durable=True)
-        publish(publisher, range(50))
-        eventually(lambda: received == list(range(50)))
-        b.kill()
+    with archive_away(a, b) as (publisher, received):
         publish(publisher, range(50, 1000))
         eventually(lambda: stream(a, a.origin)["in_log"] <= 300)
         b.start()
